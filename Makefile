@@ -1,0 +1,42 @@
+# Two commands from a fresh machine: `make demo` and `make test`.
+# Variables: PYTHON (interpreter, 3.11 or later), VENV (environment folder), CLIP (file for the demo).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CASEWORK ?= demo
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint types contracts check bench wheel-test clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.ready
+	bash tests/demo.sh $(BIN) $(CASEWORK) $(CLIP)
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+contracts: $(VENV)/.ready
+	$(BIN)/lint-imports
+
+wheel-test: $(VENV)/.ready
+	PYTHON=$(PYTHON) sh tests/wheel/run.sh $(BIN)/python
+
+check: lint types contracts test wheel-test
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) demo dist build .assets

@@ -1,0 +1,5 @@
+"""``python -m forensic``."""
+
+from forensic.cli.main import main
+
+main()

@@ -1,0 +1,128 @@
+"""``forensic doctor``: does this machine have what it takes, in which versions."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from forensic import __version__
+from forensic.case.environment import processor, versions
+from forensic.errors import ForensicError
+
+# Peers with which others check our work; none is needed to enhance.
+_PEERS = {
+    "ffmpeg": ("-version",),
+    "pdfsig": ("-v",),
+    "openssl": ("version",),
+    "sha256sum": ("--version",),
+    "mediaconch": ("--version",),
+}
+_MODULES = ("av", "cedarpy", "cryptography", "cv2", "numpy", "PIL", "pyhanko", "pydantic", "reportlab",
+            "rfc8785", "rich", "safetensors", "sqlalchemy", "torch")  # fmt: skip
+_LOW_SPACE = 5 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: ``ok``, ``WARN`` (works, less well) or ``FAIL``."""
+
+    name: str
+    status: str
+    detail: str
+
+    def to_record(self) -> dict[str, str]:
+        """JSON-able."""
+        return asdict(self)
+
+
+def examine(workspace: Path) -> list[Finding]:
+    """Look at interpreter, libraries, shipped data, peers and the workspace's disk."""
+    findings = [
+        Finding("forensic", "ok", __version__),
+        Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
+        Finding("processor", "ok", f"{processor()}, {os.cpu_count()} threads"),
+    ]
+    findings += [_module(name) for name in _MODULES]
+    installed = versions()
+    findings.append(Finding("versions", "ok", ", ".join(f"{k} {v}" for k, v in installed.items())))
+    findings += [
+        _attempt("media: FFV1 and H.264", _codecs),
+        _attempt("models", _models),
+        _attempt("policies", _policies),
+        _attempt("recipes", _recipes),
+    ]
+    findings += [_peer(name, arguments) for name, arguments in _PEERS.items()]
+    findings.append(_disk(workspace))
+    return findings
+
+
+def _module(name: str) -> Finding:
+    try:
+        importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        return Finding(f"import {name}", "FAIL", str(error))
+    return Finding(f"import {name}", "ok", "")
+
+
+def _attempt(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, "ok", look())
+    except ForensicError as error:
+        return Finding(name, "FAIL", f"{error.code}: {error.message}")
+
+
+def _codecs() -> str:
+    from forensic.media import software_facts
+
+    return ", ".join(f"{key} {value}" for key, value in software_facts().items() if isinstance(value, str))
+
+
+def _models() -> str:
+    from forensic.errors import PolicyRefused
+    from forensic.registry.cards import verify_all
+
+    checks = verify_all()
+    for check in checks:
+        if not check.ok:
+            raise PolicyRefused(check.code, check.message)
+    return f"{len(checks)} verified: " + ", ".join(check.model_id for check in checks)
+
+
+def _policies() -> str:
+    from forensic.policy.store import load_policy, policy_names
+
+    return ", ".join(f"{name} ({load_policy(name).sha256[:12]})" for name in policy_names())
+
+
+def _recipes() -> str:
+    from forensic.stages.recipe import load_recipe, recipe_names
+
+    return ", ".join(f"{load_recipe(name).name}" for name in recipe_names())
+
+
+def _peer(name: str, arguments: tuple[str, ...]) -> Finding:
+    path = shutil.which(name)
+    if path is None:
+        return Finding(f"peer {name}", "WARN", "not found; needed only to check results without this software")
+    try:
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(f"peer {name}", "WARN", str(error))
+    return Finding(f"peer {name}", "ok", (done.stdout or done.stderr).splitlines()[0].strip())
+
+
+def _disk(workspace: Path) -> Finding:
+    place = workspace.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if not os.access(place, os.W_OK):
+        return Finding("workspace", "FAIL", f"{place} cannot be written to")
+    status = "ok" if free > _LOW_SPACE else "WARN"
+    return Finding("workspace", status, f"{free / (1 << 30):.1f} GiB free at {place}")

@@ -1,0 +1,177 @@
+"""Where everything lies in a workspace and in a run folder. No other module spells these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ATTESTATION = "attestation.json"
+MANIFEST = "manifest.sha256"
+REPORT = "report.pdf"
+OUTPUT = "output.mkv"
+FRAMES = "frames.jsonl"
+REGIONS = "risk/regions.json"
+
+
+@dataclass(frozen=True)
+class WorkspaceLayout:
+    """Paths of a workspace rooted at ``root``."""
+
+    root: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The custody ledger."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def identity(self) -> Path:
+        """Folder of the signing key and its certificate."""
+        return self.root / "identity"
+
+    @property
+    def exhibits(self) -> Path:
+        """Folder of the exhibits, content-addressed."""
+        return self.root / "exhibits"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs."""
+        return self.root / "runs"
+
+    def exhibit(self, sha256: str) -> ExhibitFolder:
+        """Folder of the exhibit whose original has this digest."""
+        return ExhibitFolder(self.exhibits / sha256)
+
+    def run(self, run_id: str) -> RunFolder:
+        """Folder of a finished run."""
+        return RunFolder(self.runs / run_id)
+
+    def incomplete_run(self, run_id: str) -> RunFolder:
+        """Folder of a run under way or broken off; never mistaken for a finished one."""
+        return RunFolder(self.runs / f"{run_id}.incomplete")
+
+
+@dataclass(frozen=True)
+class ExhibitFolder:
+    """Paths of one exhibit."""
+
+    root: Path
+
+    def original(self, suffix: str) -> Path:
+        """The verified, read-only working copy of the original file."""
+        return self.root / f"original{suffix}"
+
+    @property
+    def acquisition(self) -> Path:
+        """Media facts and anomalies found at acquisition, canonical JSON."""
+        return self.root / "acquisition.json"
+
+    @property
+    def frames(self) -> Path:
+        """Frame manifest of the original."""
+        return self.root / FRAMES
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run."""
+
+    root: Path
+
+    @property
+    def output(self) -> Path:
+        """The enhanced video."""
+        return self.root / OUTPUT
+
+    @property
+    def frames(self) -> Path:
+        """Frame manifest of the output."""
+        return self.root / FRAMES
+
+    @property
+    def attestation(self) -> Path:
+        """The signed record of the run."""
+        return self.root / ATTESTATION
+
+    @property
+    def report(self) -> Path:
+        """The signed report."""
+        return self.root / REPORT
+
+    @property
+    def manifest(self) -> Path:
+        """Digests of all other files, for ``sha256sum -c``."""
+        return self.root / MANIFEST
+
+    @property
+    def regions(self) -> Path:
+        """Regions and statistics of the risk maps."""
+        return self.root / REGIONS
+
+    @property
+    def policy(self) -> Path:
+        """Text of the policy that decided."""
+        return self.root / "policy.cedar"
+
+    @property
+    def policy_schema(self) -> Path:
+        """Schema that the policy was validated against."""
+        return self.root / "policy.cedarschema"
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe as read; effective parameters stand in the record."""
+        return self.root / "recipe.toml"
+
+    @property
+    def notes(self) -> Path:
+        """What stages measured frame by frame (weights, estimates), canonical JSON Lines."""
+        return self.root / "notes.jsonl"
+
+    @property
+    def stills(self) -> Path:
+        """Folder of the stills."""
+        return self.root / "stills"
+
+    @property
+    def risk(self) -> Path:
+        """Folder of the risk maps."""
+        return self.root / "risk"
+
+    def superseded_report(self, number: int) -> Path:
+        """A report replaced by a reissue."""
+        return self.root / f"report-superseded-{number}.pdf"
+
+    def still(self, frame: int) -> Path:
+        """Enhanced still of a frame."""
+        return self.stills / f"{frame:06d}.png"
+
+    def source_still(self, frame: int) -> Path:
+        """The same frame of the exhibit, untouched."""
+        return self.stills / f"{frame:06d}.source.png"
+
+    def risk_map(self, frame: int) -> Path:
+        """Risk in 1/256 grey level, 16-bit."""
+        return self.risk / f"{frame:06d}.risk.png"
+
+    def level_map(self, frame: int) -> Path:
+        """LOW, MEDIUM, HIGH, not assessed."""
+        return self.risk / f"{frame:06d}.level.png"
+
+    def overlay(self, frame: int) -> Path:
+        """Picture for the eye."""
+        return self.risk / f"{frame:06d}.overlay.png"
+
+    def name(self, path: Path) -> str:
+        """Name of a file of this run as it stands in records: relative, forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def files(self) -> list[Path]:
+        """All regular files and links below the folder, sorted by name."""
+        return sorted((p for p in self.root.rglob("*") if not p.is_dir() or p.is_symlink()), key=self.name)
+
+
+def sidecar(still: Path) -> Path:
+    """The proof that belongs to a still."""
+    return still.with_name(still.name + ".json")

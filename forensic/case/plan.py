@@ -1,0 +1,186 @@
+"""What a run is going to do, settled and checked before the first pixel is touched."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from forensic.case.exhibits import Exhibit
+from forensic.case.workspace import Workspace, utc_now
+from forensic.errors import BadInput, UsageError
+from forensic.frames.frame import Geometry
+from forensic.frames.stageclass import StageClass
+from forensic.policy.decision import PolicyDecision
+from forensic.policy.engine import evaluate
+from forensic.policy.request import Approval, Mode, PolicyContext, Purpose, StageRequest
+from forensic.policy.store import Policy, load_policy
+from forensic.registry.cards import load_card, verify_card
+from forensic.risk.selection import Selection, frames_to_map
+from forensic.stages.pipeline import Pipeline, PlannedStage
+from forensic.stages.recipe import BoundRecipe, load_recipe
+
+DEFAULT_RECIPE = "classic"
+DEFAULT_POLICY = {Mode.FORENSIC: "forensic", Mode.CREATIVE: "creative"}
+_LONGEST_SIDE = 32768
+_MOST_PIXELS = 1 << 28
+
+
+@dataclass(frozen=True)
+class EnhanceRequest:
+    """What the user asked for; None where nothing was said (the plan records the default)."""
+
+    recipe: str | None = None
+    mode: str = Mode.FORENSIC
+    scale: int | None = None
+    frames: tuple[int | None, int | None] | None = None
+    roi: tuple[int, int, int, int] | None = None
+    workers: int | None = None
+    stills: tuple[int, ...] = ()
+    reason: str | None = None
+    purpose: str | None = None
+    question: str | None = None
+    policy: str | None = None
+    approval: Approval | None = None
+    command: tuple[str, ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able: exactly what was asked."""
+        return {
+            "recipe": self.recipe,
+            "mode": self.mode,
+            "scale": self.scale,
+            "frames": None if self.frames is None else list(self.frames),
+            "roi": None if self.roi is None else list(self.roi),
+            "workers": self.workers,
+            "stills": list(self.stills),
+            "reason": self.reason,
+            "purpose": self.purpose,
+            "question": self.question,
+            "policy": self.policy,
+            "approval": None if self.approval is None else asdict(self.approval),
+            "command": list(self.command),
+        }
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run, ready to be judged by policy and carried out."""
+
+    run_id: str
+    exhibit: Exhibit
+    request: EnhanceRequest
+    recipe: BoundRecipe
+    pipeline: Pipeline
+    source_geometry: Geometry
+    output_geometry: Geometry
+    frames: tuple[int, int]
+    selection: Selection
+    workers: int
+    defaults: tuple[str, ...]
+
+    @property
+    def learned(self) -> bool:
+        """Whether any stage uses a learned model."""
+        return any(stage.learned for stage in self.recipe.stages)
+
+    @property
+    def planned_class(self) -> StageClass:
+        """Class that the output will carry."""
+        return self.pipeline.effective_class
+
+
+def new_run_id() -> str:
+    """Run ids sort by time and do not collide."""
+    return f"R-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def settle(run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int) -> RunPlan:
+    """Bind recipe, ranges and geometry. Raises ``UsageError``/``BadInput`` for what cannot work."""
+    defaults = []
+    if request.recipe is None:
+        defaults.append(f"recipe: none was named, the default recipe {DEFAULT_RECIPE!r} is used")
+    if request.workers is None:
+        defaults.append(f"workers: {cores} (the number of processors; it does not change the output)")
+    if not request.question:
+        defaults.append("question asked: not stated by the examiner")
+    if not request.purpose:
+        defaults.append("purpose: not stated by the examiner")
+    if request.policy is None:
+        defaults.append(f"policy: {DEFAULT_POLICY[Mode(request.mode)]!r}, the default for mode {request.mode}")
+    if request.frames is None:
+        defaults.append(f"frames: all {exhibit.frame_count}")
+    bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale, roi=request.roi)
+    return settle_bound(run_id, exhibit, request, bound, cores, tuple(defaults))
+
+
+def settle_bound(
+    run_id: str,
+    exhibit: Exhibit,
+    request: EnhanceRequest,
+    bound: BoundRecipe,
+    cores: int,
+    defaults: tuple[str, ...] = (),
+) -> RunPlan:
+    """The plan for stages already bound (a reproduction binds those of the record)."""
+    pipeline = Pipeline(bound.stages)
+    source = exhibit.geometry()
+    output = pipeline.output_geometry(source)
+    if max(output.width, output.height) > _LONGEST_SIDE or output.width * output.height > _MOST_PIXELS:
+        raise BadInput(
+            "output.too-large",
+            f"The output would be {output.width}x{output.height} pixels.",
+            "Choose a smaller --scale or a --roi.",
+        )
+    frames = _range(request.frames, exhibit.frame_count)
+    selection = frames_to_map(range(*frames), request.stills)
+    return RunPlan(
+        run_id, exhibit, request, bound, pipeline, source, output, frames, selection,
+        request.workers or cores, defaults,
+    )  # fmt: skip
+
+
+def _range(frames: tuple[int | None, int | None] | None, count: int) -> tuple[int, int]:
+    first, stop = frames or (None, None)
+    first, stop = first or 0, count if stop is None else stop
+    if not 0 <= first < stop <= count:
+        raise UsageError(
+            "frames.out-of-range",
+            f"--frames {first}:{stop} does not lie within the exhibit's {count} frames.",
+            f"The range is half-open and counts from 0: 0:{count} is everything.",
+        )
+    return first, stop
+
+
+def _stage_request(planned: PlannedStage) -> StageRequest:
+    stage, model = planned.stage, None
+    if stage.model is not None:
+        card = load_card(stage.model.id)
+        verify_card(card)  # raises PolicyRefused on any doubt, before the policy is even asked
+        model = {**card.facts(), "digest_verified": True}
+    return StageRequest(
+        stage=stage.name,
+        stage_class=stage.effective_class,
+        learned=stage.learned,
+        scale=float(planned.scale),
+        model=model,
+        parameters=stage.parameters.model_dump(mode="json"),
+    )
+
+
+def judge(workspace: Workspace, plan: RunPlan) -> tuple[Policy, PolicyDecision]:
+    """Ask the policy about every stage. An unreadable policy raises ``PolicyRefused``."""
+    request = plan.request
+    policy = load_policy(request.policy or DEFAULT_POLICY[Mode(request.mode)])
+    context = PolicyContext(
+        examiner=str(workspace.facts["examiner"]),
+        lab=str(workspace.facts["lab"]),
+        role="examiner",
+        mode=request.mode,
+        purpose=request.purpose or Purpose.UNSTATED,
+        reason=request.reason or "",
+        approval=request.approval,
+        recipe=plan.recipe.recipe.name,
+    )
+    planned = plan.pipeline.plan(plan.source_geometry)
+    return policy, evaluate(policy, [_stage_request(stage) for stage in planned], context)

@@ -1,0 +1,57 @@
+"""Sidecar of a still: signed proof that the picture is frame N of this output and exhibit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from forensic.case.layout import RunFolder, sidecar
+from forensic.case.storage import write_file
+from forensic.case.workspace import Workspace
+from forensic.frames.manifest import FrameRow, read_manifest
+from forensic.frames.stageclass import StageClass
+from forensic.hashes import inclusion_proof, leaf_hash, sha256_file
+from forensic.signing.statement import STILL_PREDICATE, Subject, build_statement, sign_statement
+
+
+class FrameTree:
+    """The leaves of one frame manifest, ready to prove any of its rows."""
+
+    def __init__(self, path: Path) -> None:
+        self._rows: list[FrameRow] = list(read_manifest(path))
+        self._hashes = [leaf_hash(row.leaf()) for row in self._rows]
+        self._place = {row.frame: place for place, row in enumerate(self._rows)}
+
+    def proof(self, frame: int, root: str) -> dict[str, Any]:
+        """Inclusion proof (RFC 9162) of row ``frame`` under ``root``, JSON-able."""
+        place = self._place[frame]
+        row = self._rows[place]
+        return {
+            "row": {"flags": list(row.flags), "frame": row.frame, "pts": row.pts, "sha256": row.sha256},
+            "leaf_index": place,
+            "tree_size": len(self._rows),
+            "audit_path": [node.hex() for node in inclusion_proof(self._hashes, place)],
+            "merkle_root": root,
+        }
+
+
+def write_sidecars(
+    workspace: Workspace, folder: RunFolder, frames: list[int], run: dict[str, Any], trees: tuple[FrameTree, FrameTree]
+) -> None:
+    """Write a sidecar for the enhanced still and the source still of each of ``frames``.
+
+    ``run`` has the keys id, case, exhibit, exhibit_sha256, exhibit_root, output_root and
+    stage_class; ``trees`` are those of the exhibit and of the output.
+    """
+    exhibit_tree, output_tree = trees
+    for frame in frames:
+        source = exhibit_tree.proof(frame, run["exhibit_root"])
+        enhanced = output_tree.proof(frame, run["output_root"])
+        _write(workspace, folder.still(frame), {**run, "shows": "output", "of_output": enhanced, "of_exhibit": source})
+        untouched = {**run, "stage_class": StageClass.PRESENTATION.label, "shows": "exhibit", "of_exhibit": source}
+        _write(workspace, folder.source_still(frame), untouched)
+
+
+def _write(workspace: Workspace, still: Path, predicate: dict[str, Any]) -> None:
+    statement = build_statement(STILL_PREDICATE, [Subject(still.name, sha256_file(still))], predicate)
+    write_file(sidecar(still), sign_statement(statement, workspace.signer))

@@ -1,0 +1,136 @@
+"""Writing files so that a crash leaves the old or the new, never half; copying with verification.
+
+The only module with platform differences: Windows has neither folder fsync nor POSIX modes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError, VerificationFailed
+from forensic.hashes import sha256_file
+
+_BLOCK = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+def storage_error(error: OSError, path: Path, doing: str) -> ForensicError:
+    """Word an ``OSError`` met while ``doing`` something to a file of ours."""
+    if error.errno in _FULL:
+        return StorageFailed(
+            "storage.disk-full",
+            f"No space left while {doing} {path}.",
+            "Free space, or choose a workspace on another disk with -w, then give the command again.",
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return UsageError(
+            "storage.read-only",
+            f"Not allowed while {doing} {path} ({error.strerror}).",
+            "Choose a workspace that you may write to with -w DIR.",
+        )
+    return StorageFailed("storage.failed", f"{error.strerror or error} while {doing} {path}.", "Check the disk.")
+
+
+@contextmanager
+def storage(path: Path, doing: str) -> Iterator[None]:
+    """Turn every ``OSError`` of the block into an error of ours about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path, doing) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in ``folder`` durable, where the platform can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write ``data`` durably under a temporary name, then rename over ``path``."""
+    partial = path.with_name(f".{path.name}.partial")
+    with storage(path, "writing"):
+        with partial.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents."""
+    with storage(path, "creating"):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def protect(path: Path) -> None:
+    """Take write permission away from everybody."""
+    with storage(path, "protecting"):
+        path.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+
+
+def hash_input(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file from outside. Raises ``BadInput`` if it is not a readable regular file."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise BadInput("input.not-a-file", f"{path} is not a regular file.", "Name a media file.")
+        return sha256_file(path, progress)
+    except OSError as error:
+        raise BadInput(
+            "input.unreadable", f"{path} cannot be read: {error.strerror or error}.", "Check the path and permissions."
+        ) from error
+
+
+def copy_verified(source: Path, target: Path, sha256: str) -> None:
+    """Copy ``source`` to ``target`` read-only; prove by reading back that the copy has ``sha256``.
+
+    Raises ``VerificationFailed`` (``copy.mismatch``) and leaves nothing behind if it has not.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    digest = hashlib.sha256()
+    with storage(target, "copying to"):
+        try:
+            with source.open("rb") as read, partial.open("wb") as write:
+                while block := read.read(_BLOCK):
+                    digest.update(block)
+                    write.write(block)
+                write.flush()
+                os.fsync(write.fileno())
+            read_back = sha256_file(partial)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        if digest.hexdigest() != sha256 or read_back != sha256:
+            partial.unlink(missing_ok=True)
+            raise VerificationFailed(
+                "copy.mismatch",
+                f"The working copy of {source} does not have the digest of the original.",
+                "The file is changing or a disk is failing: acquire it again from write-protected media.",
+            )
+        protect(partial)
+        partial.replace(target)
+        sync_folder(target.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder of ours with everything in it."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of ``path`` durable."""
+    with storage(path, "syncing"), path.open("rb+") as stream:
+        os.fsync(stream.fileno())

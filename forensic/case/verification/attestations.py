@@ -1,0 +1,46 @@
+"""Checks on signed statements: the record of a run, the proof of a still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forensic.case.verification.checks import Verification
+from forensic.errors import ForensicError
+from forensic.signing.certificate import certificate_facts
+from forensic.signing.statement import RUN_PREDICATE, Statement, verify_statement
+
+
+def check_attestation(
+    verification: Verification, data: bytes, predicate_type: str = RUN_PREDICATE, number: str = "A1"
+) -> Statement | None:
+    """A1: the envelope is canonical, every signature in it verifies, the statement is well-formed."""
+    title = "record is signed and unchanged"
+    try:
+        statement, verified = verify_statement(data, predicate_type=predicate_type)
+    except ForensicError as error:
+        verification.record(number, title, False, f"{error.code}: {error.message}")
+        return None
+    kinds = set()
+    for certificate in verified.certificates:
+        facts = certificate_facts(certificate)
+        verification.signers[facts["certificate_sha256"]] = facts["subject"]
+        kinds.add(facts["kind"])
+    verification.record(number, title, True, f"{' and '.join(sorted(kinds))} certificate")
+    return statement
+
+
+def signer_matches_record(verification: Verification, predicate: dict[str, Any]) -> bool:
+    """A2: the certificate that signed is the one that the record names as the examiner's."""
+    named = _dig(predicate, "examiner", "identity", "certificate_sha256")
+    return verification.record(
+        "A2",
+        "signer is the identity named in the record",
+        isinstance(named, str) and set(verification.signers) == {named},
+        f"fingerprint {named}",
+    )
+
+
+def _dig(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,102 @@
+"""Numbered checks and the verdict they add up to. The specification is docs/formats/verification.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+
+class Verdict(IntEnum):
+    """The ladder. Each rung includes the ones below; this version can reach SIGNED."""
+
+    FAILED = 0
+    INTEGRITY_ONLY = 1
+    SIGNED = 2
+    TIMESTAMPED = 3
+    WITNESSED = 4
+    REPRODUCED = 5
+
+    @property
+    def label(self) -> str:
+        """As printed."""
+        return self.name.replace("_", " ")
+
+    @property
+    def meaning(self) -> str:
+        """What the rung says, in one sentence."""
+        return _MEANING[self]
+
+
+_MEANING = {
+    Verdict.FAILED: "At least one check failed: do not rely on this material.",
+    Verdict.INTEGRITY_ONLY: "The material agrees with itself, but nothing here is signed.",
+    Verdict.SIGNED: "Unchanged since it was signed with the key whose fingerprint is shown.",
+    Verdict.TIMESTAMPED: "Also existed at the time stated by a timestamp authority.",
+    Verdict.WITNESSED: "Also known to an independent witness of the ledger.",
+    Verdict.REPRODUCED: "Also computed again from the exhibit with the same result.",
+}
+
+NOT_PROVED = (
+    "who or what is shown: no statement about identity is made",
+    "that the original recording is authentic, complete or correctly timed: only what happened after acquisition",
+    "who signed, beyond possession of the key: compare the fingerprint with one obtained from the laboratory itself",
+    "when it was signed, beyond the signer's own clock: there is no independent timestamp",
+    "that enhanced detail is correct: risk maps are UNCALIBRATED",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One numbered check. ``number`` and ``title`` are those of the specification."""
+
+    number: str
+    title: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass
+class Verification:
+    """All checks made on one target, in order."""
+
+    target: str
+    kind: str
+    checks: list[Check] = field(default_factory=list)
+    signers: dict[str, str] = field(default_factory=dict)
+    not_checked: list[str] = field(default_factory=list)
+    signed: bool = False
+
+    def record(self, number: str, title: str, passed: bool, detail: str = "") -> bool:
+        """Add a check; returns ``passed`` so that a caller can stop at the first that matters."""
+        self.checks.append(Check(number, title, passed, detail))
+        return passed
+
+    def absorb(self, other: Verification, name: str) -> None:
+        """Add the checks of a part, its name in front of each title."""
+        for check in other.checks:
+            self.checks.append(Check(check.number, f"{name}: {check.title}", check.passed, check.detail))
+        self.signers.update(other.signers)
+
+    @property
+    def verdict(self) -> Verdict:
+        """FAILED unless there are checks and all passed; then SIGNED or INTEGRITY ONLY."""
+        if not self.checks or not all(check.passed for check in self.checks):
+            return Verdict.FAILED
+        return Verdict.SIGNED if self.signed else Verdict.INTEGRITY_ONLY
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able result."""
+        return {
+            "target": self.target,
+            "kind": self.kind,
+            "verdict": self.verdict.label,
+            "meaning": self.verdict.meaning,
+            "checks": [
+                {"number": check.number, "title": check.title, "passed": check.passed, "detail": check.detail}
+                for check in self.checks
+            ],
+            "signers": [{"sha256": key, "subject": subject} for key, subject in sorted(self.signers.items())],
+            "not_checked": self.not_checked,
+            "not_proved": list(NOT_PROVED),
+        }

@@ -1,0 +1,175 @@
+"""``policy``, ``models`` and ``stages``: what there is and what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from forensic.cli.options import json_option
+from forensic.cli.terminal import result, result_json
+
+
+def _list(items: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        result_json(items)
+        return
+    width = max((len(item["name"]) for item in items), default=0)
+    for item in items:
+        result(f"{item['name']:<{width}}  {item['class']:<12}  {item['title']}")
+
+
+def _show(value: Any, indent: str = "") -> None:
+    """Nested facts as indented text."""
+    for key, entry in value.items():
+        if isinstance(entry, dict):
+            result(f"{indent}{key}")
+            _show(entry, indent + "  ")
+        elif isinstance(entry, list) and any(isinstance(item, dict) for item in entry):
+            result(f"{indent}{key}")
+            for item in entry:
+                _show(item, indent + "  ")
+                result("")
+        elif isinstance(entry, list):
+            result(f"{indent}{key}")
+            for item in entry:
+                result(f"{indent}  - {item}")
+        else:
+            result(f"{indent}{key}: {entry}")
+
+
+@click.group()
+def policy() -> None:
+    """Policies: what is allowed, and why."""
+
+
+@policy.command("list")
+@json_option
+def policy_list(as_json: bool) -> None:
+    """All shipped policies; the class is the highest that each can permit."""
+    from forensic.policy.explain import highest_class
+    from forensic.policy.store import load_policy, policy_names
+
+    items = []
+    for name in policy_names():
+        loaded = load_policy(name)
+        highest = highest_class(loaded)
+        items.append(
+            {
+                "name": name,
+                "class": "none" if highest is None else highest.label,
+                "title": loaded.summary,
+                "sha256": loaded.sha256,
+                "rules": [rule.id for rule in loaded.rules],
+            }
+        )
+    _list(items, as_json)
+
+
+@policy.command("show")
+@click.argument("name")
+def policy_show(name: str) -> None:
+    """The text of a policy."""
+    from forensic.policy.store import load_policy
+
+    loaded = load_policy(name)
+    result(loaded.text.rstrip("\n"))
+    result(f"// SHA-256 {loaded.sha256}")
+
+
+@policy.command("explain")
+@click.argument("stage")
+@click.option("--mode", type=click.Choice(["forensic", "creative"]), default="forensic", show_default=True)
+@click.option("--policy", "name", metavar="NAME|FILE", help="Default: that of the mode.")
+@click.option("--reason", default="", metavar="TEXT")
+@click.option("--purpose", default="unstated", metavar="WORD")
+def policy_explain(stage: str, mode: str, name: str | None, reason: str, purpose: str) -> None:
+    """Say in plain words whether STAGE would be permitted, and by which rules."""
+    from forensic.case.explanation import explain_stage
+
+    result(explain_stage(stage, mode=mode, policy=name, reason=reason, purpose=purpose).rstrip("\n"))
+
+
+@click.group()
+def models() -> None:
+    """Learned models and their cards."""
+
+
+@models.command("list")
+@json_option
+def models_list(as_json: bool) -> None:
+    """All shipped models."""
+    from forensic.registry.cards import verify_all
+
+    items = []
+    for check in verify_all():
+        facts = {} if check.card is None else check.card.facts()
+        title = facts.get("title", "") if check.ok else f"NOT USABLE: {check.message}"
+        items.append(
+            {
+                **facts,
+                "name": check.model_id,
+                "class": facts.get("class", "unknown"),
+                "title": title,
+                "usable": check.ok,
+            }
+        )
+    _list(items, as_json)
+
+
+@models.command("show")
+@click.argument("model_id", metavar="ID")
+@json_option
+def models_show(model_id: str, as_json: bool) -> None:
+    """The card of a model."""
+    from forensic.registry.cards import load_card
+
+    record = load_card(model_id).to_record()
+    if as_json:
+        result_json(record)
+    else:
+        _show(record)
+
+
+@models.command("verify")
+@json_option
+def models_verify(as_json: bool) -> None:
+    """Check every model's card and weights."""
+    from forensic.registry.cards import verify_all
+
+    checks = verify_all()
+    if as_json:
+        result_json([{"name": c.model_id, "ok": c.ok, "code": c.code, "message": c.message} for c in checks])
+    else:
+        for check in checks:
+            result(f"{'ok  ' if check.ok else 'FAIL'} {check.model_id} {check.message}".rstrip())
+    if not all(check.ok for check in checks):
+        raise click.exceptions.Exit(1)
+
+
+@click.group()
+def stages() -> None:
+    """Processing stages: class, parameters, artefacts, literature."""
+
+
+@stages.command("list")
+@json_option
+def stages_list(as_json: bool) -> None:
+    """All stages."""
+    from forensic.stages.catalogue import stage_names, stage_type
+
+    _list([stage_type(name).describe() for name in stage_names()], as_json)
+
+
+@stages.command("show")
+@click.argument("name")
+@json_option
+def stages_show(name: str, as_json: bool) -> None:
+    """What a stage does, its parameters, what it can do wrong, and where it is described."""
+    from forensic.stages.catalogue import stage_type
+
+    record = stage_type(name).describe()
+    if as_json:
+        result_json(record)
+    else:
+        _show(record)

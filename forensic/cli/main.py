@@ -1,0 +1,92 @@
+"""Entry point: commands, and how every way of ending becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from forensic import __version__
+from forensic.cli.catalogues import models, policy, stages
+from forensic.cli.checking import doctor, verify
+from forensic.cli.custody import acquire, init, log
+from forensic.cli.runs import enhance, report, reproduce
+from forensic.cli.terminal import printable, result_json
+from forensic.errors import ExitCode, ForensicError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="forensic")
+def cli() -> None:
+    """Evidence-grade video enhancement under a chain of custody.
+
+    Exit codes: 0 ok, 1 verification failed, 2 usage, 3 refused by policy, 4 bad input,
+    5 interrupted, 70 internal error.
+    """
+
+
+for _command in (init, acquire, enhance, report, verify, reproduce, log, policy, models, stages, doctor):
+    cli.add_command(_command)
+
+
+def _fail(error: ForensicError, as_json: bool) -> int:
+    click.echo(f"forensic: [{error.code}] {printable(error.message)}", err=True)
+    if error.remedy:
+        click.echo(f"  {printable(error.remedy)}", err=True)
+    if as_json:
+        result_json({"error": {"code": error.code, "message": error.message, "remedy": error.remedy}})
+    return int(error.exit_code)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    """A polite kill is recorded like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line ``arguments`` (without the program's name) and return the exit code."""
+    as_json = "--json" in arguments
+    try:
+        outcome = cli.main(args=list(arguments), prog_name="forensic", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else int(ExitCode.OK)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        if as_json:
+            result_json({"error": {"code": "usage", "message": error.format_message(), "remedy": ""}})
+        return int(ExitCode.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("forensic: interrupted", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except ForensicError as error:
+        return _fail(error, as_json)
+    except BrokenPipeError:
+        # The reader of our output went away; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the outermost net: a defect of ours, shown as one
+        click.echo(f"forensic: internal error: {type(error).__name__}: {printable(str(error))}", err=True)
+        if os.environ.get("FORENSIC_TRACEBACK"):
+            traceback.print_exc()
+        else:
+            click.echo("  This is a defect. Set FORENSIC_TRACEBACK=1 and repeat it to see where.", err=True)
+        if as_json:
+            result_json({"error": {"code": "internal", "message": str(error), "remedy": ""}})
+        return int(ExitCode.INTERNAL)
+
+
+def main() -> NoReturn:
+    """The ``forensic`` command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""``enhance``, ``report`` and ``reproduce``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forensic.cli.options import existing, existing_or_new, json_option, quiet_option, workspace_option
+from forensic.cli.terminal import reporter, result, result_json
+
+_PURPOSES = ("investigation", "evidence", "identification", "comparison", "illustration", "validation")
+
+
+class _Frames(click.ParamType[Any]):
+    name = "A:B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``A:B`` with either end left out, as two integers or None."""
+        if isinstance(value, tuple):
+            return value
+        first, colon, stop = str(value).partition(":")
+        try:
+            if not colon:
+                raise ValueError
+            return (int(first) if first else None, int(stop) if stop else None)
+        except ValueError:
+            self.fail("must be A:B, half-open, counting frames from 0, for example 0:250", param, ctx)
+
+
+class _Integers(click.ParamType[Any]):
+    def __init__(self, name: str, count: int | None = None) -> None:
+        self.name, self._count = name, count
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Integers separated by commas, as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or self._count not in (None, len(numbers)):
+            self.fail(f"must be {self.name} with whole numbers", param, ctx)
+        return numbers
+
+
+@click.command()
+@click.argument("target", metavar="EXHIBIT|FILE")
+@click.option("--recipe", metavar="NAME|FILE.toml", help="Built-in recipe or a file; default: classic.")
+@click.option("--mode", type=click.Choice(["forensic", "creative"]), default="forensic", show_default=True)
+@click.option("--scale", type=click.IntRange(1, 16), metavar="N", help="Enlargement; default: the recipe's.")
+@click.option("--frames", type=_Frames(), help="Frames A to B-1 by index, half-open; default: all.")
+@click.option("--roi", type=_Integers("X,Y,W,H", 4), help="Region of interest in source pixels.")
+@click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Threads; never changes the output.")
+@click.option("--stills", type=_Integers("I,J,..."), default=(), help="Frames that get stills and maps in any case.")
+@click.option("--reason", metavar="TEXT", help="Why this is done; creative mode demands it.")
+@click.option("--question", metavar="TEXT", help="The question that the examination is to answer.")
+@click.option("--purpose", type=click.Choice(_PURPOSES), help="What the result is for.")
+@click.option("--policy", metavar="NAME|FILE", help="Policy to be judged by; default: that of the mode.")
+@workspace_option
+@json_option
+@quiet_option
+def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Enhance an exhibit (or a FILE, acquired first) and issue a signed report.
+
+    The last line on stdout is the run folder.
+    """
+    from forensic.case.enhance import enhance as enhance_exhibit
+    from forensic.case.enhance import exhibit_for
+    from forensic.case.plan import EnhanceRequest
+
+    say = reporter(quiet)
+    with existing_or_new(workspace, "enhance", say) as opened:
+        exhibit = exhibit_for(opened, target, say)
+        request = EnhanceRequest(**asked, command=("forensic", *sys.argv[1:]))
+        run = enhance_exhibit(opened, exhibit, request, say)
+    output = run.predicate["output"]
+    if as_json:
+        result_json(
+            {
+                "run": run.run_id,
+                "folder": str(run.folder),
+                "exhibit": exhibit.id,
+                "report": str(run.folder / "report.pdf"),
+                "output": {"file": str(run.folder / output["file"]), "sha256": output["sha256"]},
+                "stage_class": output["stage_class"],
+                "frames": output["frames"],
+                "risk_status": run.predicate["risk"]["status"],
+            }
+        )
+        return
+    result(f"run     {run.run_id}")
+    result(f"output  {output['frames']['count']} frames, {output['stage_class']} class, SHA-256 {output['sha256']}")
+    result(f"report  {run.folder / 'report.pdf'}")
+    result(str(run.folder))
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@workspace_option
+@json_option
+def report(run_id: str, workspace: Path | None, as_json: bool) -> None:
+    """(Re)issue the PDF of a finished RUN from its signed record."""
+    from forensic.case.reissue import reissue
+
+    with existing(workspace) as opened:
+        path = reissue(opened, run_id)
+    if as_json:
+        result_json({"run": run_id, "report": str(path)})
+    else:
+        result(str(path))
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@workspace_option
+@json_option
+@quiet_option
+def reproduce(run_id: str, workspace: Path | None, as_json: bool, quiet: bool) -> None:
+    """Compute RUN again from the exhibit and compare every frame's hash."""
+    from forensic.case.reproduce import reproduce as reproduce_run
+
+    with existing(workspace) as opened:
+        outcome = reproduce_run(opened, run_id, reporter(quiet))
+    if as_json:
+        result_json(outcome.to_record())
+    else:
+        for key, change in outcome.platform_changes.items():
+            result(f"platform differs: {key}: {change['then']} -> {change['now']}")
+        for difference in outcome.differences[:10]:
+            result(f"differs: {difference}")
+        result(outcome.verdict)
+    if not outcome.succeeded:
+        raise click.exceptions.Exit(1)

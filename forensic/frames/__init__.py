@@ -1,0 +1,1 @@
+"""Frames: sample layouts, colour description, timing, the stage-class lattice."""

@@ -1,0 +1,1 @@
+"""The custody ledger: signed, hash-chained entries in one SQLite file, and its independent audit."""

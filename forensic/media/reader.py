@@ -1,0 +1,368 @@
+"""Linear decoding of every frame of an exhibit, with everything that was wrong on the record.
+
+One decoding thread: FFmpeg's H.264 decoder turns its error concealment (and the reporting of it) off
+under slice threads, and messages can be tied to a packet only if no other packet is being decoded at
+the time. The same file therefore gives the same frames and the same findings on every machine.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av.error
+import av.logging
+from av.codec.context import Flags as CodecFlags
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from forensic.errors import BadInput, InternalError
+from forensic.frames.colour import UNSPECIFIED, ColourSpec
+from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
+from forensic.frames.stageclass import StageClass
+from forensic.media.anomaly import Anomaly, AnomalyLog
+from forensic.media.libav import messages, open_exhibit, refuse_too_large, wording
+from forensic.media.pixels import Conversion, conversion_from, planes_of
+from forensic.media.probe import MediaFacts, facts_of, with_first_frame
+from forensic.media.timing import Cadence, Timeline
+from forensic.media.visible import visible
+
+_DEMUX_ERRORS_IN_A_ROW = 64
+_PACKETS_IN_FLIGHT = 256
+_RANGES = {0: None, 1: False, 2: True}
+
+
+@dataclass
+class _Note:
+    """What is known of a packet while its frame is awaited."""
+
+    pts: int | None
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    corrupt: bool = False
+    hidden: bool = False
+
+
+class ExhibitReader:
+    """Context manager over one media file; :meth:`frames` may be walked once.
+
+    ``facts``, ``geometry``, ``colour``, ``time_base`` hold once it is entered (the first frame has then
+    been decoded). ``anomalies`` grows while frames are read and is complete after the last one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log = AnomalyLog()
+        self._notes: dict[int, _Note] = {}
+        self._serial = 0
+        self._damaged_since: int | None = None
+        self._without_picture = 0
+        self._pictures = 0
+        self._refused = 0
+        self._started = False
+        self._ended_early = False
+        self.flags: frozenset[str] = frozenset()
+        self.cadence: Cadence | None = None
+
+    def __enter__(self) -> ExhibitReader:
+        self._container = open_exhibit(self._path)
+        try:
+            self.facts = facts_of(self._container, self._path)
+            self._stream: Any = self._container.streams[self.facts.video_stream]
+            context = self._stream.codec_context
+            context.thread_count = 1
+            context.options = {"err_detect": "crccheck", "max_pixels": str(1 << 27)}
+            context.flags |= int(CodecFlags.output_corrupt) | int(CodecFlags.copy_opaque)
+            self._source = self._decoded()
+            self._first = deque(self._prime())
+        except BaseException:
+            self._container.close()
+            raise
+        self._timeline = Timeline(self.time_base, self.facts.rate, self.facts.timestamps == "stored", self._log)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.close()
+        self._container.close()
+
+    @property
+    def geometry(self) -> Geometry:
+        """Size, layout and sample aspect of every frame that is given out."""
+        return self.facts.geometry
+
+    @property
+    def colour(self) -> ColourSpec:
+        """Colour description of every frame that is given out."""
+        return self.facts.colour
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per tick."""
+        return self.facts.time_base
+
+    @property
+    def anomalies(self) -> list[Anomaly]:
+        """Findings so far, the first 10 000 of each kind; ``anomaly_counts`` counts them all."""
+        return self._log.listed
+
+    @property
+    def anomaly_counts(self) -> dict[str, int]:
+        """Number of findings by kind."""
+        return dict(sorted(self._log.counts.items()))
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """Packets read, frames given out and frames refused so far, and the rule for missing times."""
+        return {
+            "packets": self._serial,
+            "packets_without_picture": self._without_picture,
+            "frames": self._pictures,
+            "frames_refused": self._refused,
+            "missing_times": self._timeline.rule,
+        }
+
+    def frames(self) -> Iterator[CodedFrame]:
+        """Every frame in presentation order, class PRESENTATION, in the canonical layout.
+
+        ``flags`` holds the words for the manifest of the frame last given out. Frames whose size or
+        format differs from the first one's are not decoded further: each is recorded as
+        ``geometry-change`` and left out. Raises ``InternalError`` on a second walk.
+        """
+        if self._started:
+            raise InternalError("media.read-twice", "An exhibit reader was walked twice.", "Open it again.")
+        self._started = True
+        previous: str | None = None
+        while self._first:
+            picture = self._first.popleft()
+            frame = self._accept(picture, previous)
+            if frame is not None:
+                previous = frame.sha256
+                yield frame
+            if self.facts.is_image:
+                break
+        for picture in self._source:
+            if self.facts.is_image:
+                self._log.add("extra-picture", None, None, "The image file holds a further picture; it was not used.")
+                continue
+            frame = self._accept(picture, previous)
+            if frame is not None:
+                previous = frame.sha256
+                yield frame
+        self._finish()
+
+    def _prime(self) -> Iterator[VideoFrame]:
+        """Decode up to the first picture and let it settle geometry and colour."""
+        picture = next(self._source, None)
+        if picture is None:
+            said = f" ({self._log.listed[-1].detail})" if self._log.listed else ""
+            raise BadInput(
+                "media.no-picture", f"No picture of the file could be decoded{said}.", "Ask for the export again."
+            )
+        conversion = conversion_from(picture.format.name)
+        declared = self.facts
+        geometry = Geometry(picture.width, picture.height, conversion.layout, declared.geometry.sample_aspect)
+        colour = _fill(declared.colour, _colour_of(picture, conversion))
+        self.facts = with_first_frame(declared, geometry, colour, conversion)
+        self._change = _colour_of(picture, conversion)
+        yield picture
+
+    def _accept(self, picture: VideoFrame, previous: str | None) -> CodedFrame | None:
+        note = self._take_note(picture)
+        format_name = picture.format.name
+        conversion = self.facts.conversion
+        if format_name != conversion.source:
+            try:
+                conversion = conversion_from(format_name)
+            except BadInput:
+                conversion = replace(conversion, source=format_name, layout=None)  # type: ignore[arg-type]
+        geometry = self.facts.geometry
+        if (picture.width, picture.height, conversion.layout) != (geometry.width, geometry.height, geometry.layout):
+            self._refused += 1
+            self._log.add(
+                "geometry-change", None, picture.pts,
+                f"A frame is {picture.width}x{picture.height} {format_name}, the exhibit is {geometry.width}x"
+                f"{geometry.height} {geometry.layout.name}; frames of another shape are not used.",
+            )  # fmt: skip
+            return None
+        index = self._pictures
+        self._pictures += 1
+        if self.facts.is_image:
+            time, made_up = 0, True
+        else:
+            time, made_up = self._timeline.place(index, picture.pts, picture.dts)
+        self._watch_colour(picture, conversion, index, time)
+        timing = FrameTiming(index, time, self.time_base, made_up)
+        frame = CodedFrame(
+            planes_of(picture, conversion), geometry, self.facts.colour, timing, StageClass.PRESENTATION
+        )
+        self.flags = self._judge(picture, note, frame, previous)
+        return frame
+
+    def _judge(self, picture: VideoFrame, note: _Note, frame: CodedFrame, previous: str | None) -> frozenset[str]:
+        """Findings about one frame; the words for its manifest row."""
+        index, time = frame.timing.index, frame.timing.pts
+        flags = {"pts-synthesised"} if frame.timing.synthesised else set()
+        if picture.key_frame and self._damaged_since is not None:
+            self._close_damage(index)
+        if picture.is_corrupt or note.corrupt:
+            flags.add("damaged")
+            who = "The decoder marks the frame as damaged" if picture.is_corrupt else "The container marks it as corrupt"
+            said = f": {note.errors[0]}" if note.errors else ""
+            self._log.add("damaged", index, time, f"{who}{said}.")
+        if note.errors:
+            flags.add("decode-error")
+            more = f" (and {len(note.errors) - 1} more)" if len(note.errors) > 1 else ""
+            self._log.add("decode-error", index, time, f"{note.errors[0]}{more}")
+        for warning in note.warnings:
+            self._log.add("decoder-warning", index, time, warning)
+        if flags & {"damaged", "decode-error"}:
+            if self._damaged_since is None:
+                self._damaged_since = index
+        elif self._damaged_since is not None:
+            flags.add("after-damage")
+        if previous == frame.sha256:
+            flags.add("duplicate")
+            self._log.add("duplicate", index, time, f"Identical, sample for sample, to frame {index - 1}.")
+        return frozenset(flags)
+
+    def _close_damage(self, until: int) -> None:
+        first = self._damaged_since
+        self._damaged_since = None
+        if first is not None and until - first > 1:
+            self._log.add(
+                "after-damage", first, None,
+                f"Frames {first + 1} to {until - 1} may carry on the damage of frame {first}: "
+                "they come before the next key frame and may be predicted from it.",
+            )  # fmt: skip
+
+    def _watch_colour(self, picture: VideoFrame, conversion: Conversion, index: int, time: int) -> None:
+        colour = _colour_of(picture, conversion)
+        if colour != self._change:
+            self._change = colour
+            self._log.add(
+                "colour-change", index, time,
+                f"From this frame on the stream describes its colour as {colour.to_record()}; "
+                "the exhibit's description is unchanged.",
+            )  # fmt: skip
+
+    def _take_note(self, picture: VideoFrame) -> _Note:
+        serial = picture.opaque
+        note = self._notes.pop(serial, None) if isinstance(serial, int) else None
+        if isinstance(serial, int):
+            self._retire(serial - _PACKETS_IN_FLIGHT)
+        return note or _Note(picture.pts)
+
+    def _retire(self, before: int) -> None:
+        """Settle packets that can no longer give a frame."""
+        for serial in [number for number in self._notes if number < before]:
+            note = self._notes.pop(serial)
+            self._without_picture += 1
+            if note.hidden:
+                self._log.add("not-presented", None, note.pts, "The file's edit list hides the picture of this packet.")
+            elif note.errors:
+                self._log.add("decode-error", None, note.pts, f"No picture from this packet: {note.errors[0]}")
+            elif note.corrupt:
+                self._log.add("packets-skipped", None, note.pts, "A packet marked as corrupt gave no picture.")
+
+    def _finish(self) -> None:
+        self._retire(self._serial + 1)
+        if self._damaged_since is not None:
+            self._close_damage(self._pictures)
+        self.cadence = self._timeline.finish()
+        claimed = self.facts.frames_claimed
+        counted = self._pictures + self._refused
+        if claimed is not None and claimed > counted + self._log.counts["not-presented"]:
+            self._log.add(
+                "truncated", None, None, f"The container claims {claimed} frames, {counted} could be decoded."
+            )
+        elif self._ended_early:
+            self._log.add("truncated", None, None, "Reading ended in an error before the end of the file.")
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Pictures in presentation order, as the decoder gives them."""
+        for packet in self._packets():
+            self._serial += 1
+            note = self._notes[self._serial] = _Note(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
+            packet.opaque = self._serial
+            yield from self._decode(packet, note)
+        note = _Note(None)
+        yield from self._decode(None, note)
+        for text in note.errors:
+            self._log.add("decode-error", None, None, f"While the last frames were fetched: {text}")
+
+    def _decode(self, packet: Packet[Any] | None, note: _Note) -> list[VideoFrame]:
+        pictures: list[VideoFrame] = []
+        failure: Exception | None = None
+        with messages() as logs:
+            try:
+                pictures = self._stream.codec_context.decode(packet)
+            except av.error.EOFError:
+                pass
+            except (av.error.FFmpegError, ValueError, MemoryError) as error:
+                failure = error
+        refuse_too_large(logs)
+        for level, source, text in logs:
+            line = visible(f"{source}: {text.strip()}", 300)
+            (note.errors if level <= av.logging.ERROR else note.warnings).append(line)
+        if failure is not None and not note.errors:
+            note.errors.append(wording(failure))
+        return pictures
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """Packets of the chosen stream; reading goes on after an error."""
+        errors = 0
+        while True:
+            packets = self._container.demux(self._stream)
+            while True:
+                failure: Exception | None = None
+                packet: Packet[Any] | None = None
+                with messages() as logs:
+                    try:
+                        packet = next(packets, None)
+                    except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
+                        failure = error
+                self._container_said(logs)
+                if failure is not None:
+                    break
+                if packet is None:
+                    return
+                if packet.size:
+                    errors = 0
+                    yield packet
+                elif packet.pts is not None or packet.dts is not None or packet.pos is not None:
+                    self._log.add("packets-skipped", None, packet.pts, "An empty packet: a frame left out or repeated.")
+            errors += 1
+            self._log.add("read-error", None, None, f"Reading the container failed: {wording(failure, logs)}")
+            if errors >= _DEMUX_ERRORS_IN_A_ROW or isinstance(failure, MemoryError):
+                self._ended_early = True
+                return
+
+    def _container_said(self, logs: list[tuple[int, str, str]]) -> None:
+        for level, source, text in logs:
+            kind = "read-error" if level <= av.logging.ERROR else "container-warning"
+            self._log.add(kind, None, None, visible(f"{source}: {text.strip()}", 300))
+
+
+def _colour_of(picture: VideoFrame, conversion: Conversion) -> ColourSpec:
+    full_range = _RANGES.get(picture.color_range)
+    if full_range is None and conversion.full_range:
+        full_range = True
+    return ColourSpec(int(picture.colorspace), int(picture.color_primaries), int(picture.color_trc), full_range)
+
+
+def _fill(declared: ColourSpec, found: ColourSpec) -> ColourSpec:
+    """The stream's description, completed by the first frame's where it is silent."""
+    return ColourSpec(
+        declared.matrix if declared.matrix != UNSPECIFIED else found.matrix,
+        declared.primaries if declared.primaries != UNSPECIFIED else found.primaries,
+        declared.transfer if declared.transfer != UNSPECIFIED else found.transfer,
+        declared.full_range if declared.full_range is not None else found.full_range,
+        declared.chroma_location,
+    )

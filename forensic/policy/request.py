@@ -1,0 +1,76 @@
+"""What a policy is asked: a stage with its facts, and the circumstances stated by the examiner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from forensic.frames.stageclass import StageClass
+
+
+class Mode(StrEnum):
+    """``forensic``: may be offered as evidence. ``creative``: no evidence, and labelled so."""
+
+    FORENSIC = "forensic"
+    CREATIVE = "creative"
+
+
+class Purpose(StrEnum):
+    """What the examiner says the output is for; ``unstated`` if nobody said."""
+
+    UNSTATED = "unstated"
+    INVESTIGATION = "investigation"
+    EVIDENCE = "evidence"
+    IDENTIFICATION = "identification"
+    COMPARISON = "comparison"
+    ILLUSTRATION = "illustration"
+    VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """An approval recorded for the run. ``by`` names who gave it; a name is a claim, not a proof."""
+
+    by: str
+    role: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StageRequest:
+    """One stage of a recipe, as it would be applied.
+
+    ``stage_class`` may be text from outside: an unknown class is denied. ``scale`` is the linear
+    scale factor (1.0 for no change of size). ``model`` holds the facts of the model card (``id``,
+    ``version``, ``class``, ``scale``, ``weights_sha256``, ``card_sha256``, ``licence``) and
+    ``digest_verified``, which only ``True`` itself satisfies. ``parameters`` are the effective
+    parameters; policies see the numeric ones.
+    """
+
+    stage: str
+    stage_class: StageClass | str
+    learned: bool
+    scale: float = 1.0
+    model: Mapping[str, Any] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PolicyContext:
+    """The circumstances of a run. All of it is stated by the examiner and goes on the record.
+
+    ``exhibit_class`` is the class that the exhibit's pixels already carry: ``presentation`` for a
+    recording as acquired, higher where an earlier output is processed again.
+    """
+
+    examiner: str
+    lab: str = ""
+    role: str = ""
+    mode: str = Mode.FORENSIC
+    purpose: str = Purpose.UNSTATED
+    reason: str = ""
+    approval: Approval | None = None
+    recipe: str = ""
+    exhibit_class: StageClass | str = StageClass.PRESENTATION

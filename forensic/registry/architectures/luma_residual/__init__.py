@@ -1,0 +1,1 @@
+"""Luma residual network: a small, bias-free, plain convolutional upscaler over bicubic."""

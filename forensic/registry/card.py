@@ -1,0 +1,164 @@
+"""What a model card says: the typed, frozen form of ``card.toml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from forensic.errors import InternalError
+from forensic.frames.stageclass import StageClass
+
+#: Folder names of models. No dots or separators, so an id can never leave the models folder.
+ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"
+
+Text = Annotated[str, Field(min_length=1, max_length=8000)]
+Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Architecture(_Part):
+    """Which network the weights belong to, and its hyper-parameters."""
+
+    name: Annotated[str, Field(pattern=rf"\A{ID_PATTERN}\z")]
+    hyperparameters: dict[str, int]
+
+
+class Weights(_Part):
+    """The weights file beside the card (a plain file name) and its SHA-256."""
+
+    file: Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,100}(\.[A-Za-z0-9_-]{1,50}){0,4}\.safetensors\z")]
+    sha256: Digest
+
+
+class ForwardModel(_Part):
+    """How the model assumes that the camera made the input from the scene.
+
+    ``blur_sigma`` is the range of the optical Gaussian's standard deviation in input pixels.
+    """
+
+    blur: Literal["gaussian"]
+    blur_sigma: tuple[Annotated[float, Field(ge=0, le=16)], Annotated[float, Field(ge=0, le=16)]]
+    downsample: Literal["area"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pair(cls, data: Any) -> Any:
+        # TOML has arrays only; strict mode wants a tuple.
+        if isinstance(data, dict) and isinstance(data.get("blur_sigma"), list):
+            return {**data, "blur_sigma": tuple(data["blur_sigma"])}
+        return data
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ForwardModel:
+        if self.blur_sigma[0] > self.blur_sigma[1]:
+            raise ValueError("blur_sigma must run from low to high")
+        return self
+
+
+class Training(_Part):
+    """What the weights were made of and how."""
+
+    data: Text
+    data_list: Text
+    data_licences: Text
+    degradation: Text
+    loss: Text
+    optimiser: Text
+    schedule: Text
+    seed: int
+    duration: Text
+    software: Text
+    recipe: Text
+
+
+class Measurement(_Part):
+    """One measured number: ``value`` of ``metric`` for ``method`` over ``n`` pictures under ``conditions``."""
+
+    metric: Text
+    unit: str
+    method: Text
+    value: Number
+    n: Annotated[int, Field(ge=1)]
+    conditions: Text
+
+
+class ModelCard(_Part):
+    """A model card. Made by :func:`forensic.registry.cards.load_card` only, which adds where it came from."""
+
+    id: Annotated[str, Field(pattern=rf"\A{ID_PATTERN}\z")]
+    version: Annotated[str, Field(pattern=r"\A[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}\z")]
+    title: Text
+    class_label: Annotated[str, Field(alias="class")]
+    architecture: Architecture
+    scale: Annotated[int, Field(ge=1, le=8)]
+    channels: Literal["luma"]
+    precision: Literal["float32"]
+    parameters: Annotated[int, Field(ge=1)]
+    receptive_field: Annotated[int, Field(ge=0, le=4096)]  # radius in input pixels
+    weights: Weights
+    licence: Text
+    explanation: Text
+    calibration: Literal["uncalibrated", "calibrated"]
+    forward_model: ForwardModel
+    training: Training
+    measured: Annotated[list[Measurement], Field(min_length=1)]
+    known_artefacts: Annotated[list[Text], Field(min_length=1)]
+    limitations: Annotated[list[Text], Field(min_length=1)]
+    references: Annotated[list[Text], Field(min_length=1)]
+
+    _folder: Path | None = PrivateAttr(default=None)
+    _card_sha256: str | None = PrivateAttr(default=None)
+
+    @property
+    def stage_class(self) -> StageClass:
+        """Class of every pixel that the model touches."""
+        return StageClass.parse(self.class_label)
+
+    @property
+    def folder(self) -> Path:
+        """Folder that holds the card and its weights."""
+        if self._folder is None:
+            raise InternalError("model.card-detached", f"Model card {self.id} was not loaded from a folder.")
+        return self._folder
+
+    @property
+    def card_sha256(self) -> str:
+        """SHA-256 of the bytes of ``card.toml``, 64 lower-case hexadecimal digits."""
+        if self._card_sha256 is None:
+            raise InternalError("model.card-detached", f"Model card {self.id} was not loaded from a folder.")
+        return self._card_sha256
+
+    def came_from(self, folder: Path, card_sha256: str) -> ModelCard:
+        """This card, tied to the folder and the exact bytes that it was read from."""
+        card = self.model_copy()
+        card._folder = folder
+        card._card_sha256 = card_sha256
+        return card
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able identity of the model for the ledger, the attestation and the policy engine."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "title": self.title,
+            "class": self.stage_class.label,
+            "architecture": self.architecture.name,
+            "scale": self.scale,
+            "channels": self.channels,
+            "precision": self.precision,
+            "parameters": self.parameters,
+            "weights_sha256": self.weights.sha256,
+            "card_sha256": self.card_sha256,
+            "licence": self.licence,
+            "calibration": self.calibration,
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        """The whole card, JSON-able, as ``card.toml`` has it, with ``card_sha256`` added."""
+        return {**self.model_dump(mode="json", by_alias=True), "card_sha256": self.card_sha256}

@@ -1,0 +1,68 @@
+"""Cut a plane into equal tiles with context, and put the enlarged tiles back without a seam.
+
+The schedule depends on the plane's size and the two logged parameters only, never on workers: each
+tile is computed from the same pixels in the same shape whoever computes it, so its bytes are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from forensic.errors import InternalError, UsageError
+
+SMALLEST_TILE = 16
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Tiles of a ``height`` x ``width`` plane: all of ``tile_height`` x ``tile_width``, plus ``overlap`` around."""
+
+    height: int
+    width: int
+    tile_height: int
+    tile_width: int
+    overlap: int
+    origins: tuple[tuple[int, int], ...]  # (row, column) of each tile's first own pixel, row by row
+
+
+def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
+    """Divide a plane into the fewest equal tiles of at most ``tile`` pixels a side.
+
+    Raises ``UsageError`` (``model.tile-size``) for a tile under 16 or a negative overlap.
+    """
+    if tile < SMALLEST_TILE or overlap < 0:
+        raise UsageError(
+            "model.tile-size",
+            f"Tile {tile} with overlap {overlap} cannot be used.",
+            f"Use a tile of at least {SMALLEST_TILE} pixels.",
+        )
+    rows, columns = -(-height // tile), -(-width // tile)
+    tile_height, tile_width = -(-height // rows), -(-width // columns)
+    origins = tuple((row * tile_height, column * tile_width) for row in range(rows) for column in range(columns))
+    return TilePlan(height, width, tile_height, tile_width, overlap, origins)
+
+
+def cut_tiles(plane: np.ndarray, plan: TilePlan) -> list[np.ndarray]:
+    """Tiles with context, [tile_height + 2*overlap, tile_width + 2*overlap] each; edges are replicated."""
+    if plane.shape != (plan.height, plan.width):
+        raise InternalError("model.tile-plan", f"A plan for {plan.height}x{plan.width} met a plane {plane.shape}.")
+    bottom = max(row for row, _ in plan.origins) + plan.tile_height - plan.height
+    right = max(column for _, column in plan.origins) + plan.tile_width - plan.width
+    around = plan.overlap
+    padded = np.pad(plane, ((around, around + bottom), (around, around + right)), mode="edge")
+    return [
+        padded[row : row + plan.tile_height + 2 * around, column : column + plan.tile_width + 2 * around]
+        for row, column in plan.origins
+    ]
+
+
+def join_tiles(tiles: Iterable[np.ndarray], plan: TilePlan, scale: int) -> np.ndarray:
+    """Put enlarged tiles without context, [scale*tile_height, scale*tile_width] each, in their places."""
+    whole = np.empty((scale * plan.height, scale * plan.width), np.float32)
+    for (row, column), tile in zip(plan.origins, tiles, strict=True):
+        own = whole[scale * row : scale * (row + plan.tile_height), scale * column : scale * (column + plan.tile_width)]
+        own[...] = tile[: own.shape[0], : own.shape[1]]
+    return whole

@@ -1,0 +1,95 @@
+"""The whole report as one unsigned PDF: equal inputs give equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageBreak, PageTemplate
+
+from forensic.errors import StorageFailed
+from forensic.report.blocks import Heading, keep_room, paragraph
+from forensic.report.canvas import Contents, Furniture, canvas_for
+from forensic.report.record import RunRecord
+from forensic.report.sections import closing, exhibit, processing, results, risk
+from forensic.report.sections.summary import summary, title_of
+from forensic.report.theme import BOTTOM, HEADING, MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_HEIGHT, TEXT_WIDTH
+from forensic.report.values import spoken
+from forensic.report.visible import visible
+from forensic.report.wording import words
+
+_SECTIONS = (
+    ("case", exhibit.case, False),
+    ("acquisition", exhibit.acquisition, False),
+    ("container", exhibit.container, False),
+    ("processing", processing.processing, True),
+    ("policy", processing.policy, False),
+    ("models", processing.models, False),
+    ("output", results.output, False),
+    ("pictures", results.pictures, True),
+    ("risk", risk.risk, True),
+    ("record", closing.defaults, True),
+    ("limitations", closing.limitations, False),
+    ("verification", closing.verification, True),
+    ("environment", closing.environment, True),
+    ("glossary", closing.glossary, False),
+)
+
+
+def _story(record: RunRecord) -> list[Flowable]:
+    story = [*summary(record), PageBreak(), paragraph(words("headings", "contents"), HEADING), Contents(len(_SECTIONS))]
+    for number, (key, build, new_page) in enumerate(_SECTIONS, 1):
+        story.append(PageBreak() if new_page else keep_room(150))
+        story.append(Heading(f"{number}   {words('headings', key)}", key, 0))
+        story += build(record)
+    return story
+
+
+def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes, out: Path) -> None:
+    """Typeset the report of a run and write it, unsigned, to ``out``.
+
+    ``predicate`` is the run's record (``docs/formats/report.md``), ``attestation`` the bytes of
+    its signed envelope, which are attached unchanged; pictures are read from ``run_folder``, each
+    checked against its recorded digest. All dates come from the record, none from the clock.
+
+    Raises ``BadInput`` (``report.schema``, ``report.picture``), ``VerificationFailed``
+    (``report.record-changed``, ``report.picture-changed``, ``report.unlabelled``), ``PolicyRefused``
+    (``class.unknown``), ``StorageFailed`` (``report.storage``) and what reading the attestation raises.
+    """
+    record = RunRecord(predicate, run_folder, attestation)
+    title = title_of(record)
+    furniture = Furniture(
+        header=f"Case {spoken(record.get('case', 'id'))} · Exhibit {spoken(record.get('exhibit', 'id'))}",
+        title=title,
+        run=record.run_id,
+        watermark=words("title", "generative_mark") if record.generative else "",
+    )
+    finished = spoken(record.get("run", "finished_utc"))
+    document = BaseDocTemplate(
+        str(out),
+        pagesize=(PAGE_WIDTH, PAGE_HEIGHT),
+        title=visible(f"{title}: {furniture.header}"),
+        author=visible(spoken(record.get("examiner", "name"))),
+        subject=visible(f"Run {record.run_id}, finished {finished}"),
+        creator=visible(f"{spoken(record.get('tool', 'name'))} {spoken(record.get('tool', 'version'))}"),
+        lang="en",
+        invariant=1,
+        pageCompression=1,
+        initialFontName="Helvetica",
+    )
+    frame = Frame(MARGIN, BOTTOM, TEXT_WIDTH, TEXT_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
+    document.addPageTemplates([PageTemplate("page", [frame])])
+    story = _story(record)
+    try:
+        document.build(story, canvasmaker=canvas_for(furniture, attestation, _pdf_date(finished)))
+    except OSError as error:
+        raise StorageFailed(
+            "report.storage", f"The report cannot be written to {out}: {error.strerror or error}."
+        ) from error
+
+
+def _pdf_date(moment: str) -> str:
+    """An ISO 8601 UTC time as a PDF date (ISO 32000-2, 7.9.4); the epoch if there is none."""
+    digits = "".join(char for char in moment[:19] if char.isdigit())
+    return f"D:{digits if len(digits) == 14 else '19700101000000'}Z"

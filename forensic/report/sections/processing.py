@@ -1,0 +1,186 @@
+"""Every step with all its parameters, the policy's decision, and the models used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reportlab.platypus import Flowable
+
+from forensic.report.blocks import Content, Heading, bullets, commands, facts, keep_room, notice, paragraph, table
+from forensic.report.record import RunRecord
+from forensic.report.theme import SMALL, SUBHEADING
+from forensic.report.typeset import bold, mono
+from forensic.report.values import at, flatten, items, label, spoken
+from forensic.report.wording import words
+
+
+def _parameters(parameters: Any) -> list[list[Content]]:
+    rows: list[list[Content]] = []
+    for name, entry in parameters.items() if isinstance(parameters, Mapping) else []:
+        value, unit, default = at(entry, "value"), at(entry, "unit"), at(entry, "default")
+        origin = (
+            {True: "default", False: "set"}.get(default, spoken(None)) if isinstance(default, bool) else spoken(None)
+        )
+        rows.append(
+            [label(str(name)), spoken(value), spoken(unit) if unit else "", origin if default else bold(origin)]
+        )
+    return rows
+
+
+def _step(stage: Any) -> list[Flowable]:
+    title = f"Step {spoken(at(stage, 'position'))}: {spoken(at(stage, 'title'))}"
+    story: list[Flowable] = [
+        keep_room(110),
+        Heading(title, f"step-{spoken(at(stage, 'position'))}", 1),
+        facts(
+            [
+                ("Stage and class", [mono(spoken(at(stage, "name"))), f", class {spoken(at(stage, 'class'))}"]),
+                ("Why in this recipe", spoken(at(stage, "why"))),
+                ("What it does", spoken(at(stage, "explanation"))),
+                ("Known artefacts", " ".join(spoken(one) for one in items(at(stage, "artefacts"))) or spoken(None)),
+                ("Reference", " ".join(spoken(one) for one in items(at(stage, "references"))) or spoken(None)),
+            ]
+        ),
+    ]
+    parameters = _parameters(at(stage, "parameters"))
+    if parameters:
+        story.append(table(["Parameter", "Value", "Unit", "Origin"], parameters, (0.34, 0.3, 0.22, 0.14)))
+    else:
+        story.append(paragraph("This step has no parameters.", SMALL))
+    if at(stage, "model"):
+        model = f"Learned model {spoken(at(stage, 'model', 'id'))}; see the section “{words('headings', 'models')}”."
+        story.append(paragraph(model, SMALL))
+    return story
+
+
+def processing(record: RunRecord) -> list[Flowable]:
+    """The recipe and its steps."""
+    recipe, selection = record.get("recipe"), record.get("selection")
+    chosen = items(at(selection, "frames"))
+    story: list[Flowable] = [
+        facts(
+            [
+                ("Recipe", f"{spoken(at(recipe, 'title'))} ({spoken(at(recipe, 'name'))})"),
+                ("Why", spoken(at(recipe, "why"))),
+                ("Source", spoken(at(recipe, "source"))),
+                ("SHA-256 of the recipe", mono(spoken(at(recipe, "sha256")))),
+                (
+                    "Overrides by the examiner",
+                    "; ".join(spoken(one) for one in items(at(recipe, "overrides"))) or "none",
+                ),
+                (
+                    "Frames",
+                    f"from {chosen[0]} up to but not including {chosen[1]}" if len(chosen) == 2 else spoken(chosen),
+                ),
+                ("Region of interest", _region(at(selection, "roi"))),
+                ("Frames for pictures and risk maps", spoken(at(selection, "mapped"))),
+                ("Rule of that choice", spoken(at(selection, "rule"))),
+            ]
+        ),
+        paragraph(words("notes", "parameters"), SMALL),
+    ]
+    for stage in record.listed("recipe", "stages"):
+        story += _step(stage)
+    argv = record.listed("run", "command")
+    if argv:
+        story += [paragraph("Command as given", SUBHEADING), commands([" ".join(_quoted(str(part)) for part in argv)])]
+    return story
+
+
+def _quoted(argument: str) -> str:
+    plain = argument and all(char.isalnum() or char in "_-./:=,@%+" for char in argument)
+    return argument if plain else "'" + argument.replace("'", "'\\''") + "'"
+
+
+def _region(roi: Any) -> str:
+    values = items(roi)
+    if len(values) != 4:
+        return "none: whole picture"
+    return f"left {values[0]}, top {values[1]}, width {values[2]}, height {values[3]} pixels of the exhibit"
+
+
+def policy(record: RunRecord) -> list[Flowable]:
+    """The decision, stage by stage, with the rules that made it."""
+    decision = record.get("policy")
+    named = at(decision, "policy")
+    details = named if isinstance(named, Mapping) else decision
+    story: list[Flowable] = [paragraph(words("notes", "policy"))]
+    if at(decision, "allowed") is not True:
+        story.append(notice("Denied", [words("notes", "policy_denied")], "warning"))
+    story.append(
+        facts(
+            [
+                ("Decision", bold("permitted" if at(decision, "allowed") is True else "denied")),
+                ("Policy", f"{spoken(at(details, 'name'))} ({spoken(at(details, 'origin'))})"),
+                ("SHA-256 of the policy", mono(spoken(at(details, "sha256")))),
+                ("SHA-256 of its schema", mono(spoken(at(details, "schema_sha256")))),
+                ("Engine", spoken(at(decision, "engine"))),
+            ]
+        )
+    )
+    verdicts = items(at(decision, "stages")) or items(at(decision, "verdicts"))
+    rows: list[list[Content]] = []
+    explained: dict[str, str] = {}
+    for verdict in verdicts:
+        rules = items(at(verdict, "rules"))
+        for rule in rules:
+            explained[f"{spoken(at(rule, 'id'))} ({spoken(at(rule, 'effect'))})"] = spoken(at(rule, "explanation"))
+        rows.append(
+            [
+                mono(spoken(at(verdict, "stage"))),
+                "permitted" if at(verdict, "allowed") is True else bold("denied"),
+                mono(", ".join(spoken(at(rule, "id")) for rule in rules) or spoken(None)),
+                spoken(at(verdict, "reason")),
+            ]
+        )
+    if rows:
+        story.append(table(["Stage", "Verdict", "Deciding rule", "Reason"], rows, (0.17, 0.12, 0.26, 0.45)))
+    if explained:
+        story += [
+            keep_room(60),
+            paragraph("The rules in plain words", SUBHEADING),
+            facts(list(explained.items()), 0.32),
+        ]
+    if at(decision, "context"):
+        story += [keep_room(60), paragraph("Circumstances put to the policy", SUBHEADING)]
+        story.append(facts(list(flatten(at(decision, "context"))), 0.32))
+    return story
+
+
+def models(record: RunRecord) -> list[Flowable]:
+    """The card of each learned model; the whole card, in its own order."""
+    cards = record.listed("models")
+    if not cards:
+        return [paragraph(words("notes", "models_none"))]
+    story: list[Flowable] = []
+    for card in cards:
+        key = spoken(at(card, "id"))
+        story += [keep_room(120), Heading(f"Model {key}", f"model-{key}", 1)]
+        for name in ("explanation", "training"):
+            if isinstance(at(card, name), str):
+                story.append(paragraph([bold(f"{label(name)}. "), at(card, name)]))
+        if items(at(card, "limitations")):
+            story += [paragraph("Limitations", SUBHEADING), *bullets([spoken(one) for one in at(card, "limitations")])]
+        measured = items(at(card, "measured"))
+        if measured and all(isinstance(row, Mapping) for row in measured):
+            story += _measurements(measured)
+        shown = {"explanation", "limitations", "measured"} | (
+            {"training"} if isinstance(at(card, "training"), str) else set()
+        )
+        rest = {name: value for name, value in card.items() if name not in shown}
+        story += [keep_room(80), paragraph("Card", SUBHEADING), facts(list(flatten(rest)), 0.32)]
+        if measured and not all(isinstance(row, Mapping) for row in measured):
+            story.append(facts(list(flatten({"measured": measured})), 0.32))
+    return story
+
+
+def _measurements(rows: list[Any]) -> list[Flowable]:
+    columns = list(dict.fromkeys(str(key) for row in rows for key in row))
+    if len(columns) > 6:
+        return [paragraph("Measured", SUBHEADING), facts(list(flatten(rows)), 0.32)]
+    cells = [[spoken(row.get(column)) for column in columns] for row in rows]
+    return [
+        paragraph("Measured", SUBHEADING),
+        table([label(column) for column in columns], cells, [1.0] * len(columns)),
+    ]

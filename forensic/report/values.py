@@ -1,0 +1,76 @@
+"""Recorded values as words: nothing rounded away, nothing made up for what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from forensic.report.wording import words
+
+_ACRONYMS = {
+    "pts": "PTS", "sha256": "SHA-256", "utc": "UTC", "id": "ID", "cpu": "CPU", "psf": "PSF", "ffmpeg": "FFmpeg",
+    "opencv": "OpenCV", "pyav": "PyAV", "roi": "region of interest", "vfr": "variable frame rate", "px": "(px)",
+    "url": "URL", "p90": "P90", "fps": "frames per second",
+}  # fmt: skip
+
+
+def spoken(value: Any) -> str:
+    """``value`` as text: exact numbers, yes or no, "not recorded" for what is missing."""
+    if value is None or value == "" or value == [] or value == {}:
+        return words("notes", "not_recorded")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Sequence) and all(not isinstance(item, (Mapping, list, tuple)) for item in value):
+        return ", ".join(spoken(item) for item in value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def label(key: str) -> str:
+    """A record's key as a row's label: ``sample_aspect`` becomes ``Sample aspect``."""
+    parts = [_ACRONYMS.get(part, part) for part in key.replace("-", "_").split("_") if part]
+    text = " ".join(parts) or key
+    return text[0].upper() + text[1:]
+
+
+def bytes_size(size: Any) -> str:
+    """A file size with separators, exact."""
+    return f"{size:,} bytes" if isinstance(size, int) and not isinstance(size, bool) else spoken(size)
+
+
+def flatten(record: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Rows (label, value) of a nested record, depth first, in its own order; nothing is left out."""
+    if isinstance(record, Mapping) and record:
+        for key, value in record.items():
+            name = label(str(key))
+            yield from flatten(value, f"{prefix} · {name}" if prefix else name)
+    elif isinstance(record, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in record):
+        for number, item in enumerate(record):
+            yield from flatten(item, f"{prefix} {number}" if prefix else str(number))
+    else:
+        yield prefix or "Value", spoken(record)
+
+
+def at(record: Any, *path: str) -> Any:
+    """The value at ``path`` in nested mappings; None where any step is missing."""
+    for key in path:
+        if not isinstance(record, Mapping):
+            return None
+        record = record.get(key)
+    return record
+
+
+def items(value: Any) -> list[Any]:
+    """``value`` if it is a list, else an empty list."""
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,257 @@
+"""Check of a signed report: signature, coverage, permissions, attachment. Never raises on bad files.
+
+Stricter than PDF allows: exactly one signature, nothing after it, one canonical encoding of the
+signature value (so that no byte of the file can change unnoticed), one attachment, no active
+content. Imports neither torch nor OpenCV nor PyAV.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from forensic.report.cmsform import canonical_cms
+
+ATTACHMENT = "attestation.json"
+MAX_BYTES = 1 << 29
+_REVISIONS = 2  # the document, and the signature added to it
+_CATALOG = {"/Type", "/Pages", "/Outlines", "/PageMode", "/Lang", "/Names", "/AcroForm", "/Perms", "/Extensions"}
+_CATALOG |= {"/Version", "/PageLayout", "/ViewerPreferences"}
+_ANNOTATIONS = {"/Link", "/Widget"}
+
+
+@dataclass
+class ReportCheck:
+    """What was found. ``findings`` is empty for a sound report; each entry is a sentence.
+
+    ``intact``: the covered bytes have the signed digest. ``valid``: the signature over that digest
+    holds for the enclosed certificate. ``signing_time`` is the signer's claim.
+    """
+
+    signature_count: int = 0
+    intact: bool = False
+    valid: bool = False
+    covers_whole_document: bool = False
+    modification_level: str = "unknown"
+    certified_no_changes: bool = False
+    signer_subject: str | None = None
+    signer_sha256: str | None = None
+    signing_time: datetime | None = None
+    attestation: bytes | None = None
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing at all is wrong."""
+        return not self.findings
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # pyHanko logs tracebacks of its own about hostile files; our findings say it in words.
+    loggers = [logging.getLogger(name) for name in ("pyhanko", "pyhanko_certvalidator")]
+    before = [logger.disabled for logger in loggers]
+    children = [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if name.startswith("pyhanko") and isinstance(logger, logging.Logger) and not logger.disabled
+    ]
+    for logger in (*loggers, *children):
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger in children:
+            logger.disabled = False
+        for logger, state in zip(loggers, before, strict=True):
+            logger.disabled = state
+
+
+def check_report(path: Path) -> ReportCheck:
+    """Check the signed PDF at ``path`` by the list in ``docs/formats/report.md``."""
+    check = ReportCheck()
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            check.findings.append("Not a regular file of at most 512 MiB.")
+            return check
+        data = path.read_bytes()
+    except OSError as error:
+        check.findings.append(f"The file cannot be read: {error.strerror or error}.")
+        return check
+    if not data.startswith(b"%PDF-"):
+        check.findings.append("The file does not begin as a PDF.")
+        return check
+    with _quiet():
+        try:
+            _check(data, check)
+        except Exception as error:  # noqa: BLE001 - a hostile PDF can make a parser raise anything
+            check.findings.append(f"The file cannot be read as a PDF of this kind: {_plain(error)}.")
+    return check
+
+
+def _plain(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:160]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _check(data: bytes, check: ReportCheck) -> None:
+    from pyhanko.pdf_utils.decode_limits import DecodeLimits
+    from pyhanko.pdf_utils.reader import PdfFileReader
+
+    reader = PdfFileReader(io.BytesIO(data), strict=True, decode_limits=DecodeLimits.for_untrusted_input())
+    if reader.encrypted:
+        check.findings.append("The document is encrypted.")
+        return
+    if reader.xrefs.total_revisions != _REVISIONS:
+        check.findings.append(
+            f"The file has {reader.xrefs.total_revisions} revisions; a signed report has exactly {_REVISIONS}."
+        )
+    signatures = list(reader.embedded_signatures)
+    check.signature_count = len(signatures)
+    if not signatures:
+        check.findings.append("The document is not signed.")
+    elif len(signatures) > 1:
+        check.findings.append(f"The document has {len(signatures)} signatures; a report has exactly one.")
+    if signatures:
+        try:
+            _signature(reader, data, signatures[0], check)
+        except Exception as error:  # noqa: BLE001 - as above; the attachment is still looked at
+            check.findings.append(f"The signature cannot be checked: {_plain(error)}.")
+    _content(reader, check)
+    _attachment(reader, check)
+
+
+def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck) -> None:
+    from pyhanko.sign.fields import MDPPerm
+    from pyhanko.sign.validation import validate_pdf_signature
+    from pyhanko.sign.validation.settings import KeyUsageConstraints
+    from pyhanko.sign.validation.status import SignatureCoverageLevel
+    from pyhanko_certvalidator import ValidationContext
+
+    certificate = signature.signer_cert
+    check.signer_subject = _subject(certificate.dump())
+    check.signer_sha256 = certificate.sha256.hex()
+    check.signing_time = signature.self_reported_timestamp
+    status = validate_pdf_signature(
+        signature,
+        signer_validation_context=ValidationContext(trust_roots=[certificate], allow_fetching=False),
+        key_usage_settings=KeyUsageConstraints(key_usage={"non_repudiation"}),
+    )
+    check.intact, check.valid = bool(status.intact), bool(status.valid)
+    check.covers_whole_document = status.coverage is SignatureCoverageLevel.ENTIRE_FILE
+    level = status.modification_level
+    check.modification_level = "unknown" if level is None else level.name
+    if not check.intact:
+        check.findings.append("The document was changed after it was signed: the signed digest does not match.")
+    if not check.valid:
+        check.findings.append("The signature does not hold for the enclosed certificate.")
+    if not check.covers_whole_document:
+        check.findings.append("The signature does not cover the whole file.")
+    elif check.modification_level != "NONE":
+        check.findings.append(f"The document was modified after signing (level {check.modification_level}).")
+    permissions = reader.root.get("/Perms", {})
+    certified = permissions.get("/DocMDP") == signature.sig_object
+    check.certified_no_changes = certified and signature.docmdp_level is MDPPerm.NO_CHANGES
+    if not check.certified_no_changes:
+        check.findings.append("The signature does not certify the document with “no changes allowed”.")
+    if signature.sig_object.get("/SubFilter") != "/ETSI.CAdES.detached":
+        check.findings.append("The signature is not of the PAdES kind (ETSI.CAdES.detached).")
+    _algorithm(certificate, signature, check)
+    _value(data, signature, check)
+    _validity(certificate, check)
+
+
+def _subject(der: bytes) -> str:
+    from cryptography.x509 import load_der_x509_certificate
+
+    return load_der_x509_certificate(der).subject.rfc4514_string()
+
+
+def _algorithm(certificate: Any, signature: Any, check: ReportCheck) -> None:
+    key = certificate.public_key
+    named = (key.algorithm, key.curve[1] if key.algorithm == "ec" else "", signature.md_algorithm)
+    if named not in {("ec", "secp256r1", "sha256"), ("ed25519", "", "sha512")}:
+        check.findings.append(f"Unexpected signature algorithm {' '.join(part for part in named if part)}.")
+
+
+def _value(data: bytes, signature: Any, check: ReportCheck) -> None:
+    """The bytes that the signature cannot cover: its own value must have the one canonical form."""
+    spans = [int(number) for number in signature.byte_range]
+    if len(spans) != 4 or spans[0] != 0 or min(spans) < 0 or spans[2] + spans[3] != len(data):
+        check.findings.append("The signed byte range is not of the expected form.")
+        return
+    gap = data[spans[1] : spans[2]]
+    form = canonical_cms(signature.pkcs7_content)
+    hexadecimal = form.hex().encode("ascii") if form is not None else None
+    if hexadecimal is None or gap != b"<" + hexadecimal + b"0" * (len(gap) - 2 - len(hexadecimal)) + b">":
+        check.findings.append("The signature's value is not in its canonical form: bytes outside the signature differ.")
+
+
+def _validity(certificate: Any, check: ReportCheck) -> None:
+    if check.signing_time is None:
+        check.findings.append("The signature states no signing time.")
+        return
+    if check.signing_time.tzinfo is None:
+        check.findings.append("The claimed signing time has no time zone.")
+    elif not certificate.not_valid_before <= check.signing_time <= certificate.not_valid_after:
+        check.findings.append("The claimed signing time lies outside the certificate's validity.")
+
+
+def _content(reader: Any, check: ReportCheck) -> None:
+    root = reader.root
+    unknown = sorted(set(root) - _CATALOG)
+    if unknown:
+        check.findings.append(f"The document's catalogue has entries that a report never has: {', '.join(unknown)}.")
+    form = root.get("/AcroForm", {})
+    if len(form.get("/Fields", [])) > 1 or "/XFA" in form:
+        check.findings.append("The document has form fields besides its signature.")
+    kinds = set()
+    for page in _pages(root["/Pages"], 0):
+        if "/AA" in page:
+            check.findings.append("A page starts an action.")
+        for annotation in page.get("/Annots", []):
+            entry = annotation.get_object()
+            kinds.add(str(entry.get("/Subtype")))
+            if "/A" in entry or "/AA" in entry:
+                kinds.add("one with an action")
+    if kinds - _ANNOTATIONS:
+        check.findings.append(
+            f"The document has annotations that a report never has: {', '.join(sorted(kinds - _ANNOTATIONS))}."
+        )
+
+
+def _pages(node: Any, depth: int) -> Iterator[Any]:
+    if depth > 16:
+        raise ValueError("page tree too deep")
+    for child in node["/Kids"]:
+        page = child.get_object()
+        if page.get("/Type") == "/Pages":
+            yield from _pages(page, depth + 1)
+        else:
+            yield page
+
+
+def _attachment(reader: Any, check: ReportCheck) -> None:
+    names = reader.root.get("/Names", {})
+    if set(names) - {"/EmbeddedFiles"}:
+        check.findings.append("The document has name trees besides that of its attachment.")
+    files = names.get("/EmbeddedFiles", {})
+    listed = list(files.get("/Names", []))
+    if set(files) - {"/Names"} or len(listed) != 2 or str(listed[0]) != ATTACHMENT:
+        found = "none" if not files else "another set"
+        check.findings.append(f"The document must have exactly one attachment, {ATTACHMENT}; it has {found}.")
+        return
+    specification = listed[1].get_object()
+    embedded = specification["/EF"]
+    streams = {embedded.raw_get(key).reference for key in embedded}
+    stream = embedded["/F"]
+    if len(streams) != 1 or "/Filter" in stream or str(specification.get("/F")) != ATTACHMENT:
+        check.findings.append("The attachment is not stored as a report stores it.")
+        return
+    check.attestation = bytes(stream.data)

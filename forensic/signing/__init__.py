@@ -1,0 +1,1 @@
+"""Identities, X.509 certificates, DSSE envelopes and in-toto statements."""

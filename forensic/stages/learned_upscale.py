@@ -1,0 +1,140 @@
+"""Enlargement by a learned model: luma by the network, colour by interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+from forensic.errors import BadInput, UsageError
+from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.frames.stageclass import StageClass
+from forensic.registry.cards import load_card
+from forensic.stages.kernels import KERNELS
+from forensic.stages.luma import combine, separate
+from forensic.stages.parameters import Parameters, parameter
+from forensic.stages.resampling import resample, scaled_axes
+from forensic.stages.stage import Stage, StageCard, resized_geometry
+
+if TYPE_CHECKING:
+    from forensic.registry.card import ModelCard
+    from forensic.registry.loading import LoadedModel
+
+
+class LearnedUpscaleParameters(Parameters):
+    """Which model, and how the picture is cut for it."""
+
+    model: str = parameter(
+        title="Model", unit="model id", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Folder under models/."
+    )
+    tile: int = parameter(
+        256,
+        title="Tile",
+        unit="pixels",
+        ge=32,
+        le=2048,
+        description="Longest side of the pieces in which a picture is worked on.",
+    )
+    overlap: int = parameter(
+        16,
+        title="Overlap",
+        unit="pixels",
+        ge=0,
+        le=256,
+        description="Surroundings that each piece sees on every side; at least the model's receptive field.",
+    )
+    chroma_kernel: Literal["bilinear", "bicubic", "lanczos"] = parameter(
+        "lanczos", title="Colour kernel", unit="name", description="Interpolation of colour, as in the stage 'resize'."
+    )
+
+
+class LearnedUpscale(Stage[LearnedUpscaleParameters]):
+    """A super-resolution network for luma."""
+
+    name = "learned-upscale"
+    title = "Learned enlargement"
+    stage_class = StageClass.FIDELITY
+    parameter_model = LearnedUpscaleParameters
+    resamples = True
+    card = StageCard(
+        explanation=(
+            "Makes the picture larger with a network that was trained on pairs of small and large photographs, so "
+            "that edges come out sharper than by interpolation. The network gives the average of what the recording "
+            "may have been; the model's card says what it was trained on and how it was measured. Colour is "
+            "interpolated."
+        ),
+        artefacts=(
+            "Edges may be drawn cleaner, straighter or slightly elsewhere than they were.",
+            "Compression blocks and noise may be taken for detail and sharpened.",
+            "Small characters and faces must not be read from the enlargement where the recording does not show them.",
+        ),
+        references=(
+            "W. Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel "
+            "Convolutional Neural Network, CVPR 2016, 1874-1883.",
+            "H. Zhao, O. Gallo, I. Frosio, J. Kautz, Loss Functions for Image Restoration With Neural Networks, IEEE "
+            "Transactions on Computational Imaging 3 (2017), 47-57 (L1 loss).",
+        ),
+    )
+
+    def __init__(self, parameters: LearnedUpscaleParameters, models_dir: Path | None = None) -> None:
+        """Reads the model's card, not the weights. Raises ``PolicyRefused`` (``model.*``) for a bad card."""
+        super().__init__(parameters, models_dir)
+        self._model_card = load_card(parameters.model, models_dir)
+        self._lock = Lock()
+        if parameters.overlap < self._model_card.receptive_field:
+            raise BadInput(
+                "stage.parameters",
+                f"Stage {self.name!r}: parameter 'overlap' is {parameters.overlap} pixels, less than the "
+                f"{self._model_card.receptive_field} pixels that model {parameters.model} looks at: tiles would show.",
+                f"Use at least {self._model_card.receptive_field}.",
+            )
+
+    @property
+    def model(self) -> ModelCard:
+        """The model's card."""
+        return self._model_card
+
+    @property
+    def scale(self) -> float:
+        """The model's factor."""
+        return float(self._model_card.scale)
+
+    def with_scale(self, factor: int) -> LearnedUpscale:
+        """Itself if the model enlarges by ``factor``; else ``UsageError``: a network has one factor."""
+        if factor != self._model_card.scale:
+            raise UsageError(
+                "recipe.scale",
+                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
+                f"Use --scale {self._model_card.scale}, or another recipe.",
+            )
+        return self
+
+    def output_geometry(self, geometry: Geometry) -> Geometry:
+        """Both sides times the model's factor."""
+        factor = self._model_card.scale
+        return resized_geometry(geometry, geometry.width * factor, geometry.height * factor, geometry.sample_aspect)
+
+    @cached_property
+    def _loaded(self) -> LoadedModel:
+        from forensic.registry.loading import load_model  # torch is loaded only where it is used
+
+        return load_model(self._model_card)
+
+    def prepare(self) -> None:
+        """Load and check the weights now rather than at the first frame. Raises as ``load_model`` does."""
+        with self._lock:
+            self._loaded  # noqa: B018
+
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
+        frame = window[at]
+        self.prepare()
+        parts = separate(frame)
+        luma = self._loaded.upscale_luma_tiled(parts[0], self.parameters.tile, self.parameters.overlap)
+        axes = scaled_axes(frame.geometry, self.output_geometry(frame.geometry), frame.colour)
+        kernel = KERNELS[self.parameters.chroma_kernel]
+        colour = [
+            resample(part, rows, columns, kernel) for part, (rows, columns) in zip(parts[1:], axes[1:], strict=True)
+        ]
+        return combine(frame, (luma, *colour))

@@ -1,0 +1,268 @@
+"""Recipes: which stages, in which order, with which parameters, and why. TOML, read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError
+from forensic.resources import recipes_dir as shipped_recipes_dir
+from forensic.stages import catalogue
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.stage import Stage
+
+LARGEST_FILE = 64 * 1024
+MOST_STAGES = 32
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+
+
+def _printable(text: str) -> str:
+    if any(not (character.isprintable() or character == "\n") for character in text):
+        raise ValueError("holds control characters")
+    return text
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("must be lower-case letters, digits and hyphens, starting with a letter")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Text = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_printable)]
+
+
+class RecipeStage(BaseModel):
+    """One step: stage name, why it is there, parameters that differ from the defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    why: Text
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class _RecipeFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Name
+    title: Text
+    why: Text
+    stage: list[RecipeStage] = Field(min_length=1, max_length=MOST_STAGES)
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value that the command line put over the recipe's: ``by`` names the option."""
+
+    stage: str
+    parameter: str
+    value: Any
+    was: Any
+    by: str
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able facts."""
+        return {
+            "stage": self.stage,
+            "parameter": self.parameter,
+            "value": self.value,
+            "was": self.was,
+            "by": self.by,
+        }
+
+
+@dataclass(frozen=True)
+class BoundRecipe:
+    """A recipe made ready for one run: stages with all parameters fixed, and what was overridden."""
+
+    recipe: Recipe
+    stages: tuple[Stage[Any], ...]
+    whys: tuple[str, ...]
+    overrides: tuple[Override, ...]
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The stages as a pipeline."""
+        return Pipeline(self.stages)
+
+    def record(self) -> dict[str, Any]:
+        """JSON-able facts: the recipe's identity, overrides, and every stage with every parameter."""
+        return {
+            "name": self.recipe.name,
+            "title": self.recipe.title,
+            "why": self.recipe.why,
+            "sha256": self.recipe.sha256,
+            "source": self.recipe.source,
+            "overrides": [override.to_record() for override in self.overrides],
+            "stages": [
+                {"position": position, "why": why, **stage.record()}
+                for position, (stage, why) in enumerate(zip(self.stages, self.whys, strict=True), start=1)
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as read. ``source`` is ``built-in`` or the file's name; ``text`` its bytes, decoded."""
+
+    name: str
+    title: str
+    why: str
+    steps: tuple[RecipeStage, ...]
+    sha256: str
+    source: str
+    text: str
+
+    def bind(
+        self,
+        scale: int | None = None,
+        roi: tuple[int, int, int, int] | None = None,
+        *,
+        models_dir: Path | None = None,
+    ) -> BoundRecipe:
+        """Fix all parameters; ``scale`` goes to the one resampling stage, ``roi`` = (x, y, width, height)
+        puts a crop first. Both are recorded as overrides.
+
+        Raises ``BadInput`` (``stage.unknown``, ``stage.parameters``, ``recipe.order``), ``UsageError``
+        (``recipe.scale``, ``recipe.roi``) and what a learned stage's model card raises.
+        """
+        stages = [catalogue.build(step.name, step.parameters, models_dir=models_dir) for step in self.steps]
+        whys = [step.why for step in self.steps]
+        overrides: list[Override] = []
+        if scale is not None:
+            self._set_scale(stages, scale, overrides)
+        if roi is not None:
+            self._insert_crop(stages, whys, roi, overrides)
+        bound = BoundRecipe(self, tuple(stages), tuple(whys), tuple(overrides))
+        bound.pipeline  # noqa: B018 - refuses an impossible order now
+        return bound
+
+    def _set_scale(self, stages: list[Stage[Any]], scale: int, overrides: list[Override]) -> None:
+        if not 1 <= scale <= 16:
+            raise UsageError("recipe.scale", f"A scale of {scale} is not possible.", "Use a whole number from 1 to 16.")
+        places = [number for number, stage in enumerate(stages) if stage.resamples]
+        if len(places) != 1:
+            found = "no stage" if not places else f"{len(places)} stages"
+            raise UsageError(
+                "recipe.scale",
+                f"Recipe {self.name!r} has {found} that resize, so that --scale has no clear meaning.",
+                "Leave --scale out, or use a recipe with exactly one.",
+            )
+        before = stages[places[0]]
+        after = before.with_scale(scale)
+        stages[places[0]] = after
+        _note_changes(before, after, "--scale", overrides)
+
+    def _insert_crop(
+        self,
+        stages: list[Stage[Any]],
+        whys: list[str],
+        roi: tuple[int, int, int, int],
+        overrides: list[Override],
+    ) -> None:
+        x, y, width, height = roi
+        try:
+            crop = catalogue.build("crop", {"x": x, "y": y, "width": width, "height": height})
+        except BadInput as error:
+            raise UsageError("recipe.roi", f"Region {x},{y},{width},{height}: {error.message}", error.remedy) from None
+        overrides.append(Override("crop", "x,y,width,height", [x, y, width, height], None, "--roi"))
+        for number, before in enumerate(stages):
+            try:
+                after = before.after_crop(x, y)
+            except BadInput:
+                raise UsageError(
+                    "recipe.roi",
+                    f"Stage {before.name!r} of recipe {self.name!r} names a place outside the region.",
+                    "Choose a region that holds it, or leave --roi out.",
+                ) from None
+            stages[number] = after
+            _note_changes(before, after, "--roi", overrides)
+        stages.insert(0, crop)
+        whys.insert(0, "Region of interest given on the command line.")
+
+
+def _note_changes(before: Stage[Any], after: Stage[Any], by: str, overrides: list[Override]) -> None:
+    old, new = before.parameters.model_dump(mode="json"), after.parameters.model_dump(mode="json")
+    overrides += [Override(before.name, name, new[name], old[name], by) for name in new if new[name] != old[name]]
+
+
+def recipe_names(recipes_dir: Path | None = None) -> list[str]:
+    """Names of the recipes in ``recipes_dir`` (the built-in ones if None), sorted."""
+    folder = recipes_dir or shipped_recipes_dir()
+    return sorted(path.stem for path in folder.glob("*.toml") if _NAME.fullmatch(path.stem))
+
+
+def load_recipe(name_or_path: str | Path, recipes_dir: Path | None = None) -> Recipe:
+    """Read a recipe by name (of those in ``recipes_dir``, the built-in ones if None) or from a file.
+
+    Raises ``BadInput``: ``recipe.unknown``; ``recipe.invalid`` for a file that is too large, not
+    TOML, has unknown keys, a wrong type, an unknown stage or bad parameters.
+    """
+    folder = recipes_dir or shipped_recipes_dir()
+    text = str(name_or_path)
+    if _NAME.fullmatch(text) and (folder / f"{text}.toml").is_file():
+        recipe = _read(folder / f"{text}.toml", "built-in")
+        if recipe.name != text:
+            raise _invalid(f"{text}.toml", f"it calls itself {recipe.name!r}")
+        return recipe
+    path = Path(name_or_path)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a name too long or with a zero byte
+        is_file = False
+    if not is_file:
+        raise BadInput(
+            "recipe.unknown",
+            f"There is no recipe {text!r} and no such file.",
+            "Built-in recipes: " + ", ".join(recipe_names(folder)) + ".",
+        )
+    return _read(path, path.name)
+
+
+def _read(path: Path, source: str) -> Recipe:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise StorageFailed("recipe.unreadable", f"Recipe {path.name} cannot be read: {error.strerror}.") from error
+    return parse_recipe(data, source)
+
+
+def parse_recipe(data: bytes, source: str) -> Recipe:
+    """Read a recipe from the bytes of a TOML file. Raises ``BadInput`` (``recipe.invalid``)."""
+    if len(data) > LARGEST_FILE:
+        raise _invalid(source, f"it is larger than {LARGEST_FILE} bytes")
+    try:
+        text = data.decode("utf-8")
+        table = tomllib.loads(text)
+    except UnicodeDecodeError:
+        raise _invalid(source, "it is not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise _invalid(source, f"it is not TOML ({error})") from None
+    try:
+        file = _RecipeFile.model_validate(table)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False)
+        ]
+        raise _invalid(source, "; ".join(problems[:5])) from None
+    for position, step in enumerate(file.stage, start=1):
+        try:
+            catalogue.check(step.name, step.parameters)
+        except ForensicError as error:
+            raise _invalid(source, f"stage {position}: {error.message}", error.remedy) from None
+    return Recipe(file.name, file.title, file.why, tuple(file.stage), hashlib.sha256(data).hexdigest(), source, text)
+
+
+def _invalid(source: str, problem: str, remedy: str = "") -> BadInput:
+    shown = "".join(character if character.isprintable() else "?" for character in problem)
+    return BadInput("recipe.invalid", f"Recipe {source} cannot be used: {shown}.".replace("..", "."), remedy)

@@ -1,0 +1,127 @@
+"""Ctrl-C, kill, full and read-only disks: the ledger stays valid and tells what happened."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.case.conftest import Case, forensic
+
+
+def _start(root: Path, clip: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "forensic", "enhance", str(clip), "-w", str(root), "--quiet"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _wait_until_writing(root: Path) -> None:
+    for _ in range(600):
+        if any(path.stat().st_size > 0 for path in (root / "runs").glob("*.incomplete/output.mkv")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the run never began to write")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_is_recorded_as_cancelled(how: signal.Signals, tmp_path: Path, street_clip: Path) -> None:
+    root = tmp_path / "ws"
+    process = _start(root, street_clip)
+    _wait_until_writing(root)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 5, err
+    assert "Traceback" not in err
+    assert out == ""
+    events = [entry["name"] for entry in forensic("log", "-w", root, "--json").json]
+    assert events[-1] == "run.cancelled"
+    assert forensic("verify", root).code == 0
+
+
+def test_killed_run_is_started_not_finished_and_the_next_report_says_so(tmp_path: Path, street_clip: Path) -> None:
+    root = tmp_path / "ws"
+    process = _start(root, street_clip)
+    _wait_until_writing(root)
+    process.kill()
+    process.communicate(timeout=60)
+    verified = forensic("verify", root)
+    assert verified.code == 0, verified.out
+    assert "started, not finished" in verified.out
+    again = forensic("enhance", street_clip, "-w", root, "--frames", "0:3", "--recipe", "plain-lanczos")
+    assert again.code == 0, again.err
+    told = Case(root, Path(again.last_line)).predicate()["failed_attempts"]
+    assert [attempt["event"] for attempt in told] == ["started, not finished"]
+
+
+def test_workspace_on_a_read_only_disk(tmp_path: Path, finished: Case) -> None:
+    """A real read-only mount, because permissions mean nothing to root."""
+    root = tmp_path / "ws"
+    shutil.copytree(finished.root, root)
+    exhibit = finished.predicate()["exhibit"]["id"]
+    script = (
+        f"mount --bind {root} {root} && mount -o remount,ro,bind {root} && "
+        f"{sys.executable} -m forensic enhance {exhibit} -w {root} --frames 0:2; code=$?; "
+        f"{sys.executable} -m forensic verify {root} > {tmp_path}/verified; echo $code $?"
+    )
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    code, verified = done.stdout.split()[-2:]
+    assert code in ("2", "5"), (done.stdout, done.stderr)
+    assert verified == "0", (tmp_path / "verified").read_text()
+
+
+def test_disk_full_during_a_run(tmp_path: Path, street_clip: Path) -> None:
+    """A real file system of 12 MB: the run fails, says so, the ledger survives and can go on."""
+    root = tmp_path / "small"
+    root.mkdir()
+    python = sys.executable
+    script = (
+        f"mount -t tmpfs -o size=12m none {root} && "
+        f"{python} -m forensic enhance {street_clip} -w {root}/ws --recipe plain-lanczos --scale 4 --quiet; echo code $?; "
+        f"{python} -m forensic verify {root}/ws > {tmp_path}/verified; echo verified $?; "
+        f"{python} -m forensic log -w {root}/ws --json > {tmp_path}/log; cp -r {root}/ws {tmp_path}/kept"
+    )
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=240)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "code 5" in done.stdout, (done.stdout, done.stderr)
+    assert "verified 0" in done.stdout, (tmp_path / "verified").read_text()
+    events = [entry["name"] for entry in forensic("log", "-w", tmp_path / "kept" / "ws", "--json").json] if (
+        tmp_path / "kept" / "ws"
+    ).exists() else [entry["name"] for entry in forensic("log", "-w", tmp_path / "kept", "--json").json]  # fmt: skip
+    assert events[-1] == "run.failed"
+
+
+def test_no_passphrase_and_no_terminal_is_a_clean_usage_error(tmp_path: Path, real_clip: Path) -> None:
+    from forensic.case.workspace import create_workspace
+
+    root = tmp_path / "ws"
+    create_workspace(root, examiner="A. Miner", lab="Lab", passphrase="correct horse", origin="test").close()
+    done = forensic("acquire", real_clip, "--case", "C", "--exhibit", "X", "-w", root)
+    assert done.code == 2
+    assert "identity.passphrase-needed" in done.err
+    assert forensic("verify", root).code == 0
+
+
+def test_two_processes_use_one_workspace_at_the_same_time(tmp_path: Path, real_clip: Path) -> None:
+    root = tmp_path / "ws"
+    assert forensic("acquire", real_clip, "--case", "C", "--exhibit", "X", "-w", root).code == 0
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "forensic", "enhance", "X", "-w", str(root), "--frames", "0:4", "--quiet"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for process in running:
+        _, err = process.communicate(timeout=180)
+        assert process.returncode == 0, err
+    assert forensic("verify", root).code == 0
+    finished = [e for e in forensic("log", "-w", root, "--json").json if e["name"] == "run.finished"]
+    assert len(finished) == 3

@@ -1,0 +1,46 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.footage import fetch, shared_data
+
+settings.register_profile(
+    "forensic", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("forensic")
+
+
+@pytest.fixture(scope="session")
+def footage() -> Path:
+    """Folder of real clips that every machine can have (see ``tests/footage.py``)."""
+    return fetch()
+
+
+@pytest.fixture(scope="session")
+def real_clip(footage: Path) -> Path:
+    """A short real H.264 clip, 176x144, 120 frames, 30000/1001 frames/s."""
+    return footage / "carphone_pristine.mp4"
+
+
+@pytest.fixture(scope="session")
+def street_clip(footage: Path) -> Path:
+    """Real street footage, 640x272, 250 frames."""
+    return footage / "bikes.mp4"
+
+
+@pytest.fixture(scope="session")
+def cctv_clips() -> list[Path]:
+    """The laboratory's CCTV clips; empty on a machine that does not have them."""
+    folder = shared_data()
+    return [] if folder is None else sorted(p for p in (folder / "cctv").iterdir() if p.suffix in (".mp4", ".avi"))
+
+
+@pytest.fixture(autouse=True)
+def _no_ambient_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests never touch a workspace that the caller's shell names."""
+    monkeypatch.delenv("FORENSIC_WORKSPACE", raising=False)
