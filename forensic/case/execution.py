@@ -17,7 +17,7 @@ from forensic.case.progress import Progress
 from forensic.case.storage import make_folder, storage
 from forensic.errors import InternalError, VerificationFailed
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import CodedFrame, Geometry
+from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.manifest import FrameRow, read_manifest
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import MerkleTree, sha256_file
@@ -25,7 +25,7 @@ from forensic.media.reader import ExhibitReader
 from forensic.media.stills import write_still
 from forensic.media.writer import MasterWriter
 from forensic.risk.assessment import assess
-from forensic.risk.dihedral import dispersion
+from forensic.risk.dihedral import Dispersion, dispersion
 from forensic.risk.files import RiskPaths, write_maps
 from forensic.stages.pipeline import Pipeline, PipelineOutput
 
@@ -155,16 +155,27 @@ def _still_and_map(plan: RunPlan, folder: RunFolder, output: PipelineOutput, wri
     number = written.timing.index
     write_still(folder.still(number), written)
     write_still(folder.source_still(number), output.source)
-    reference_chain = plan.pipeline.reference()
-    window = [reference_chain.process_window([frame.to_working()], 0) for frame in output.window or ()]
-    spread = None
-    if plan.learned:
-        rest = Pipeline(stage for stage in plan.recipe.stages if not stage.in_reference_chain)
-        spread = dispersion(rest.process_window, window, output.at)
-    assessment = assess(window[output.at], written, dispersion=spread)
+    window = [frame.to_working() for frame in output.window or ()]
+    reference = plan.pipeline.reference().process_window([window[output.at]], 0)
+    assessment = assess(reference, written, dispersion=_dispersion(plan, window, output.at))
     paths = RiskPaths(folder.risk_map(number), folder.level_map(number), folder.overlay(number))
     write_maps(paths, assessment, written)
     return assessment.to_record()
+
+
+def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> Dispersion | None:
+    """Dispersion of the learned stages, and what follows them, over mirrored and turned inputs.
+
+    The frames before the first learned stage are made once, in place; stages that name places in
+    the picture come before it (``recipe.order``). None where no stage is learned.
+    """
+    stages = plan.recipe.stages
+    first = next((place for place, stage in enumerate(stages) if stage.learned), None)
+    if first is None:
+        return None
+    before, after = Pipeline(stages[:first]), Pipeline(stages[first:])
+    low, high = max(0, at - after.radius), min(len(window), at + after.radius + 1)
+    return dispersion(after.process_window, [before.process_window(window, i) for i in range(low, high)], at - low)
 
 
 def _still_record(folder: RunFolder, number: int) -> dict[str, Any]:

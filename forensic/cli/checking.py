@@ -11,7 +11,7 @@ from forensic.cli.options import json_option, quiet_option, workspace_option, wo
 from forensic.cli.terminal import reporter, result, result_json
 
 if TYPE_CHECKING:
-    from forensic.case.verification.checks import Verification
+    from forensic.case.verification.checks import Check, Verification
 
 
 @click.command()
@@ -40,9 +40,10 @@ def _show(verification: Verification) -> None:
     from forensic.case.verification.checks import NOT_PROVED
 
     result(f"{verification.kind} {verification.target}")
-    for check in verification.checks:
-        detail = f" ({check.detail})" if check.detail else ""
-        result(f"  {'ok  ' if check.passed else 'FAIL'} {check.number:<3} {check.title}{detail}")
+    for check, times in _folded(verification.checks):
+        detail = f" ({check.detail})" if check.detail and times == 1 else ""
+        title = check.title if times == 1 else f"{check.title.rpartition(': ')[2]} ({times} times)"
+        result(f"  {'ok  ' if check.passed else 'FAIL'} {check.number:<3} {title}{detail}")
     for fingerprint, subject in sorted(verification.signers.items()):
         result(f"  signed by {subject}, certificate SHA-256 {fingerprint}")
     for item in verification.not_checked:
@@ -50,6 +51,16 @@ def _show(verification: Verification) -> None:
     for item in NOT_PROVED:
         result(f"  not proved: {item}")
     result(f"VERDICT: {verification.verdict.label}. {verification.verdict.meaning}")
+
+
+def _folded(checks: list[Check]) -> list[tuple[Check, int]]:
+    """Failed checks one by one; passed ones of one number in one line, at its first place."""
+    folded: dict[object, tuple[Check, int]] = {}
+    for place, check in enumerate(checks):
+        key: object = check.number if check.passed else place
+        first, times = folded.get(key, (check, 0))
+        folded[key] = (first, times + 1)
+    return list(folded.values())
 
 
 @click.command()

@@ -13,14 +13,14 @@ from forensic.frames.frame import Planes, WorkingFrame
 
 _UNIT = np.float32(256.0)  # codes of the 16-bit intermediate per grey level
 _TICK = Fraction(1, 25)
-PARITIES = ("tff", "bff")
+PARITIES = {"top": "tff", "bottom": "bff"}
 
 
 def bwdif(previous: WorkingFrame, current: WorkingFrame, following: WorkingFrame, parity: str) -> Planes:
     """Deinterlaced planes of ``current`` (float32, grey levels): one picture per frame, same size.
 
-    ``parity`` is ``tff`` or ``bff``: the field shown first, whose lines are kept; the other lines are
-    interpolated from all three frames. At the ends of a clip pass ``current`` for the missing neighbour.
+    ``parity`` is ``top`` or ``bottom``: the field whose lines are kept; the other lines are interpolated from
+    all three frames. At the ends of a clip pass ``current`` for the missing neighbour.
     Works in 16 bits at 1/256 grey level, so samples are clipped to 0..255.996 and rounded to that step
     (kept lines too). Each plane is filtered by itself, on one thread: the result depends on the arguments
     and the FFmpeg version only. Raises ``InternalError`` (``deinterlace.arguments``).
@@ -30,7 +30,7 @@ def bwdif(previous: WorkingFrame, current: WorkingFrame, following: WorkingFrame
     if not previous.geometry == current.geometry == following.geometry:
         raise InternalError("deinterlace.arguments", "The three frames do not have the same geometry.")
     return tuple(
-        _plane([before, here, after], parity)
+        _plane([before, here, after], PARITIES[parity])
         for before, here, after in zip(previous.planes, current.planes, following.planes, strict=True)
     )
 

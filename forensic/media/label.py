@@ -17,6 +17,8 @@ from forensic.frames.frame import CodedFrame, Geometry
 LABEL = "AI-GENERATED DETAIL — NOT EVIDENCE"
 SMALLEST_SIDE = 64
 
+_BETWEEN = 12  # blank columns between two repeats
+
 _LINES = ("AI-GENERATED", "DETAIL —", "NOT EVIDENCE")
 
 # Rows top to bottom, # is ink. Seven rows for pictures that have room, five for tiny ones.
@@ -69,37 +71,37 @@ def _text(font: dict[str, str], text: str) -> np.ndarray:
     return np.hstack(columns)
 
 
-def _tiled(line: np.ndarray, width: int, scale: int) -> np.ndarray:
-    """``line`` enlarged and repeated, with a gap, until it fills ``width`` columns; at least once whole."""
-    big = np.kron(line, np.ones((scale, scale), bool))
-    unit = np.hstack([big, np.zeros((big.shape[0], 6 * scale), bool)])
-    copies = max(1, (width - 2 * scale + 6 * scale) // unit.shape[1])
-    row = np.hstack([unit] * copies)[:, : -6 * scale]
-    left = max(0, (width - row.shape[1]) // 2)
-    band = np.zeros((big.shape[0], width), bool)
-    band[:, left : left + row.shape[1]] = row[:, :width]
-    return band
+def _block(font: dict[str, str], lines: tuple[str, ...]) -> np.ndarray:
+    """Ink of centred ``lines``, two blank rows apart."""
+    inks = [_text(font, line) for line in lines]
+    width = max(ink.shape[1] for ink in inks)
+    rows: list[np.ndarray] = []
+    for ink in inks:
+        left = (width - ink.shape[1]) // 2
+        rows += [np.pad(ink, ((0, 0), (left, width - ink.shape[1] - left))), np.zeros((2, width), bool)]
+    return np.vstack(rows[:-1])
+
+
+def _tiled(block: np.ndarray, width: int, scale: int) -> np.ndarray:
+    """``block`` enlarged and repeated as often as it fits into ``width`` columns whole, centred."""
+    unit = np.kron(np.pad(block, ((0, 0), (0, _BETWEEN))), np.ones((scale, scale), bool))
+    copies = max(1, (width + _BETWEEN * scale) // unit.shape[1])
+    row = np.hstack([unit] * copies)[:, : -_BETWEEN * scale]
+    left = (width - row.shape[1]) // 2
+    return np.pad(row, ((0, 0), (left, width - row.shape[1] - left)))
 
 
 @lru_cache(maxsize=8)
 def _strip(width: int, height: int, step: int) -> np.ndarray:
     """Ink (True) of the strip for a picture of this size; its row count is a multiple of ``step``."""
-    whole = _text(_SEVEN, LABEL)
-    scale = max(1, round(min(width, height) / 360))
-    while scale > 1 and whole.shape[1] * scale > width - 4 * scale:
+    block, scale = _block(_SEVEN, (LABEL,)), max(1, round(min(width, height) / 360))
+    while scale > 1 and block.shape[1] * scale > width:
         scale -= 1
-    if whole.shape[1] + 4 <= width:
-        lines = [_tiled(whole, width, scale)]
-    else:
-        wide = max(_text(_SEVEN, line).shape[1] for line in _LINES)
-        tall = 2 * 3 * (7 + 2) + 16
-        font = _SEVEN if wide + 2 <= width and tall <= height else _FIVE
-        lines, scale = [_tiled(_text(font, line), width, 1) for line in _LINES], 1
-    gap = np.zeros((2 * scale, width), bool)
-    rows = [gap]
-    for line in lines:
-        rows += [line, gap]
-    strip = np.vstack(rows)
+    if block.shape[1] > width:
+        block = _block(_SEVEN, _LINES)
+        if block.shape[1] > width or 4 * block.shape[0] > height:
+            block = _block(_FIVE, _LINES)
+    strip = np.pad(_tiled(block, width, scale), ((2 * scale, 2 * scale), (0, 0)))
     return np.pad(strip, ((0, -strip.shape[0] % step), (0, 0)))
 
 

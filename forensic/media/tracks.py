@@ -114,24 +114,25 @@ class CarriedTracks:
         if not self._targets:
             return
         streams = [self._source.streams[index] for index in self._targets]
-        with messages() as logs:
-            packets = self._source.demux(streams)
-            while True:
+        packets = self._source.demux(streams)
+        while True:
+            # Not around the yield: the collector of messages belongs to a thread, not to a generator.
+            with messages() as logs:
                 try:
                     packet = next(packets, None)
                 except (av.error.FFmpegError, OSError, ValueError) as error:
                     for _, record in self._targets.values():
                         record["read_error"] = wording(error, logs)
                     return
-                if packet is None:
-                    return
-                if not packet.size:
-                    continue
-                time = packet.pts if packet.pts is not None else packet.dts
-                if time is None:
-                    self._miss(packet.stream_index, "without a timestamp")
-                    continue
-                yield packet, time * Fraction(packet.time_base)
+            if packet is None:
+                return
+            if not packet.size:
+                continue
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is None:
+                self._miss(packet.stream_index, "without a timestamp")
+                continue
+            yield packet, time * Fraction(packet.time_base)
 
     def _miss(self, index: int, why: str) -> None:
         missed = self._targets[index][1]["not_carried_packets"]

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -207,4 +207,4 @@ def _private_key(pem: bytes, secret: bytes | None, folder: Path) -> PrivateKey:
     p256 = isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
     if not (p256 or isinstance(key, ed25519.Ed25519PrivateKey)):
         raise BadInput("identity.algorithm", f"The key in {folder} is neither ECDSA P-256 nor Ed25519.")
-    return key  # type: ignore[no-any-return]
+    return cast(PrivateKey, key)
