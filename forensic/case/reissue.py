@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from forensic.case.attest import Attestation
-from forensic.case.issue import issue_report, write_manifest
+from forensic.case.filelist import write_manifest
+from forensic.case.issue import issue_report
 from forensic.case.layout import RunFolder
 from forensic.case.storage import storage
-from forensic.case.verification.runs import verify_run
+from forensic.case.verification.runs import LedgerUse, verify_run
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import UsageError, VerificationFailed
 from forensic.hashes import sha256_file
@@ -55,7 +56,7 @@ def reissue(workspace: Workspace, run_id: str) -> Path:
     """
     entry, folder, attestation = recorded_run(workspace, run_id)
     failed = [
-        check for check in verify_run(folder.root, ledger=False).checks
+        check for check in verify_run(folder.root, ledger=LedgerUse.NONE).checks
         if not check.passed and check.number not in ("M2", "M5") and not check.number.startswith("R")
     ]  # fmt: skip
     if failed:

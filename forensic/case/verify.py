@@ -45,7 +45,7 @@ def _verify(path: Path, say: Callable[[str], None]) -> Verification:
     except OSError as error:
         raise UsageError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from error
     if magic == _PNG:
-        return verify_still(path)
+        return verify_still(path)[0]
     if magic.startswith(b"%PDF") or path.suffix.lower() == ".pdf":
         return verify_report(path)[0]
     if path.suffix.lower() == ".json":

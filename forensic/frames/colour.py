@@ -25,7 +25,7 @@ _LUMA_WEIGHTS = {
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
-_FRACTION = 14  # bits after the point in the fixed-point coefficients
+_FRACTION = 14  # bits after the point in the fixed-point coefficients, at 8 bits; one more per further bit
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,22 @@ def _upsample(plane: np.ndarray, shift: int, axis: int, length: int, cosited: bo
 
     Returns values multiplied by 2 * 2**shift. ``cosited``: chroma sample i sits on luma sample
     i * 2**shift; otherwise midway in its block (H.273 figure 1: type 0 is cosited horizontally
-    and midway vertically).
+    and midway vertically). Beyond the borders the outermost sample continues.
     """
     step = 1 << shift
-    positions = np.arange(length, dtype=np.int64)
-    numerator = 2 * positions if cosited else 2 * positions - (step - 1)  # in 1/(2*step) chroma samples
-    base = numerator // (2 * step)
-    weight = numerator - base * 2 * step
-    last = plane.shape[axis] - 1
-    low = np.take(plane, np.clip(base, 0, last), axis=axis)
-    high = np.take(plane, np.clip(base + 1, 0, last), axis=axis)
-    shape = [1, 1]
-    shape[axis] = length
-    weight = weight.reshape(shape).astype(np.int64)
-    return low * (2 * step - weight) + high * weight
+    samples = np.moveaxis(plane, axis, 0)
+    padded = np.concatenate([samples[:1], samples, samples[-1:]])  # padded[i + 1] is sample i
+    result = np.empty((length, *samples.shape[1:]), dtype=plane.dtype)
+    for phase in range(step):
+        count = len(range(phase, length, step))
+        numerator = 2 * phase if cosited else 2 * phase - (step - 1)  # in 1/(2*step) chroma samples
+        base = numerator // (2 * step)
+        weight = numerator - base * 2 * step
+        low = padded[base + 1 : base + 1 + count] * (2 * step - weight)
+        if weight:
+            low += padded[base + 2 : base + 2 + count] * weight
+        result[phase::step] = low
+    return np.moveaxis(result, 0, axis)
 
 
 def _to_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
@@ -108,12 +110,14 @@ def to_rgb(planes: tuple[np.ndarray, ...], layout: PixelLayout, colour: ColourSp
     )
     scale = 1 << (bits - 8)
     black, span_y, span_c = (16 * scale, 219 * scale, 224 * scale) if limited else (0, layout.maximum, layout.maximum)
-    unit = float(1 << _FRACTION)
+    fraction = _FRACTION + bits - 8
+    integer: Any = np.int32 if bits == 8 else np.int64  # at 8 bits nothing below reaches 2**29
+    unit = float(1 << fraction)
     gain_y = round(255 / span_y * unit)
-    luma = (planes[0].astype(np.int64) - black) * gain_y
-    half = 1 << (_FRACTION - 1)
+    luma = (planes[0].astype(integer) - black) * gain_y
+    half = 1 << (fraction - 1)
     if layout.family == "gray":
-        grey = np.clip((luma + half) >> _FRACTION, 0, 255).astype(np.uint8)
+        grey = np.clip((luma + half) >> fraction, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     height, width = planes[0].shape
     kr, kb = _LUMA_WEIGHTS[colour.assumed_matrix(height)]
@@ -121,17 +125,22 @@ def to_rgb(planes: tuple[np.ndarray, ...], layout: PixelLayout, colour: ColourSp
     sx, sy = layout.chroma_shift_x, layout.chroma_shift_y
     cosited_x = colour.chroma_location not in ("center", "top", "bottom")
     cosited_y = colour.chroma_location in ("topleft", "top")
-    factor = (2 << sx) * (2 << sy)
+    gained = 2 + sx + sy  # bits that the two interpolations add
     chroma = []
     for plane in planes[1:3]:
-        wide = _upsample(plane.astype(np.int64), sx, 1, width, cosited_x)
-        chroma.append(_upsample(wide, sy, 0, height, cosited_y) - (1 << (bits - 1)) * factor)
+        wide = _upsample(plane.astype(integer), sx, 1, width, cosited_x)
+        chroma.append(_upsample(wide, sy, 0, height, cosited_y) - (1 << (bits - 1 + gained)))
     cb, cr = chroma
     gain_c = 255 / span_c * unit
+    luma = (luma + half) << gained
 
     def mix(blue: float, red: float) -> np.ndarray:
-        value = luma * factor + cb * round(blue * gain_c) + cr * round(red * gain_c)
-        return np.clip((value + half * factor) // (factor << _FRACTION), 0, 255).astype(np.uint8)
+        value = luma.copy()
+        for difference, share in ((cb, blue), (cr, red)):
+            if share:
+                value += difference * round(share * gain_c)
+        value >>= fraction + gained
+        return np.clip(value, 0, 255, out=value).astype(np.uint8)
 
     red = mix(0.0, 2 * (1 - kr))
     green = mix(-2 * kb * (1 - kb) / kg, -2 * kr * (1 - kr) / kg)

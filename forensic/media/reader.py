@@ -84,6 +84,7 @@ class ExhibitReader:
             self._container.close()
             raise
         self._timeline = Timeline(self.time_base, self.facts.rate, self.facts.timestamps == "stored", self._log)
+        self._timeline.announce(self.facts.is_image)
         return self
 
     def __exit__(
@@ -328,7 +329,7 @@ class ExhibitReader:
                         packet = next(packets, None)
                     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
                         failure = error
-                self._container_said(logs)
+                self._container_said(logs, packet.pts if packet is not None else None)
                 if failure is not None:
                     break
                 if packet is None:
@@ -344,10 +345,11 @@ class ExhibitReader:
                 self._ended_early = True
                 return
 
-    def _container_said(self, logs: list[tuple[int, str, str]]) -> None:
+    def _container_said(self, logs: list[tuple[int, str, str]], pts: int | None) -> None:
+        """Messages of demuxer and parser, located by the packet that was being read."""
         for level, source, text in logs:
             kind = "read-error" if level <= av.logging.ERROR else "container-warning"
-            self._log.add(kind, None, None, visible(f"{source}: {text.strip()}", 300))
+            self._log.add(kind, None, pts, visible(f"{source}: {text.strip()}", 300))
 
 
 def _colour_of(picture: VideoFrame, conversion: Conversion) -> ColourSpec:

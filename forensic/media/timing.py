@@ -40,11 +40,16 @@ class Timeline:
         self._interval = max(1, round(1 / (self.rate * time_base)))
         self._offset: int | None = None
         self._times = array("q")
-        if not stored:
-            what = "assumed: the stream states no rate" if self.rate_assumed else "the rate of the stream"
-            log.add(
+
+    def announce(self, is_image: bool) -> None:
+        """Put it on the record, once, if the whole file lacks timestamps."""
+        if is_image:
+            self._log.add("pts-missing", 0, 0, "A picture has no presentation time; 0 stands in.")
+        elif not self._stored:
+            origin = "an assumption" if self.rate_assumed else "as the stream says, or FFmpeg's default of 25 if it is silent"
+            self._log.add(
                 "pts-missing", None, None,
-                f"The format stores no timestamps; frames are timed at {self.rate} per second ({what}).",
+                f"The format stores no timestamps; frames are timed at {self.rate} per second ({origin}).",
             )  # fmt: skip
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,12 +66,46 @@ class _Target:
         return True
 
 
-def slice_count(width: int, height: int) -> int:
-    """FFV1 slices for a picture size: 4 up to about SD, 16 up to full HD, 24 above."""
-    pixels = width * height
-    if pixels <= 512 * 1024:
-        return 4
-    return 16 if pixels <= 2304 * 1024 else 24
+def _coder_options(geometry: Geometry, slices: int) -> dict[str, str]:
+    """FFV1 options: version 3, slice CRCs, Golomb-Rice for 8 bits (as fast as FFmpeg's default), else range coder."""
+    return {
+        "level": "3",
+        "slices": str(slices),
+        "slicecrc": "1",
+        "coder": "rice" if geometry.layout.bits == 8 else "range_def",
+        "context": "0",
+    }
+
+
+def _accepted(geometry: Geometry, slices: int) -> bool:
+    context: Any = av.CodecContext.create("ffv1", "w")
+    context.width, context.height = geometry.width, geometry.height
+    context.pix_fmt = coder_format(geometry)
+    context.time_base = PRETENDED
+    context.thread_count = 1
+    context.options = _coder_options(geometry, slices)
+    try:
+        with messages():
+            context.open()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=32)
+def slice_count(geometry: Geometry) -> int:
+    """FFV1 slices for a picture: near 4 up to about SD, 16 up to full HD, 24 above.
+
+    FFV1 version 3 cannot cut every size into every number of slices (subsampled planes of odd sizes), so
+    the accepted count nearest to the wanted one is taken, the smaller of two. It follows from size and
+    layout alone. Raises ``InternalError`` (``media.encoder``) if FFV1 cannot hold the picture.
+    """
+    pixels = geometry.width * geometry.height
+    wanted = 4 if pixels <= 512 * 1024 else 16 if pixels <= 2304 * 1024 else 24
+    for count in sorted(range(1, 257), key=lambda count: (abs(count - wanted), count)):
+        if _accepted(geometry, count):
+            return count
+    raise InternalError("media.encoder", f"FFV1 cannot hold a picture of {geometry.to_record()}.")
 
 
 class MasterWriter:
@@ -176,13 +211,7 @@ class MasterWriter:
         context.thread_type = ThreadType.SLICE
         context.thread_count = self._threads
         context.flags |= int(CodecFlags.bitexact)
-        self._options = {
-            "level": "3",
-            "slices": str(slice_count(self._geometry.width, self._geometry.height)),
-            "slicecrc": "1",
-            "coder": "rice" if self._geometry.layout.bits == 8 else "range_def",
-            "context": "0",
-        }
+        self._options = _coder_options(self._geometry, slice_count(self._geometry))
         if self._colour.chroma_location in CHROMA_LOCATIONS:
             self._options["chroma_sample_location"] = self._colour.chroma_location
         context.options = dict(self._options)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reportlab.lib.colors import Color
+from reportlab.lib.colors import black as BLACK
+from reportlab.lib.colors import white as WHITE
 from reportlab.lib.utils import ImageReader
 from reportlab.platypus import CondPageBreak, Flowable
 
@@ -34,22 +36,25 @@ from forensic.report.typeset import Span, Text
 
 Content = str | Span | Sequence[str | Span]
 _PAD_X, _PAD_Y = 4.0, 2.6
+_ROOM = 66.0  # below a heading, so that it never stands alone at a page's end
 
 
 class Block(Flowable):  # type: ignore[misc]
-    """A :class:`Text` as a flowable."""
+    """A :class:`Text` as a flowable; ``room`` points must be left below it on its page."""
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: Text, room: float = 0.0) -> None:
         super().__init__()
-        self.text = text
+        self.text, self.room = text, room
         self.spaceBefore, self.spaceAfter = text.style.before, text.style.after
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
         self.width, self.height = width, self.text.layout(width)
-        return width, self.height
+        return width, self.height if self.height + self.room <= height else height + 1
 
     def split(self, width: float, height: float) -> list[Flowable]:
         self.text.layout(width)
+        if self.room:
+            return []
         head, tail = self.text.take(height)
         if head is None:
             return []
@@ -63,11 +68,8 @@ class Heading(Block):
     """A numbered heading that enters the PDF outline and the table of contents."""
 
     def __init__(self, text: str, key: str, level: int) -> None:
-        super().__init__(Text(text, HEADING if level == 0 else SUBHEADING))
+        super().__init__(Text(text, HEADING if level == 0 else SUBHEADING), room=_ROOM)
         self.plain, self.key, self.level = text, key, level
-
-    def split(self, width: float, height: float) -> list[Flowable]:
-        return []
 
     def draw(self) -> None:
         super().draw()
@@ -133,6 +135,8 @@ class Grid(Flowable):  # type: ignore[misc]
         total = sum(widths)
         self.columns = [TEXT_WIDTH * width / total for width in widths]
         self.spaceBefore, self.spaceAfter = 3.0, 8.0
+        if bar is not None:
+            self.spaceBefore = 8.0
         self._pad_x = 9.0 if bar is not None else _PAD_X
         self._pad_y = 6.0 if bar is not None else _PAD_Y
 
@@ -202,26 +206,31 @@ class Grid(Flowable):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels with their printed size in points and a caption."""
+    """Pixels with their printed size in points and a caption.
+
+    ``frame`` outlines a part: (left, top, width, height) as fractions of the picture.
+    """
 
     image: ImageReader
     width: float
     height: float
     caption: str
+    frame: tuple[float, float, float, float] | None = None
 
 
 class PictureRow(Flowable):  # type: ignore[misc]
-    """Pictures side by side with captions under them. Never split, never scaled up by a viewer's choice."""
+    """Pictures side by side with captions under them; never split."""
 
-    def __init__(self, pictures: Sequence[Picture], gap: float = 9.0) -> None:
+    def __init__(self, pictures: Sequence[Picture], gap: float = 9.0, narrowest: float = 0.0) -> None:
         super().__init__()
-        self.pictures, self.gap = list(pictures), gap
+        self.pictures, self.gap, self.narrowest = list(pictures), gap, narrowest
         self.spaceBefore, self.spaceAfter = 3.0, 6.0
         self.captions = [Text(picture.caption, CAPTION) for picture in pictures]
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
         share = (TEXT_WIDTH - self.gap * (len(self.pictures) - 1)) / len(self.pictures)
-        self.cells = [max(picture.width, min(share, 110.0)) for picture in self.pictures]
+        least = self.narrowest or share
+        self.cells = [max(picture.width, least) for picture in self.pictures]
         below = max(text.layout(cell) for text, cell in zip(self.captions, self.cells, strict=True))
         self.band = max(picture.height for picture in self.pictures)
         self.width, self.height = TEXT_WIDTH, self.band + 3 + below
@@ -235,8 +244,20 @@ class PictureRow(Flowable):  # type: ignore[misc]
             self.canv.setLineWidth(0.3)
             self.canv.setStrokeColor(RULE)
             self.canv.rect(x, bottom, picture.width, picture.height, stroke=1, fill=0)
+            if picture.frame is not None:
+                self._outline(picture, x, bottom)
             text.paint(self.canv, x, self.height - self.band - 3)
             x += cell + self.gap
+
+    def _outline(self, picture: Picture, x: float, bottom: float) -> None:
+        left, top, width, height = picture.frame or (0.0, 0.0, 1.0, 1.0)
+        corner = x + left * picture.width, bottom + (1 - top - height) * picture.height
+        for colour, dash in ((BLACK, ()), (WHITE, (2.5, 2.5))):
+            self.canv.setStrokeColor(colour)
+            self.canv.setLineWidth(0.9)
+            self.canv.setDash(*dash)
+            self.canv.rect(*corner, width * picture.width, height * picture.height, stroke=1, fill=0)
+        self.canv.setDash()
 
 
 def text_cell(content: Content, style: TextStyle = CELL) -> Cell:
@@ -246,7 +267,7 @@ def text_cell(content: Content, style: TextStyle = CELL) -> Cell:
 
 def paragraph(content: Content, style: TextStyle = BODY) -> Block:
     """A paragraph of running text."""
-    return Block(Text(content, style))
+    return Block(Text(content, style), room=_ROOM if style is SUBHEADING else 0.0)
 
 
 def bullets(items: Sequence[Content], style: TextStyle = BODY) -> list[Flowable]:
@@ -261,9 +282,16 @@ def numbered(items: Sequence[Content], style: TextStyle = BODY) -> list[Flowable
     return [Block(Text(item, inset, mark=f"{number}.")) for number, item in enumerate(items, 1)]
 
 
+def _is_digest(value: Content) -> bool:
+    return isinstance(value, str) and len(value) >= 40 and set(value) <= set("0123456789abcdef")
+
+
 def facts(rows: Sequence[tuple[str, Content]], label_width: float = 0.27) -> Grid:
     """A two-column table of label and value."""
-    cells = [(text_cell(label, CELL_LABEL), text_cell(value)) for label, value in rows]
+    cells = [
+        (text_cell(label, CELL_LABEL), text_cell(value, CELL_MONO if _is_digest(value) else CELL))
+        for label, value in rows
+    ]
     return Grid(cells, (label_width, 1 - label_width))
 
 
@@ -292,11 +320,6 @@ def commands(lines: Sequence[str]) -> Grid:
     """Lines to be typed, in the monospaced face, on a tinted ground."""
     hanging = TextStyle(COMMAND.size, COMMAND.leading, COMMAND.role, COMMAND.colour)
     return Grid([[Cell(tuple(Text(line, hanging) for line in lines))]], (1.0,), panel=PANEL, bar=RULE)
-
-
-def mono_cell(text: str) -> Cell:
-    """A hash, identifier or path as a cell."""
-    return text_cell(text, CELL_MONO)
 
 
 def keep_room(height: float) -> CondPageBreak:

@@ -126,11 +126,12 @@ class ReportCanvas(Canvas):  # type: ignore[misc]
             y -= _ENTRY_LEADING
 
     def _line(self, content: str, style: TextStyle, x: float, y: float, width: float) -> None:
-        text = Text(content, style)
-        text.layout(width)
-        fitting, _ = text.take(style.leading)
-        if fitting is not None:
-            fitting.paint(self, x, y)
+        text, kept = Text(content, style), content
+        while text.natural_width() > width and kept:
+            kept = kept[:-1]
+            text = Text(f"{kept.rstrip()}…", style)
+        text.layout(width + 1)
+        text.paint(self, x, y)
 
     def _draw_furniture(self, page: int, pages: int) -> None:
         furniture = self.furniture
@@ -182,19 +183,26 @@ def canvas_for(furniture: Furniture, attachment: bytes, date: str) -> type[Repor
     return _Canvas
 
 
+class _StoredStream(PDFStream):  # type: ignore[misc]
+    """A stream without filters and without an empty list of them."""
+
+    def format(self, document: Any) -> bytes:
+        dictionary = PDFDictionary({**self.dictionary.dict, "Length": len(self.content)})
+        return bytes(dictionary.format(document)) + b"\nstream\n" + bytes(self.content) + b"\nendstream\n"
+
+
 def attach(canvas: Canvas, data: bytes, date: str) -> None:
     """Embed ``data`` (ISO 32000-2, 7.11.4), unfiltered, so that its bytes stand in the file as they are."""
     document = canvas._doc
-    stream = PDFStream(
+    stream = _StoredStream(
         PDFDictionary(
             {
                 "Type": PDFName("EmbeddedFile"),
-                "Subtype": PDFName("application/json"),
+                "Subtype": "/application#2Fjson",
                 "Params": PDFDictionary({"Size": len(data), "ModDate": PDFString(date)}),
             }
         ),
         data,
-        filters=[],
     )
     reference = document.Reference(stream)
     specification = PDFDictionary(

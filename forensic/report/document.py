@@ -23,7 +23,7 @@ _SECTIONS = (
     ("case", exhibit.case, False),
     ("acquisition", exhibit.acquisition, False),
     ("container", exhibit.container, False),
-    ("processing", processing.processing, True),
+    ("processing", processing.processing, False),
     ("policy", processing.policy, False),
     ("models", processing.models, False),
     ("output", results.output, False),
@@ -31,8 +31,8 @@ _SECTIONS = (
     ("risk", risk.risk, True),
     ("record", closing.defaults, True),
     ("limitations", closing.limitations, False),
-    ("verification", closing.verification, True),
-    ("environment", closing.environment, True),
+    ("verification", closing.verification, False),
+    ("environment", closing.environment, False),
     ("glossary", closing.glossary, False),
 )
 

@@ -18,8 +18,7 @@ from forensic.errors import BadInput, VerificationFailed
 from forensic.report.record import RunRecord
 
 PRINT_DPI = 200
-GAIN = 4
-_LIMIT = 128 // GAIN
+_GAINS = (32, 16, 8, 4, 2, 1)
 _MAX_PIXELS = 1 << 27
 
 
@@ -127,9 +126,10 @@ def busiest(image: Image.Image, width: int, height: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Signed brightness difference as a picture, and its size in grey levels."""
+    """Signed brightness difference as a picture (mid grey plus ``gain`` times it), and its size in grey levels."""
 
     image: Image.Image
+    gain: int
     mean_absolute: float
     percentile_99: int
     largest: int
@@ -139,19 +139,23 @@ class Difference:
 def difference(before: Image.Image, after: Image.Image) -> Difference:
     """After minus ``before`` (brought to the size of ``after`` by bicubic interpolation).
 
-    Brightness is the Rec. 601 weighted sum rounded to whole grey levels (Pillow's mode L).
+    Brightness is the Rec. 601 weighted sum rounded to whole grey levels (Pillow's mode L). The gain
+    is the largest power of two up to 32 that keeps 99 % of the differences within half the scale.
     """
     grey = before.convert("L")
     resized = grey if grey.size == after.size else grey.resize(after.size, Image.Resampling.BICUBIC)
     delta = np.asarray(after.convert("L")).astype(np.int16) - np.asarray(resized).astype(np.int16)
     counts = np.bincount(np.abs(delta).ravel(), minlength=256)
     levels = np.arange(256)
+    percentile = int(np.searchsorted(np.cumsum(counts), 0.99 * delta.size))
+    gain = next((gain for gain in _GAINS if gain * percentile <= 64), 1)
     return Difference(
-        Image.fromarray(np.clip(delta * GAIN + 128, 0, 255).astype(np.uint8)),
+        Image.fromarray(np.clip(delta * gain + 128, 0, 255).astype(np.uint8)),
+        gain,
         float((counts * levels).sum() / delta.size),
-        int(np.searchsorted(np.cumsum(counts), 0.99 * delta.size)),
+        percentile,
         int(np.flatnonzero(counts)[-1]),
-        float(counts[_LIMIT + 1 :].sum() / delta.size),
+        float(counts[128 // gain + 1 :].sum() / delta.size),
     )
 
 

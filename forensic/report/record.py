@@ -73,7 +73,7 @@ class RunRecord:
     @property
     def creative(self) -> bool:
         """Whether the run was made in creative mode (anything but ``forensic`` counts)."""
-        return self.get("run", "mode") != "forensic"
+        return bool(self.get("run", "mode") != "forensic")
 
     def seconds(self, pts: Any) -> str:
         """``pts`` as seconds in the exhibit's time base, six decimals; empty if it cannot be told."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from forensic.errors import BadInput, StorageFailed, UsageError
 
@@ -54,7 +54,6 @@ def sign_pdf(
     confirms it. Raises ``BadInput`` (``report.unsigned-unreadable``), ``UsageError``
     (``report.signing-time``) and ``StorageFailed`` (``report.storage``).
     """
-    from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
     from pyhanko.pdf_utils.misc import PdfError
     from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
     from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner
@@ -74,7 +73,7 @@ def sign_pdf(
     )
     try:
         with unsigned.open("rb") as source, out.open("w+b") as target:
-            writer = IncrementalPdfFileWriter(source)
+            writer = _writer(source)
             _at(PdfSigner(metadata, signer=signer), when).sign_pdf(writer, output=target)
     except PdfError as error:
         out.unlink(missing_ok=True)
@@ -83,6 +82,18 @@ def sign_pdf(
         raise StorageFailed(
             "report.storage", f"The signed report cannot be written to {out}: {error.strerror or error}."
         ) from error
+
+
+def _writer(source: BinaryIO) -> Any:
+    from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+
+    class Writer(IncrementalPdfFileWriter):
+        """Adds the signature and nothing else: no modification date from the clock, no metadata stream."""
+
+        def _update_meta(self) -> None:
+            pass
+
+    return Writer(source)
 
 
 def _at(signer: Any, when: datetime) -> Any:

@@ -171,7 +171,7 @@ class Text:
                 continue
             allowed = (
                 before == " "
-                or (before in "/-–—" and here.isalpha())
+                or (before in "/-–—" and here.isalpha() and position > 1 and text[position - 2].isalnum())
                 or before == "›"
                 or here == "‹"
                 or (_is_wide(before) and unicodedata.category(here)[0] not in "PM")

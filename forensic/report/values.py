@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from forensic.report.wording import words
@@ -36,7 +36,7 @@ def label(key: str) -> str:
     """A record's key as a row's label: ``sample_aspect`` becomes ``Sample aspect``."""
     parts = [_ACRONYMS.get(part, part) for part in key.replace("-", "_").split("_") if part]
     text = " ".join(parts) or key
-    return text[0].upper() + text[1:]
+    return text[:1].upper() + text[1:]
 
 
 def bytes_size(size: Any) -> str:
@@ -44,17 +44,26 @@ def bytes_size(size: Any) -> str:
     return f"{size:,} bytes" if isinstance(size, int) and not isinstance(size, bool) else spoken(size)
 
 
-def flatten(record: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def flatten(record: Any, prefix: str = "", name: Callable[[str], str] = label) -> Iterator[tuple[str, str]]:
     """Rows (label, value) of a nested record, depth first, in its own order; nothing is left out."""
     if isinstance(record, Mapping) and record:
         for key, value in record.items():
-            name = label(str(key))
-            yield from flatten(value, f"{prefix} · {name}" if prefix else name)
+            yield from flatten(value, f"{prefix} · {name(str(key))}" if prefix else name(str(key)), name)
     elif isinstance(record, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in record):
         for number, item in enumerate(record):
-            yield from flatten(item, f"{prefix} {number}" if prefix else str(number))
+            yield from flatten(item, f"{prefix} {number}" if prefix else str(number), name)
     else:
         yield prefix or "Value", spoken(record)
+
+
+def given(value: Any) -> str:
+    """Like :func:`spoken`, for something that a person may leave out."""
+    return words("notes", "none_given") if value in (None, "", []) else spoken(value)
+
+
+def percent(share: float) -> str:
+    """``share`` (0 to 1) in per cent; what is not nothing is never shown as 0.0."""
+    return "below 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def at(record: Any, *path: str) -> Any:
@@ -64,6 +73,11 @@ def at(record: Any, *path: str) -> Any:
             return None
         record = record.get(key)
     return record
+
+
+def in_one_line(record: Any) -> str:
+    """A small record on one line: ``scale 2; why …``."""
+    return "; ".join(f"{name.lower()} {value}" for name, value in flatten(record))
 
 
 def items(value: Any) -> list[Any]:

@@ -100,6 +100,14 @@ def _plain(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def _entry(dictionary: Any, key: str, default: Any = None) -> Any:
+    """The value under ``key`` with references followed (pyHanko's own ``get`` does not follow them)."""
+    try:
+        return dictionary[key]
+    except KeyError:
+        return default
+
+
 def _check(data: bytes, check: ReportCheck) -> None:
     from pyhanko.pdf_utils.decode_limits import DecodeLimits
     from pyhanko.pdf_utils.reader import PdfFileReader
@@ -155,12 +163,11 @@ def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck) -> 
         check.findings.append("The signature does not cover the whole file.")
     elif check.modification_level != "NONE":
         check.findings.append(f"The document was modified after signing (level {check.modification_level}).")
-    permissions = reader.root.get("/Perms", {})
-    certified = permissions.get("/DocMDP") == signature.sig_object
+    certified = _entry(_entry(reader.root, "/Perms", {}), "/DocMDP") is signature.sig_object
     check.certified_no_changes = certified and signature.docmdp_level is MDPPerm.NO_CHANGES
     if not check.certified_no_changes:
         check.findings.append("The signature does not certify the document with “no changes allowed”.")
-    if signature.sig_object.get("/SubFilter") != "/ETSI.CAdES.detached":
+    if _entry(signature.sig_object, "/SubFilter") != "/ETSI.CAdES.detached":
         check.findings.append("The signature is not of the PAdES kind (ETSI.CAdES.detached).")
     _algorithm(certificate, signature, check)
     _value(data, signature, check)
@@ -188,7 +195,7 @@ def _value(data: bytes, signature: Any, check: ReportCheck) -> None:
         return
     gap = data[spans[1] : spans[2]]
     form = canonical_cms(signature.pkcs7_content)
-    hexadecimal = form.hex().encode("ascii") if form is not None else None
+    hexadecimal = form.hex().upper().encode("ascii") if form is not None else None
     if hexadecimal is None or gap != b"<" + hexadecimal + b"0" * (len(gap) - 2 - len(hexadecimal)) + b">":
         check.findings.append("The signature's value is not in its canonical form: bytes outside the signature differ.")
 
@@ -208,16 +215,16 @@ def _content(reader: Any, check: ReportCheck) -> None:
     unknown = sorted(set(root) - _CATALOG)
     if unknown:
         check.findings.append(f"The document's catalogue has entries that a report never has: {', '.join(unknown)}.")
-    form = root.get("/AcroForm", {})
-    if len(form.get("/Fields", [])) > 1 or "/XFA" in form:
+    form = _entry(root, "/AcroForm", {})
+    if len(_entry(form, "/Fields", [])) > 1 or "/XFA" in form:
         check.findings.append("The document has form fields besides its signature.")
     kinds = set()
     for page in _pages(root["/Pages"], 0):
         if "/AA" in page:
             check.findings.append("A page starts an action.")
-        for annotation in page.get("/Annots", []):
+        for annotation in _entry(page, "/Annots", []):
             entry = annotation.get_object()
-            kinds.add(str(entry.get("/Subtype")))
+            kinds.add(str(_entry(entry, "/Subtype")))
             if "/A" in entry or "/AA" in entry:
                 kinds.add("one with an action")
     if kinds - _ANNOTATIONS:
@@ -231,18 +238,18 @@ def _pages(node: Any, depth: int) -> Iterator[Any]:
         raise ValueError("page tree too deep")
     for child in node["/Kids"]:
         page = child.get_object()
-        if page.get("/Type") == "/Pages":
+        if _entry(page, "/Type") == "/Pages":
             yield from _pages(page, depth + 1)
         else:
             yield page
 
 
 def _attachment(reader: Any, check: ReportCheck) -> None:
-    names = reader.root.get("/Names", {})
+    names = _entry(reader.root, "/Names", {})
     if set(names) - {"/EmbeddedFiles"}:
         check.findings.append("The document has name trees besides that of its attachment.")
-    files = names.get("/EmbeddedFiles", {})
-    listed = list(files.get("/Names", []))
+    files = _entry(names, "/EmbeddedFiles", {})
+    listed = list(_entry(files, "/Names", []))
     if set(files) - {"/Names"} or len(listed) != 2 or str(listed[0]) != ATTACHMENT:
         found = "none" if not files else "another set"
         check.findings.append(f"The document must have exactly one attachment, {ATTACHMENT}; it has {found}.")
@@ -251,7 +258,7 @@ def _attachment(reader: Any, check: ReportCheck) -> None:
     embedded = specification["/EF"]
     streams = {embedded.raw_get(key).reference for key in embedded}
     stream = embedded["/F"]
-    if len(streams) != 1 or "/Filter" in stream or str(specification.get("/F")) != ATTACHMENT:
+    if len(streams) != 1 or "/Filter" in stream or str(_entry(specification, "/F")) != ATTACHMENT:
         check.findings.append("The attachment is not stored as a report stores it.")
         return
     check.attestation = bytes(stream.data)

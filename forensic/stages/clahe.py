@@ -83,7 +83,7 @@ def _tile_curves(level: np.ndarray, rows: int, columns: int, clip_limit: float) 
             tile = bins[tops[row] : tops[row + 1], lefts[column] : lefts[column + 1]]
             share = np.bincount(tile.ravel(), minlength=_BINS) * (_BINS / tile.size)  # 1 = uniform
             curves[row, column, 0] = 0.0
-            np.cumsum(_clipped(share, clip_limit), out=curves[row, column, 1:])
+            curves[row, column, 1:] = np.cumsum(_clipped(share, clip_limit))
     return curves
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from forensic.frames.frame import Planes, WorkingFrame
+from forensic.errors import BadInput
+from forensic.frames.frame import Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import Stage, StageCard
+
+_LEAST_ROWS, _LEAST_COLUMNS = 4, 3
 
 
 class DeinterlaceParameters(Parameters):
@@ -36,7 +39,7 @@ class Deinterlace(Stage[DeinterlaceParameters]):
         explanation=(
             "Interlaced video records odd and even lines at different instants, so that moving things look like "
             "combs. This stage keeps the lines of one instant and fills in the others from lines above, below, before "
-            "and after. The kept lines are not changed."
+            "and after. The kept lines are not changed (beyond rounding to 1/256 grey level)."
         ),
         artefacts=(
             "Half of the lines are interpolated; fine horizontal detail of moving things may flicker or look stepped.",
@@ -53,6 +56,17 @@ class Deinterlace(Stage[DeinterlaceParameters]):
     def radius(self) -> int:
         """One frame before and one after."""
         return 1
+
+    def output_geometry(self, geometry: Geometry) -> Geometry:
+        """As it comes in. Raises ``BadInput`` (``stage.size``) for a plane too small to have fields."""
+        rows, columns = geometry.plane_shapes[-1]
+        if rows < _LEAST_ROWS or columns < _LEAST_COLUMNS:
+            raise BadInput(
+                "stage.size",
+                f"A {geometry.width}x{geometry.height} picture is too small to deinterlace.",
+                f"Every plane needs at least {_LEAST_ROWS} rows and {_LEAST_COLUMNS} columns.",
+            )
+        return geometry
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
         from forensic.media.deinterlace import bwdif  # av is loaded only where it is used

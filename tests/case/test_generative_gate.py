@@ -131,9 +131,7 @@ def test_generative_output_is_labelled_everywhere(workspace: Workspace, recipe: 
     assert all(level["HIGH"]["share"] == 1.0 for level in levels)
 
 
-def test_report_of_a_generative_run_says_so_on_every_page(
-    workspace: Workspace, recipe: Path, real_clip: Path
-) -> None:
+def test_report_of_a_generative_run_says_so_on_every_page(workspace: Workspace, recipe: Path, real_clip: Path) -> None:
     import subprocess
 
     exhibit = exhibit_for(workspace, str(real_clip), Silent())

@@ -74,7 +74,9 @@ def test_wrong_extension_is_read_for_what_it_is(tmp_path: Path, real_clip: Path)
     assert done.json["frames"]["count"] == 120
 
 
-def test_truncated_clip_is_enhanced_as_far_as_it_goes_and_the_loss_is_reported(tmp_path: Path, street_clip: Path) -> None:
+def test_truncated_clip_is_enhanced_as_far_as_it_goes_and_the_loss_is_reported(
+    tmp_path: Path, street_clip: Path
+) -> None:
     # A transport stream, as recorders write them, can be cut anywhere.
     stream = tmp_path / "whole.ts"
     subprocess.run(["ffmpeg", "-v", "error", "-i", street_clip, "-c", "copy", "-an", stream], check=True)

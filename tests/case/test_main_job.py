@@ -202,7 +202,9 @@ def test_lists_have_name_and_class() -> None:
 
 def test_shared_cctv_clips_run_clean(cctv_clips: list[Path], street_clip: Path, tmp_path: Path) -> None:
     for clip in cctv_clips or [street_clip]:
-        done = forensic("enhance", clip, "-w", tmp_path / "ws", "--recipe", "plain-lanczos", "--frames", "0:4", "--quiet")
+        done = forensic(
+            "enhance", clip, "-w", tmp_path / "ws", "--recipe", "plain-lanczos", "--frames", "0:4", "--quiet"
+        )
         assert done.code == 0, (clip, done.err)
         assert forensic("verify", done.last_line).code == 0
 

@@ -39,7 +39,7 @@ def test_flipped_bit_in_a_file_of_the_run(attacked: Case, name: str, place: floa
 
 def _rewrite_manifest(run: Path) -> None:
     """What an attacker does next: make ``manifest.sha256`` agree again."""
-    from forensic.case.issue import write_manifest
+    from forensic.case.filelist import write_manifest
     from forensic.case.layout import RunFolder
 
     write_manifest(RunFolder(run))
@@ -110,9 +110,11 @@ def test_ledger_row_changed(attacked: Case) -> None:
         triggers = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='trigger'")]
         for name in triggers:
             connection.execute(f"DROP TRIGGER {name}")
-        (table,) = connection.execute("SELECT name FROM sqlite_master WHERE type='table' AND name LIKE 'entr%'").fetchone()
+        (table,) = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type='table' AND name LIKE 'entr%'"
+        ).fetchone()
         connection.execute(f"DELETE FROM {table} WHERE seq = (SELECT max(seq) FROM {table})")  # noqa: S608
-    assert "L1" in found(attacked.root)
+    assert "C1" in found(attacked.root)
     found(attacked.run)
 
 

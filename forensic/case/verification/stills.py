@@ -12,37 +12,37 @@ from forensic.errors import ForensicError
 from forensic.frames.manifest import FrameRow
 from forensic.frames.still import Still, read_still
 from forensic.hashes import sha256_bytes, verify_inclusion
-from forensic.signing.statement import STILL_PREDICATE
+from forensic.signing.statement import STILL_PREDICATE, Statement
 
 _PROOF_KEYS = {"row", "leaf_index", "tree_size", "audit_path", "merkle_root"}
 
 
-def verify_still(path: Path) -> Verification:
-    """Verify the PNG at ``path`` with its sidecar; without one at most INTEGRITY ONLY."""
+def verify_still(path: Path) -> tuple[Verification, Statement | None]:
+    """Verify the PNG at ``path`` with its proof; without one at most INTEGRITY ONLY. Also returns the proof."""
     verification = Verification(str(path), "still")
     try:
         data = path.read_bytes()
         still = read_still(data)
     except OSError as error:
         verification.record("S1", "picture can be read", False, str(error.strerror))
-        return verification
+        return verification, None
     except ForensicError as error:
         verification.record("S1", "picture can be read", False, error.message)
-        return verification
+        return verification, None
     verification.record("S1", "picture can be read", True, f"frame {still.timing.index}")
     verification.record("S2", "pixels follow from the coded planes inside", still.rgb_matches, still.planes_sha256)
     proof_file = sidecar(path)
     if not proof_file.is_file():
         verification.not_checked.append(f"{proof_file.name} is missing: not shown to be a frame of any exhibit")
-        return verification
+        return verification, None
     statement = check_attestation(verification, proof_file.read_bytes(), STILL_PREDICATE, "S3")
     if statement is None:
-        return verification
+        return verification, None
     verification.signed = True
     named = statement.sha256_of(path.name) or (statement.subjects[0].sha256 if len(statement.subjects) == 1 else None)
     verification.record("S4", "the proof is about this very file", named == sha256_bytes(data))
     check_proofs(verification, statement.predicate, still)
-    return verification
+    return verification, statement
 
 
 def check_proofs(verification: Verification, predicate: dict[str, Any], still: Still) -> None:

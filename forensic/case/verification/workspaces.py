@@ -7,38 +7,46 @@ from pathlib import Path
 
 from forensic.case.layout import WorkspaceLayout
 from forensic.case.verification.checks import Verification
-from forensic.case.verification.runs import verify_run
+from forensic.case.verification.runs import LedgerUse, cited_head, verify_run
 from forensic.errors import ForensicError
 from forensic.hashes import sha256_file
 from forensic.ledger.audit import audit
-from forensic.ledger.store import Ledger
+from forensic.ledger.entry import LedgerEntry
+from forensic.ledger.order import TERMINAL
+from forensic.ledger.reading import audited_entries
+from forensic.signing.statement import RUN_PREDICATE, verify_statement
 
 
 def verify_workspace(root: Path, say: Callable[[str], None] = lambda _: None) -> Verification:
     """Verify the workspace at ``root``: ledger, exhibits against it, runs against it."""
     layout = WorkspaceLayout(root)
     verification = Verification(str(root), "workspace")
-    result = audit(layout.ledger)
+    present = {path.name for path in layout.runs.iterdir() if path.is_dir()} if layout.runs.is_dir() else set()
+    complete = {name for name in present if not name.endswith(".incomplete")}
+    result = audit(layout.ledger, cited_heads=_cited_heads(layout, complete))
     sound = verification.record(
-        "L1",
-        "ledger is sound",
+        "C1",
+        "ledger is sound and holds every head that a run cites",
         result.ok,
-        "; ".join(str(finding) for finding in result.findings[:5]) or f"{result.entries} entries",
+        "; ".join(f"{found.check} {found.reason}" for found in result.findings[:5]) or f"{result.entries} entries",
     )
     if not sound:
         return verification
     verification.signed = True
-    try:
-        with Ledger.open(layout.ledger) as ledger:
-            exhibits = list(ledger.entries(event="exhibit.acquired"))
-            finished = {entry.run or "": entry for entry in ledger.entries(event="run.finished")}
-            unfinished = [entry.run or "" for entry in ledger.unfinished_runs()]
-            first = next(iter(ledger.entries(event="workspace.created")))
-    except ForensicError as error:
-        verification.record("L3", "ledger can be read", False, error.message)
-        return verification
-    identity = first.data["identity"]
-    verification.signers[identity["certificate_sha256"]] = identity["subject"]
+    for facts in result.signers:
+        verification.signers[facts["certificate_sha256"]] = facts["subject"]
+    exhibits: list[LedgerEntry] = []
+    finished: set[str] = set()
+    open_runs: set[str] = set()
+    for entry in audited_entries(layout.ledger):
+        if entry.event == "exhibit.acquired":
+            exhibits.append(entry)
+        elif entry.event == "run.started":
+            open_runs.add(entry.run or "")
+        elif entry.event in TERMINAL:
+            open_runs.discard(entry.run or "")
+            if entry.event == "run.finished":
+                finished.add(entry.run or "")
     for entry in exhibits:
         say(f"exhibit {entry.exhibit}")
         folder = layout.exhibit(entry.data["sha256"])
@@ -49,22 +57,33 @@ def verify_workspace(root: Path, say: Callable[[str], None] = lambda _: None) ->
         )
         changed = [path.name for path, digest in files if _digest(path) != digest]
         verification.record("W1", f"exhibit {entry.exhibit} is unchanged", not changed, ", ".join(changed))
-    present = {path.name for path in layout.runs.iterdir() if path.is_dir()} if layout.runs.is_dir() else set()
     for run_id in sorted(finished):
         say(f"run {run_id}")
         if run_id in present:
-            verification.absorb(verify_run(layout.run(run_id).root), run_id)
+            verification.absorb(verify_run(layout.run(run_id).root, ledger=LedgerUse.AUDITED), run_id)
         else:
             verification.record("W2", f"run {run_id} is there", False, "the ledger says finished, the folder is gone")
-    complete = {name for name in present if not name.endswith(".incomplete")}
-    unknown = sorted(complete - finished.keys())
+    unknown = sorted(complete - finished)
     verification.record("W3", "no run folder is there that the ledger does not know", not unknown, ", ".join(unknown))
-    verification.not_checked.extend(f"run {run_id}: started, not finished" for run_id in unfinished)
+    verification.not_checked.extend(f"run {run_id}: started, not finished" for run_id in sorted(open_runs))
     verification.not_checked.append(
-        "whether entries were cut off at the end of the ledger: only a report or a later document that cites a "
-        "head can show that"
+        "whether entries after the last head that a run cites were cut off: only a later document can show that"
     )
     return verification
+
+
+def _cited_heads(layout: WorkspaceLayout, runs: set[str]) -> list[tuple[int, str]]:
+    """Heads cited by the records of run folders; a record that cannot be read fails its own checks later."""
+    heads = []
+    for run_id in sorted(runs):
+        try:
+            statement, _ = verify_statement(layout.run(run_id).attestation.read_bytes(), predicate_type=RUN_PREDICATE)
+        except (OSError, ForensicError):
+            continue
+        head = cited_head(statement.predicate)
+        if head is not None:
+            heads.append(head)
+    return heads
 
 
 def _digest(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reportlab.platypus import Flowable
 
-from forensic.report.blocks import bullets, commands, facts, keep_room, notice, numbered, paragraph, table
+from forensic.report.blocks import Content, bullets, commands, facts, keep_room, notice, numbered, paragraph, table
 from forensic.report.record import RunRecord
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import Span, bold, mono
@@ -85,16 +85,16 @@ def environment(record: RunRecord) -> list[Flowable]:
     """Software and machine on which the result depends."""
     story: list[Flowable] = []
     facts_of = record.get("environment")
-    flat: list[tuple[str, str]] = [
+    flat: list[tuple[str, Content]] = [
         ("Program", f"{spoken(record.get('tool', 'name'))} {spoken(record.get('tool', 'version'))}")
     ]
     groups = []
     for key, value in facts_of.items() if isinstance(facts_of, dict) else []:
         if isinstance(value, dict) and value:
-            groups.append((label(str(key)), list(flatten(value))))
+            groups.append((label(str(key)), list(flatten(value, name=str))))
         else:
             flat += list(flatten(value, label(str(key))))
-    flat += [(f"Wording, {name}", f"SHA-256 {digest}") for name, digest in wording_digests().items()]
+    flat += [(f"Wording, {name}, SHA-256", mono(digest)) for name, digest in wording_digests().items()]
     story.append(facts(flat, 0.32))
     for title, rows in groups:
         story += [keep_room(60), paragraph(title, SUBHEADING), facts(rows, 0.32)]

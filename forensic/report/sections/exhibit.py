@@ -12,7 +12,7 @@ from forensic.report.record import RunRecord
 from forensic.report.sections.summary import geometry_text, identity_sentences
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import mono
-from forensic.report.values import at, bytes_size, flatten, items, label, plural, spoken
+from forensic.report.values import at, bytes_size, flatten, given, items, label, plural, spoken
 from forensic.report.visible import exact_spelling
 from forensic.report.wording import words
 
@@ -39,10 +39,10 @@ def case(record: RunRecord) -> list[Flowable]:
     rows: list[tuple[str, Content]] = [
         ("Case", spoken(record.get("case", "id"))),
         ("Exhibit", spoken(record.get("exhibit", "id"))),
-        *name_rows("Note on the exhibit", record.get("exhibit", "note")),
+        *name_rows("Note on the exhibit", given(record.get("exhibit", "note"))),
         ("Question asked", spoken(at(run, "question")) if at(run, "question") else words("summary", "no_question")),
-        ("Purpose", spoken(at(run, "purpose"))),
-        ("Reason given", spoken(at(run, "reason"))),
+        ("Purpose", given(at(run, "purpose"))),
+        ("Reason given", given(at(run, "reason"))),
         ("Mode", spoken(at(run, "mode"))),
         ("Examiner", spoken(at(examiner, "name"))),
         ("Laboratory", spoken(at(examiner, "lab"))),
@@ -141,7 +141,7 @@ def container(record: RunRecord) -> list[Flowable]:
     frames = at(exhibit, "frames")
     rows: list[tuple[str, Content]] = [
         ("Picture", geometry_text(at(exhibit, "geometry"))),
-        ("Sample aspect", spoken(at(exhibit, "geometry", "sample_aspect"))),
+        ("Sample aspect", at(exhibit, "geometry", "sample_aspect") or words("notes", "unspecified")),
         *colour_rows(at(exhibit, "colour")),
         ("Time base", f"{spoken(at(exhibit, 'time_base'))} s"),
         ("First and last PTS", f"{spoken(at(frames, 'first_pts'))}, {spoken(at(frames, 'last_pts'))}"),

@@ -11,7 +11,7 @@ from forensic.report.blocks import Content, Heading, bullets, commands, facts, k
 from forensic.report.record import RunRecord
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import bold, mono
-from forensic.report.values import at, flatten, items, label, spoken
+from forensic.report.values import at, flatten, in_one_line, items, label, spoken
 from forensic.report.wording import words
 
 
@@ -67,7 +67,7 @@ def processing(record: RunRecord) -> list[Flowable]:
                 ("SHA-256 of the recipe", mono(spoken(at(recipe, "sha256")))),
                 (
                     "Overrides by the examiner",
-                    "; ".join(spoken(one) for one in items(at(recipe, "overrides"))) or "none",
+                    ". ".join(in_one_line(one) for one in items(at(recipe, "overrides"))) or "none",
                 ),
                 (
                     "Frames",

@@ -17,13 +17,15 @@ from forensic.report.sections.exhibit import colour_rows
 from forensic.report.sections.summary import frames_text, geometry_text
 from forensic.report.theme import SMALL, SUBHEADING, TEXT_WIDTH
 from forensic.report.typeset import mono
-from forensic.report.values import at, bytes_size, flatten, items, spoken
+from forensic.report.values import at, bytes_size, flatten, in_one_line, items, percent, spoken
 from forensic.report.wording import words
 
 _GAP = 9.0
 _CELL = 0.2 * mm  # printed size of one picture element in a detail
-_DETAIL_HEIGHT = 52 * mm
+_NARROWEST = 84.0  # column of a small picture, so that its caption can be read
+_DETAIL_HEIGHT = 62 * mm
 _WHOLE_HEIGHT = 62 * mm
+_DIFFERENCE_HEIGHT = 74 * mm
 
 
 def output(record: RunRecord) -> list[Flowable]:
@@ -37,7 +39,7 @@ def output(record: RunRecord) -> list[Flowable]:
         ("Class of its pictures", record.stage_class.label),
         ("Label burned in", spoken(at(result, "labelled"))),
         ("Picture", geometry_text(at(result, "geometry"))),
-        ("Sample aspect", spoken(at(result, "geometry", "sample_aspect"))),
+        ("Sample aspect", at(result, "geometry", "sample_aspect") or words("notes", "unspecified")),
         *colour_rows(at(result, "colour")),
         ("Time base", f"{spoken(at(result, 'time_base'))} s"),
         ("Frames", frames_text(record)),
@@ -64,7 +66,7 @@ def output(record: RunRecord) -> list[Flowable]:
 
 def _facts_line(track: Any) -> str:
     shown = {key: value for key, value in track.items() if key != "reason"} if isinstance(track, Mapping) else track
-    return "; ".join(f"{name}: {value}" for name, value in flatten(shown))
+    return in_one_line(shown)
 
 
 @dataclass(frozen=True)
@@ -112,53 +114,63 @@ def _compare(record: RunRecord, before: Image.Image, after: Image.Image) -> _Com
     return _Comparison(before, after, scale_x, None)
 
 
-def _detail(pair: _Comparison) -> PictureRow:
-    before, after, scale = pair.before, pair.after, pair.scale
-    enlarged = scale > 1
-    units = 1 + 2 * scale if enlarged else 2.0
-    gaps = _GAP * (2 if enlarged else 1)
-    width = min(before.width, int((TEXT_WIDTH - gaps) / units / _CELL))
-    height = min(before.height, int(_DETAIL_HEIGHT / scale / _CELL))
-    x, y = shots.busiest(before, width, height)
-    small = before.crop((x, y, x + width, y + height))
+def _detail_box(pair: _Comparison) -> tuple[int, int, int, int]:
+    """The detail (x, y, width, height) in elements of the source."""
+    printed = TEXT_WIDTH - (2 * _GAP if pair.scale > 1 else _GAP)
+    # Before alone, then twice the size of after; the first column stays wide enough for its caption.
+    share = printed / (1 + 2 * pair.scale) if pair.scale > 1 else printed / 2
+    if pair.scale > 1 and share < _NARROWEST:
+        share = (printed - _NARROWEST) / (2 * pair.scale)
+    width = min(pair.before.width, int(share / _CELL))
+    height = min(pair.before.height, int(_DETAIL_HEIGHT / pair.scale / _CELL))
+    return (*shots.busiest(pair.before, width, height), width, height)
+
+
+def _detail(pair: _Comparison, box: tuple[int, int, int, int]) -> PictureRow:
+    scale, (x, y, width, height) = pair.scale, box
+    small = pair.before.crop((x, y, x + width, y + height))
     edges = [round(x * scale), round(y * scale), round((x + width) * scale), round((y + height) * scale)]
-    large = after.crop((edges[0], edges[1], min(edges[2], after.width), min(edges[3], after.height)))
+    large = pair.after.crop((edges[0], edges[1], min(edges[2], pair.after.width), min(edges[3], pair.after.height)))
     place = f"left {x}, top {y}, {width} × {height} elements"
-    row = [Picture(shots.exact(small), width * _CELL, height * _CELL, f"Before, 1:1. {place}.")]
+    row = [Picture(shots.exact(small), width * _CELL, height * _CELL, f"Before, 1:1: {place}.")]
     printed = large.width * _CELL, large.height * _CELL
-    if enlarged:
+    if scale > 1:
         repeated = small.resize(large.size, Image.Resampling.NEAREST)
-        row.append(
-            Picture(shots.exact(repeated), *printed, f"Before, elements repeated {scale:g} times to the same zoom.")
-        )
+        caption = f"Before, each element repeated to the same zoom ({scale:g} times)."
+        row.append(Picture(shots.exact(repeated), *printed, caption))
     row.append(Picture(shots.exact(large), *printed, f"After, 1:1: {large.width} × {large.height} elements."))
-    return PictureRow(row, _GAP)
+    return PictureRow(row, _GAP, narrowest=_NARROWEST)
 
 
-def _difference(pair: _Comparison) -> list[Flowable]:
+def _difference(pair: _Comparison, tallest: float) -> list[Flowable]:
     if pair.reason is not None:
         return [paragraph(words("pictures", "no_difference").format(reason=pair.reason), SMALL)]
     measured = shots.difference(pair.before, pair.after)
-    share = (TEXT_WIDTH - _GAP) / 2
-    image, width, height = shots.whole(measured.image, share, _WHOLE_HEIGHT)
-    limit = 128 // shots.GAIN
+    image, width, height = shots.whole(measured.image, TEXT_WIDTH * 0.78, tallest)
+    limit = 128 // measured.gain
     caption = (
-        f"Difference, gain {shots.GAIN}. In grey levels: mean of absolute values {measured.mean_absolute:.2f}, "
-        f"99th percentile {measured.percentile_99}, largest {measured.largest}; "
-        f"beyond ±{limit} and clipped here: {100 * measured.clipped_share:.2f} % of the area."
+        f"Difference, amplified {measured.gain} times. In grey levels: mean of absolute values "
+        f"{measured.mean_absolute:.2f}, 99th percentile {measured.percentile_99}, largest {measured.largest}; "
+        f"beyond ±{limit} and clipped here: {percent(measured.clipped_share)} of the area."
     )
     return [PictureRow([Picture(image, width, height, caption)], _GAP)]
 
 
-def _still(record: RunRecord, still: Any) -> list[Flowable]:
+def _fractions(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    return box[0] / size[0], box[1] / size[1], box[2] / size[0], box[3] / size[1]
+
+
+def _still(record: RunRecord, still: Any, tallest: float) -> list[Flowable]:
     after_name, before_name = spoken(at(still, "after")), spoken(at(still, "before"))
     before, after = shots.read_picture(record, before_name), shots.read_picture(record, after_name)
     pair = _compare(record, before.convert("RGB"), after.convert("RGB"))
+    box = None if pair.reason is not None else _detail_box(pair)
     share = (TEXT_WIDTH - _GAP) / 2
     row = []
     for title, name, picture in (("Before", before_name, pair.before), ("After", after_name, pair.after)):
         image, width, height = shots.whole(picture, share, _WHOLE_HEIGHT)
-        row.append(Picture(image, width, height, f"{title}: {name}, {picture.width} × {picture.height} elements."))
+        caption = f"{title}: {name}, {picture.width} × {picture.height} elements."
+        row.append(Picture(image, width, height, caption, box and _fractions(box, pair.before.size)))
     frame = spoken(at(still, "frame"))
     pts = at(still, "pts")
     if pts is None:
@@ -167,13 +179,13 @@ def _still(record: RunRecord, still: Any) -> list[Flowable]:
         )
     when = "" if pts is None else f" (PTS {pts}, {record.seconds(pts)})"
     story: list[Flowable] = [
-        keep_room(470),
+        keep_room(430),
         Heading(f"Frame {frame}{when}", f"frame-{frame}", 1),
         PictureRow(row, _GAP),
     ]
-    if pair.reason is None:
-        story.append(_detail(pair))
-    return story + _difference(pair)
+    if box is not None:
+        story.append(_detail(pair, box))
+    return story + _difference(pair, tallest)
 
 
 def pictures(record: RunRecord) -> list[Flowable]:
@@ -181,13 +193,14 @@ def pictures(record: RunRecord) -> list[Flowable]:
     stills = record.listed("stills")
     if not stills:
         return [paragraph(words("notes", "stills_none"))]
-    sentence = words("pictures", "difference").format(gain=shots.GAIN, limit=128 // shots.GAIN)
-    story: list[Flowable] = [paragraph(f"{words('pictures', 'intro')} {words('pictures', 'detail')} {sentence}")]
+    intro = " ".join(words("pictures", key) for key in ("intro", "detail", "difference"))
+    story: list[Flowable] = [paragraph(intro)]
     aspect = record.get("output", "geometry", "sample_aspect")
     if aspect not in (None, "1:1"):
         story.append(paragraph(f"{words('pictures', 'square')} The file asks for a sample aspect of {aspect}.", SMALL))
     for number, still in enumerate(stills):
         if number:
             story.append(PageBreak())
-        story += _still(record, still)
+        # The first frame shares its page with the introduction.
+        story += _still(record, still, _DIFFERENCE_HEIGHT if number else _DIFFERENCE_HEIGHT * 0.6)
     return story

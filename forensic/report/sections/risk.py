@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from reportlab.lib.units import mm
@@ -23,7 +24,7 @@ from forensic.report.blocks import (
 from forensic.report.record import RunRecord
 from forensic.report.theme import SMALL, SUBHEADING, TEXT_WIDTH
 from forensic.report.typeset import bold
-from forensic.report.values import at, flatten, items, spoken
+from forensic.report.values import at, flatten, items, label, percent, spoken
 from forensic.report.wording import word_list, words
 
 REGIONS_SHOWN = 14
@@ -63,6 +64,25 @@ def _not_printed(frame: Any) -> list[Flowable]:
     return [paragraph(words("risk", "regions_rest").format(count=rest), SMALL)] if rest else []
 
 
+def _measurements(summary: Any) -> list[Flowable]:
+    """Quantiles of whatever the frame's summary measured, one row per measurement."""
+    rows: dict[str, Any] = {}
+    for key, value in summary.items() if isinstance(summary, Mapping) else []:
+        if isinstance(value, Mapping) and "p90" in value:
+            rows[label(str(key))] = value
+        for inner, part in value.items() if isinstance(value, Mapping) else []:
+            if isinstance(part, Mapping) and "p90" in part:
+                rows[f"{label(str(key))}, {str(inner).replace('_', ' ')}"] = part
+    if not rows:
+        return []
+    columns = [name for name in ("p50", "p90", "p99", "max") if any(name in row for row in rows.values())]
+    cells: list[list[Content]] = [
+        [name, *(_number(row.get(column)) for column in columns)] for name, row in rows.items()
+    ]
+    header = ["Measured, in grey levels (uncalibrated)", *("Largest" if c == "max" else label(c) for c in columns)]
+    return [table(header, cells, (0.48, *([0.13] * len(columns))))]
+
+
 def _mapped(record: RunRecord, frame: Any) -> list[Flowable]:
     number, files = spoken(at(frame, "frame")), at(frame, "files")
     overlay = shots.read_picture(record, spoken(at(files, "overlay")))
@@ -80,10 +100,10 @@ def _mapped(record: RunRecord, frame: Any) -> list[Flowable]:
         story.append(paragraph([bold("Not assessed. "), reason]))
     if isinstance(at(files, "level"), str):
         shares = shots.level_shares(record, str(at(files, "level")))
-        text = ", ".join(f"{level} {100 * share:.1f} %" for level, share in shares.items())
+        text = ", ".join(f"{level} {percent(share)}" for level, share in shares.items())
         story.append(paragraph(f"Share of the area: {text}. UNCALIBRATED.", SMALL))
-    story += _regions(frame)
-    return story + _not_printed(frame)
+    story += _regions(frame) + _not_printed(frame)
+    return story + _measurements(at(frame, "summary"))
 
 
 def risk(record: RunRecord) -> list[Flowable]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from reportlab.platypus import Flowable
 
-from forensic.report.blocks import facts, notice, numbered, paragraph, table
+from forensic.report.blocks import Content, facts, notice, numbered, paragraph, table
 from forensic.report.pictures import level_shares
 from forensic.report.record import RunRecord
 from forensic.report.theme import SUBHEADING, SUBTITLE, TITLE
-from forensic.report.typeset import Span, bold, mono
-from forensic.report.values import at, plural, spoken
+from forensic.report.typeset import bold, mono
+from forensic.report.values import at, percent, plural, spoken
 from forensic.report.wording import word_list, words
+
+_QUESTION_SHOWN = 320  # characters; the first page is one page
 
 
 def title_of(record: RunRecord) -> str:
@@ -40,7 +42,8 @@ def frames_text(record: RunRecord) -> str:
     """How many frames, and which."""
     frames = record.get("output", "frames")
     count, total = at(frames, "count"), record.get("exhibit", "frames", "count")
-    return f"{spoken(count)} of {spoken(total)} (frame {spoken(at(frames, 'first'))} to {spoken(at(frames, 'last'))})"
+    span = f"frames {spoken(at(frames, 'first'))} to {spoken(at(frames, 'last'))}"
+    return f"{spoken(count)} of {spoken(total)} frames ({span})"
 
 
 def geometry_text(geometry: object) -> str:
@@ -50,15 +53,20 @@ def geometry_text(geometry: object) -> str:
     )
 
 
+def _opening(text: str) -> str:
+    """``text``, or its beginning and where the rest stands."""
+    if len(text) <= _QUESTION_SHOWN:
+        return text
+    return f"{text[:_QUESTION_SHOWN]}… (in full in the section “{words('headings', 'case')}”)"
+
+
 def _risk_sentence(record: RunRecord) -> str | None:
     names = [name for frame in record.listed("risk", "frames") if isinstance(name := at(frame, "files", "level"), str)]
     if not names:
         return None
     shares = [level_shares(record, name) for name in names]
     mean = {level: sum(share[level] for share in shares) / len(shares) for level in shares[0]}
-    parts = ", ".join(
-        f"{level} {100 * value:.1f} %" for level, value in mean.items() if value or level != "NOT ASSESSED"
-    )
+    parts = ", ".join(f"{level} {percent(value)}" for level, value in mean.items() if value or level != "NOT ASSESSED")
     return f"{parts} of the area of {plural(len(names), 'mapped frame')}. UNCALIBRATED; LOW does not mean true."
 
 
@@ -78,7 +86,7 @@ def summary(record: RunRecord) -> list[Flowable]:
                 ),
                 ("Original file", spoken(record.get("exhibit", "file_name"))),
                 ("SHA-256 of the original", mono(spoken(record.get("exhibit", "sha256")))),
-                ("Question", spoken(question) if question else words("summary", "no_question")),
+                ("Question", _opening(spoken(question)) if question else words("summary", "no_question")),
                 ("Examiner", f"{spoken(record.get('examiner', 'name'))}, {spoken(record.get('examiner', 'lab'))}"),
                 ("Run", [mono(record.run_id), f", {spoken(record.get('run', 'started_utc'))}"]),
             ]
@@ -94,7 +102,7 @@ def summary(record: RunRecord) -> list[Flowable]:
         ]
         for stage in record.listed("recipe", "stages")
     ]
-    recipe = f"Recipe “{spoken(record.get('recipe', 'name'))}” applied to {frames_text(record)} frames, in this order:"
+    recipe = f"Recipe “{spoken(record.get('recipe', 'name'))}” applied to {frames_text(record)}, in this order:"
     story.append(paragraph(recipe))
     if len(stages) <= 7:
         story.append(table(["Step", "What", "Class", "Why"], stages, (0.07, 0.25, 0.14, 0.54)))
@@ -102,7 +110,7 @@ def summary(record: RunRecord) -> list[Flowable]:
         shown = ", ".join(f"{row[0]}. {row[1]}" for row in stages)
         story.append(paragraph(f"{shown}. Each step is explained in the section “{words('headings', 'processing')}”."))
     story.append(paragraph(words("summary", "result"), SUBHEADING))
-    result: list[tuple[str, str | Span | list[str | Span]]] = [
+    result: list[tuple[str, Content]] = [
         (
             "Output",
             f"{spoken(at(output, 'file'))}, {geometry_text(at(output, 'geometry'))}, class {record.stage_class.label}",
@@ -120,7 +128,7 @@ def summary(record: RunRecord) -> list[Flowable]:
     story.append(facts(result))
     story.append(paragraph(words("summary", "not_proved"), SUBHEADING))
     story.extend(numbered(word_list("limitations", "not_proved_short")))
-    signer = [
+    signer: list[Content] = [
         [
             "Certificate of ",
             bold(spoken(at(identity, "subject"))),

@@ -1,0 +1,32 @@
+"""``manifest.sha256``: names and digests of a folder's files in the format of ``sha256sum``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from forensic.case.layout import RunFolder
+from forensic.case.storage import write_file
+from forensic.hashes import sha256_file
+
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\\\n\r]+)")
+
+
+def write_manifest(folder: RunFolder) -> str:
+    """Write ``manifest.sha256`` over all other files; return its own SHA-256."""
+    lines = [
+        f"{sha256_file(path)}  {folder.name(path)}\n" for path in folder.files() if path.name != folder.manifest.name
+    ]
+    write_file(folder.manifest, "".join(lines).encode("utf-8"))
+    return sha256_file(folder.manifest)
+
+
+def read_manifest_file(path: Path) -> dict[str, str]:
+    """Names and digests of a ``manifest.sha256``; raises ``ValueError`` on any other line."""
+    listed: dict[str, str] = {}
+    for line in path.read_bytes().decode("utf-8").split("\n")[:-1]:
+        match = _LINE.fullmatch(line)
+        if match is None or match[2] in listed:
+            raise ValueError(f"not a line of sha256sum: {line[:80]!r}")
+        listed[match[2]] = match[1]
+    return listed
