@@ -12,7 +12,7 @@ from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import verify_run
 from forensic.case.verification.stills import verify_still
 from forensic.case.verification.workspaces import verify_workspace
-from forensic.errors import UsageError
+from forensic.errors import ForensicError, UsageError
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -23,7 +23,14 @@ def verify(path: Path, *, fingerprint: str | None = None, say: Callable[[str], N
     ``fingerprint``: SHA-256 of the certificate that must have signed, obtained from the laboratory
     by another way. Raises ``UsageError`` (``verify.unknown-kind``) for anything else.
     """
-    verification = _verify(path, say)
+    try:
+        verification = _verify(path, say)
+    except UsageError:
+        raise
+    except ForensicError as error:
+        # Whatever stops a check is a failed check: nothing unverifiable may look like bad usage.
+        verification = Verification(str(path), "unknown")
+        verification.record("X1", "the material can be examined", False, f"{error.code}: {error.message}")
     if fingerprint is not None:
         wanted = fingerprint.replace(":", "").replace(" ", "").lower()
         verification.record(

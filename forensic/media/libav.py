@@ -28,11 +28,12 @@ MAX_SIDE = 16384
 MAX_PIXELS = 1 << 27  # 134 217 728
 
 # What FFmpeg reports is collected by `messages`, not printed. Python's "libav" logger gets only what
-# is said outside such a block, and keeps it to itself.
+# is said outside such a block, and keeps it to itself. INFO is needed for one message: the H.264 decoder
+# tells by it that it has concealed errors.
 _logger = logging.getLogger("libav")
 _logger.addHandler(logging.NullHandler())
 _logger.propagate = False
-av.logging.set_level(av.logging.WARNING)
+av.logging.set_level(av.logging.INFO)
 av.logging.set_skip_repeated(False)
 
 # Formats that draw text as pictures, or are descriptions of other files.
@@ -64,7 +65,7 @@ def _refuse_second_file(url: str, flags: int, options: dict[str, str]) -> NoRetu
 
 @contextmanager
 def messages() -> Iterator[list[tuple[int, str, str]]]:
-    """Collect (level, source, text) of warnings and errors that FFmpeg utters on this thread."""
+    """Collect (level, source, text) of what FFmpeg says on this thread, down to level INFO."""
     with av.logging.Capture(local=True) as logs:
         yield logs
 

@@ -190,14 +190,11 @@ def choose_video(container: InputContainer) -> tuple[Stream, list[dict[str, Any]
 def _dump(container: InputContainer) -> str:
     """FFmpeg's own summary, the only place where PyAV lets chroma siting and stream side data through."""
     with _dump_lock:
-        before = av.logging.get_level()
-        av.logging.set_level(av.logging.INFO)
         av.logging.set_libav_level(av.logging.VERBOSE)
         try:
             return container.dumps_format()
         finally:
             av.logging.set_libav_level(av.logging.INFO)
-            av.logging.set_level(before)
 
 
 _STREAM_LINE = re.compile(r"^  Stream #0:(\d+)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from forensic.frames.colour import UNSPECIFIED, ColourSpec
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
 from forensic.frames.stageclass import StageClass
 from forensic.media.anomaly import Anomaly, AnomalyLog
+from forensic.media.damage import PacketNote, Propagation
 from forensic.media.libav import messages, open_exhibit, refuse_too_large, wording
 from forensic.media.pixels import Conversion, conversion_from, planes_of
 from forensic.media.probe import MediaFacts, facts_of, with_first_frame
@@ -35,17 +36,6 @@ from forensic.media.visible import visible
 _DEMUX_ERRORS_IN_A_ROW = 64
 _PACKETS_IN_FLIGHT = 256
 _RANGES = {0: None, 1: False, 2: True}
-
-
-@dataclass
-class _Note:
-    """What is known of a packet while its frame is awaited."""
-
-    pts: int | None
-    errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    corrupt: bool = False
-    hidden: bool = False
 
 
 class ExhibitReader:
@@ -58,9 +48,10 @@ class ExhibitReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._log = AnomalyLog()
-        self._notes: dict[int, _Note] = {}
+        self._notes: dict[int, PacketNote] = {}
         self._serial = 0
-        self._damaged_since: int | None = None
+        self._parser_said: tuple[list[str], list[str]] = ([], [])
+        self._propagation = Propagation()
         self._without_picture = 0
         self._pictures = 0
         self._refused = 0
@@ -206,15 +197,15 @@ class ExhibitReader:
         self.flags = self._judge(picture, note, frame, previous)
         return frame
 
-    def _judge(self, picture: VideoFrame, note: _Note, frame: CodedFrame, previous: str | None) -> frozenset[str]:
+    def _judge(self, picture: VideoFrame, note: PacketNote, frame: CodedFrame, previous: str | None) -> frozenset[str]:
         """Findings about one frame; the words for its manifest row."""
         index, time = frame.timing.index, frame.timing.pts
         flags = {"pts-synthesised"} if frame.timing.synthesised else set()
-        if picture.key_frame and self._damaged_since is not None:
-            self._close_damage(index)
-        if picture.is_corrupt or note.corrupt:
+        serial = picture.opaque
+        if picture.is_corrupt or note.concealed or note.corrupt:
             flags.add("damaged")
-            who = "The decoder marks the frame as damaged" if picture.is_corrupt else "The container marks it as corrupt"
+            by_decoder = picture.is_corrupt or note.concealed
+            who = "The decoder marks the frame as damaged" if by_decoder else "The container marks it as corrupt"
             said = f": {note.errors[0]}" if note.errors else ""
             self._log.add("damaged", index, time, f"{who}{said}.")
         if note.errors:
@@ -223,25 +214,28 @@ class ExhibitReader:
             self._log.add("decode-error", index, time, f"{note.errors[0]}{more}")
         for warning in note.warnings:
             self._log.add("decoder-warning", index, time, warning)
-        if flags & {"damaged", "decode-error"}:
-            if self._damaged_since is None:
-                self._damaged_since = index
-        elif self._damaged_since is not None:
+        if isinstance(serial, int):
+            if picture.is_corrupt and note.after is None:
+                self._propagation.damaged(serial)
+            if serial in self._propagation.found:
+                self._propagation.found[serial].source = index
+        if note.after is not None and "damaged" not in flags:
             flags.add("after-damage")
+            self._propagation.touched(note.after, index)
         if previous == frame.sha256:
             flags.add("duplicate")
             self._log.add("duplicate", index, time, f"Identical, sample for sample, to frame {index - 1}.")
         return frozenset(flags)
 
-    def _close_damage(self, until: int) -> None:
-        first = self._damaged_since
-        self._damaged_since = None
-        if first is not None and until - first > 1:
-            self._log.add(
-                "after-damage", first, None,
-                f"Frames {first + 1} to {until - 1} may carry on the damage of frame {first}: "
-                "they come before the next key frame and may be predicted from it.",
-            )  # fmt: skip
+    def _report_propagation(self) -> None:
+        for record in self._propagation.found.values():
+            if record.count:
+                source = "a packet without a picture" if record.source is None else f"frame {record.source}"
+                self._log.add(
+                    "after-damage", record.first, None,
+                    f"{record.count} frame(s) between {record.first} and {record.last} may carry on the damage of "
+                    f"{source}: they are decoded after it and before the next key frame.",
+                )  # fmt: skip
 
     def _watch_colour(self, picture: VideoFrame, conversion: Conversion, index: int, time: int) -> None:
         colour = _colour_of(picture, conversion)
@@ -253,12 +247,12 @@ class ExhibitReader:
                 "the exhibit's description is unchanged.",
             )  # fmt: skip
 
-    def _take_note(self, picture: VideoFrame) -> _Note:
+    def _take_note(self, picture: VideoFrame) -> PacketNote:
         serial = picture.opaque
         note = self._notes.pop(serial, None) if isinstance(serial, int) else None
         if isinstance(serial, int):
             self._retire(serial - _PACKETS_IN_FLIGHT)
-        return note or _Note(picture.pts)
+        return note or PacketNote(picture.pts)
 
     def _retire(self, before: int) -> None:
         """Settle packets that can no longer give a frame."""
@@ -274,8 +268,7 @@ class ExhibitReader:
 
     def _finish(self) -> None:
         self._retire(self._serial + 1)
-        if self._damaged_since is not None:
-            self._close_damage(self._pictures)
+        self._report_propagation()
         self.cadence = self._timeline.finish()
         claimed = self.facts.frames_claimed
         counted = self._pictures + self._refused
@@ -290,15 +283,21 @@ class ExhibitReader:
         """Pictures in presentation order, as the decoder gives them."""
         for packet in self._packets():
             self._serial += 1
-            note = self._notes[self._serial] = _Note(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
+            note = self._notes[self._serial] = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
             packet.opaque = self._serial
-            yield from self._decode(packet, note)
-        note = _Note(None)
+            note.after = self._propagation.before(packet)
+            note.errors, note.warnings = self._parser_said
+            self._parser_said = ([], [])
+            pictures = self._decode(packet, note)
+            if note.errors or note.concealed or note.corrupt:
+                self._propagation.damaged(self._serial)
+            yield from pictures
+        note = PacketNote(None)
         yield from self._decode(None, note)
         for text in note.errors:
             self._log.add("decode-error", None, None, f"While the last frames were fetched: {text}")
 
-    def _decode(self, packet: Packet[Any] | None, note: _Note) -> list[VideoFrame]:
+    def _decode(self, packet: Packet[Any] | None, note: PacketNote) -> list[VideoFrame]:
         pictures: list[VideoFrame] = []
         failure: Exception | None = None
         with messages() as logs:
@@ -311,7 +310,10 @@ class ExhibitReader:
         refuse_too_large(logs)
         for level, source, text in logs:
             line = visible(f"{source}: {text.strip()}", 300)
-            (note.errors if level <= av.logging.ERROR else note.warnings).append(line)
+            if level > av.logging.WARNING:
+                note.concealed |= text.startswith("concealing ")
+            else:
+                (note.errors if level <= av.logging.ERROR else note.warnings).append(line)
         if failure is not None and not note.errors:
             note.errors.append(wording(failure))
         return pictures
@@ -329,7 +331,7 @@ class ExhibitReader:
                         packet = next(packets, None)
                     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
                         failure = error
-                self._container_said(logs, packet.pts if packet is not None else None)
+                self._container_said(logs, packet)
                 if failure is not None:
                     break
                 if packet is None:
@@ -345,11 +347,18 @@ class ExhibitReader:
                 self._ended_early = True
                 return
 
-    def _container_said(self, logs: list[tuple[int, str, str]], pts: int | None) -> None:
-        """Messages of demuxer and parser, located by the packet that was being read."""
+    def _container_said(self, logs: list[tuple[int, str, str]], packet: Packet[Any] | None) -> None:
+        """Messages of the demuxer, located by the packet being read; those of a parser belong to its packet."""
+        parser = self._stream.codec_context.name
         for level, source, text in logs:
-            kind = "read-error" if level <= av.logging.ERROR else "container-warning"
-            self._log.add(kind, None, pts, visible(f"{source}: {text.strip()}", 300))
+            if level > av.logging.WARNING:
+                continue
+            line = visible(f"{source}: {text.strip()}", 300)
+            if source == parser and packet is not None:
+                self._parser_said[0 if level <= av.logging.ERROR else 1].append(line)
+            else:
+                kind = "read-error" if level <= av.logging.ERROR else "container-warning"
+                self._log.add(kind, None, packet.pts if packet is not None else None, line)
 
 
 def _colour_of(picture: VideoFrame, conversion: Conversion) -> ColourSpec:

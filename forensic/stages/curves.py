@@ -90,7 +90,7 @@ def _fritsch_carlson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _hermite(display: np.ndarray, x: np.ndarray, y: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     held = np.clip(display, np.float32(x[0]), np.float32(x[-1]))
-    result = np.empty_like(held)
+    result: np.ndarray = np.empty_like(held)
     for number in range(len(x) - 1):
         inside = held >= np.float32(x[number])
         width = x[number + 1] - x[number]

@@ -81,6 +81,6 @@ class Levels(Stage[LevelsParameters]):
             share = np.clip((display - np.float32(black)) / np.float32(white - black), 0.0, 1.0)
             if gamma != 1.0:
                 share = np.power(share, np.float32(1.0 / gamma))
-            return share * np.float32(DISPLAY_WHITE)
+            return np.asarray(share * np.float32(DISPLAY_WHITE))
 
         return map_tones(window[at], curve)

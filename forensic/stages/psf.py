@@ -77,7 +77,7 @@ def line(length: float, angle: float) -> np.ndarray:
 
     def inside(y: np.ndarray, x: np.ndarray) -> np.ndarray:
         along, across = x * cosine + y * sine, y * cosine - x * sine
-        return (np.abs(along) <= length / 2) & (np.abs(across) <= 0.5)
+        return np.asarray((np.abs(along) <= length / 2) & (np.abs(across) <= 0.5))
 
     return _averaged(length / 2 + 0.5, inside)
 

@@ -182,7 +182,7 @@ def _taps(axis: AxisMap, length: int, kernel: Kernel) -> tuple[np.ndarray, np.nd
 
 def _gather_rows(plane: np.ndarray, axis: AxisMap, kernel: Kernel) -> np.ndarray:
     rows, weights = _taps(axis, plane.shape[0], kernel)
-    result = plane[rows[0]]
+    result: np.ndarray = plane[rows[0]]
     result *= weights[0][:, None]
     for row, weight in zip(rows[1:], weights[1:], strict=True):
         part = plane[row]

@@ -82,8 +82,8 @@ class TemporalAverage(Stage[TemporalAverageParameters]):
         references=(
             "C. D. Kuglin and D. C. Hines, The phase correlation image alignment method, IEEE International Conference "
             "on Cybernetics and Society (1975), 163-165.",
-            "B. D. Lucas and T. Kanade, An Iterative Image Registration Technique with an Application to Stereo Vision, "
-            "IJCAI 1981, 674-679.",
+            "B. D. Lucas and T. Kanade, An Iterative Image Registration Technique with an Application to Stereo "
+            "Vision, IJCAI 1981, 674-679.",
             "J.-M. Odobez and P. Bouthemy, Robust Multiresolution Estimation of Parametric Motion Models, Journal of "
             "Visual Communication and Image Representation 6 (1995), 348-365 (weights against outliers).",
             "E. Dubois and S. Sabri, Noise Reduction in Image Sequences Using Motion-Compensated Temporal Filtering, "

@@ -84,7 +84,8 @@ def test_disk_full_during_a_run(tmp_path: Path, street_clip: Path) -> None:
     python = sys.executable
     script = (
         f"mount -t tmpfs -o size=12m none {root} && "
-        f"{python} -m forensic enhance {street_clip} -w {root}/ws --recipe plain-lanczos --scale 4 --quiet; echo code $?; "
+        f"{python} -m forensic enhance {street_clip} -w {root}/ws --recipe plain-lanczos --scale 4 --quiet; "
+        f"echo code $?; "
         f"{python} -m forensic verify {root}/ws > {tmp_path}/verified; echo verified $?; "
         f"{python} -m forensic log -w {root}/ws --json > {tmp_path}/log; cp -r {root}/ws {tmp_path}/kept"
     )

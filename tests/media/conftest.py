@@ -25,18 +25,19 @@ def ffmpeg(*arguments: object) -> str:
     return done.stdout
 
 
-def probe_field(path: Path, entry: str, stream: str = "v:0") -> list[str]:
+def probe_field(path: Path, entry: str, stream: str = "v:0", *options: str) -> list[str]:
     """Values of an ffprobe entry such as ``frame=pts_time`` or ``stream=color_range``."""
     done = subprocess.run(
-        ["ffprobe", "-v", "error", "-select_streams", stream, "-show_entries", entry, "-of", "csv=p=0", path],
+        ["ffprobe", "-v", "error", *options, "-select_streams", stream, "-show_entries", entry, "-of", "csv=p=0", path],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [line.rstrip(",") for line in done.stdout.splitlines() if line.strip(",")]
 
 
-def times(path: Path) -> list[Fraction]:
-    """Presentation times in seconds as ffprobe gives them (microseconds)."""
-    return [Fraction(text) for text in probe_field(path, "frame=pts_time")]
+def times(path: Path, most: int | None = None) -> list[Fraction]:
+    """Presentation times in seconds as ffprobe gives them (microseconds), of the first ``most`` packets."""
+    some = () if most is None else ("-read_intervals", f"%+#{most}")
+    return [Fraction(text) for text in probe_field(path, "frame=pts_time", "v:0", *some)]
 
 
 def framehash(path: Path, pixel_format: str, *options: str) -> list[str]:

@@ -73,11 +73,12 @@ def test_times_of_every_cctv_clip_survive(tmp_path: Path, cctv_clips: list[Path]
     for clip in cctv_clips:
         path = tmp_path / "master.mkv"
         with ExhibitReader(clip) as reader:
-            timings = [frame.timing for frame in islice(reader.frames(), 600)]
+            most = None if clip.stem.endswith("vfr") else 100
+            timings = [frame.timing for frame in islice(reader.frames(), most)]
         # One small picture under every time: this test is about time.
         small = make_frame("gray", 64, 64)
         write(path, [CodedFrame(small.planes, small.geometry, small.colour, t, small.stage_class) for t in timings])
-        assert times(path) == times(clip)[: len(timings)], clip.name
+        assert times(path) == times(clip, most)[: len(timings)], clip.name
         with ExhibitReader(path) as again:
             back = [frame.timing.seconds for frame in again.frames()]
         tick = timings[0].time_base

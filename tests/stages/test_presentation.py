@@ -158,9 +158,15 @@ def test_white_balance_measures_nothing_in_the_dark(working):
 
 @pytest.mark.parametrize(
     "values",
-    [{"method": "neutral-region"}, {"region": [0, 0, 1, 1]}, {"method": "gray-world", "gains": [1, 1, 1]}, {"gains": [0, 1, 1]},
-     {"method": "neutral-region", "region": [0, 0, 0, 4]}, {"gains": [1, 1]}],
-)  # fmt: skip
+    [
+        {"method": "neutral-region"},
+        {"region": [0, 0, 1, 1]},
+        {"method": "gray-world", "gains": [1, 1, 1]},
+        {"gains": [0, 1, 1]},
+        {"method": "neutral-region", "region": [0, 0, 0, 4]},
+        {"gains": [1, 1]},
+    ],
+)
 def test_contradictory_white_balance_is_refused(values):
     with pytest.raises(BadInput):
         catalogue.build("white-balance", values)

@@ -17,14 +17,13 @@ def check_attestation(
     title = "record is signed and unchanged"
     try:
         statement, verified = verify_statement(data, predicate_type=predicate_type)
+        signers = [certificate_facts(certificate) for certificate in verified.certificates]
     except ForensicError as error:
         verification.record(number, title, False, f"{error.code}: {error.message}")
         return None
-    kinds = set()
-    for certificate in verified.certificates:
-        facts = certificate_facts(certificate)
+    for facts in signers:
         verification.signers[facts["certificate_sha256"]] = facts["subject"]
-        kinds.add(facts["kind"])
+    kinds = {facts["kind"] for facts in signers}
     verification.record(number, title, True, f"{' and '.join(sorted(kinds))} certificate")
     return statement
 
