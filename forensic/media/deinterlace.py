@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import av.filter
 import numpy as np
@@ -10,6 +11,7 @@ from av.video.frame import VideoFrame
 
 from forensic.errors import InternalError
 from forensic.frames.frame import Planes, WorkingFrame
+from forensic.media.pixels import plane_rows
 
 _UNIT = np.float32(256.0)  # codes of the 16-bit intermediate per grey level
 _TICK = Fraction(1, 25)
@@ -39,7 +41,7 @@ def _plane(samples: list[np.ndarray], parity: str) -> np.ndarray:
     rows, columns = samples[0].shape
     if rows < 4 or columns < 3:
         raise InternalError("deinterlace.arguments", f"A plane of {columns}x{rows} is too small to deinterlace.")
-    graph = av.filter.Graph()
+    graph: Any = av.filter.Graph()
     graph.threads = 1
     source = graph.add_buffer(width=columns, height=rows, format="gray16le", time_base=_TICK)
     graph.link_nodes(
@@ -50,17 +52,15 @@ def _plane(samples: list[np.ndarray], parity: str) -> np.ndarray:
     graph.push(None)
     graph.pull()  # the first picture; it has no past and is not the one asked for
     result = graph.pull()
-    data = np.frombuffer(result.planes[0], np.uint8).reshape(-1, result.planes[0].line_size)
-    codes = data[:rows, : 2 * columns].copy().view("<u2")
-    return codes.astype(np.float32) / _UNIT
+    codes = plane_rows(result.planes[0], rows, 2 * columns).copy().view("<u2")
+    return np.asarray(codes.astype(np.float32) / _UNIT)
 
 
 def _picture(plane: np.ndarray, number: int) -> VideoFrame:
     rows, columns = plane.shape
     codes = np.clip(np.rint(plane * _UNIT), 0, 65535).astype("<u2")
     picture = VideoFrame(columns, rows, "gray16le")
-    target = np.frombuffer(picture.planes[0], np.uint8).reshape(-1, picture.planes[0].line_size)
-    target[:rows, : 2 * columns] = codes.view(np.uint8)
+    plane_rows(picture.planes[0], rows, 2 * columns)[...] = codes.view(np.uint8)
     picture.pts = number
     picture.time_base = _TICK
     return picture

@@ -7,6 +7,7 @@ external references) is refused, so that no pixel can come from anywhere but the
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -41,6 +42,8 @@ _NOT_FOOTAGE = frozenset(
     {"tty", "bin", "xbin", "adf", "idf", "lavfi", "concat", "hls", "dash", "imf", "sdp", "rtsp", "ffmetadata"}
 )
 _BLOCK = 1 << 20
+_ContainerFlags: Any = av.container.core.Flags
+_GENERATE_TIMES = int(_ContainerFlags.gen_pts.value)
 
 
 class _OneFile:
@@ -88,7 +91,7 @@ def check_regular(path: Path) -> int:
     except (OSError, ValueError) as error:
         raise BadInput("media.unreadable", f"{_name(path)} cannot be read: {_reason(error)}.") from error
     if not stat.S_ISREG(status.st_mode):
-        raise BadInput("media.unreadable", f"{_name(path)} is not a regular file.", "Give a file, not a folder or device.")
+        raise BadInput("media.unreadable", f"{_name(path)} is not a regular file.", "Give a file, not a folder.")
     if status.st_size == 0:
         raise BadInput("media.empty", f"{_name(path)} is empty (0 bytes).", "Ask for the export again.")
     return status.st_size
@@ -118,7 +121,13 @@ def open_exhibit(path: Path) -> InputContainer:
             container = av.open(
                 source,
                 "r",
-                options={"max_pixels": str(MAX_PIXELS), "threads": "1", "err_detect": "crccheck"},
+                # No protocol is allowed: a session description (SDP) would otherwise listen on the network.
+                options={
+                    "max_pixels": str(MAX_PIXELS),
+                    "threads": "1",
+                    "err_detect": "crccheck",
+                    "protocol_whitelist": "none",
+                },
                 metadata_errors="backslashreplace",
                 buffer_size=_BLOCK,
                 io_open=_refuse_second_file,
@@ -138,14 +147,14 @@ def open_exhibit(path: Path) -> InputContainer:
         source.close()
         raise BadInput("media.no-video", f"{_name(path)} is {name!r}: text or a list of files, not recorded pictures.")
     # Timestamps that the file lacks are not to be made up behind our back.
-    container.flags &= ~int(av.container.core.Flags.gen_pts.value)
+    container.flags &= ~_GENERATE_TIMES
     return container
 
 
 def refuse_too_large(logs: list[tuple[int, str, str]]) -> None:
     """Raise ``BadInput`` (``media.too-large``) if FFmpeg refused to allocate a picture for its size."""
     for _, _, message in logs:
-        if "exceeds specified max pixel count" in message or "Picture size" in message and "is invalid" in message:
+        if "exceeds specified max pixel count" in message or ("Picture size" in message and "is invalid" in message):
             raise too_large(visible(message.strip(), 200))
 
 
@@ -160,8 +169,6 @@ def too_large(what: str) -> BadInput:
 
 def storage_failed(error: OSError, path: Path) -> StorageFailed:
     """The error for a failed write: ``media.disk-full`` or ``media.write-failed``."""
-    import errno
-
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG):
         return StorageFailed(
             "media.disk-full", f"No space left while writing {_name(path)}.", "Free space and run again."

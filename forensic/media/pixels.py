@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 
 from forensic.errors import BadInput
 from forensic.frames.frame import CodedFrame, Geometry, Planes
@@ -38,17 +37,17 @@ class Conversion:
         return {"from": self.source, "to": self.layout.name, "how": self.how, "not_carried": self.dropped}
 
 
-def _rows(plane: VideoPlane, rows: int, row_bytes: int) -> np.ndarray:
-    """View (rows, row_bytes) uint8 of a plane, top row first whatever the sign of its stride."""
-    stride = plane.line_size
-    view = np.frombuffer(plane, np.uint8).reshape(-1, abs(stride))[:rows, :row_bytes]
+def plane_rows(plane: Any, rows: int, row_bytes: int) -> np.ndarray:
+    """View (rows, row_bytes) uint8 of an FFmpeg picture plane, top row first whatever the sign of its stride."""
+    stride: int = plane.line_size
+    view: np.ndarray = np.frombuffer(plane, np.uint8).reshape(-1, abs(stride))[:rows, :row_bytes]
     return view[::-1] if stride < 0 else view
 
 
-def _samples(plane: VideoPlane, rows: int, columns: int, dtype: np.dtype[Any]) -> np.ndarray:
+def _samples(plane: Any, rows: int, columns: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Own copy (rows, columns) of a plane of single samples, in the machine-independent little-endian type."""
-    view = _rows(plane, rows, columns * dtype.itemsize).copy()
-    samples = view.view(dtype)
+    view = plane_rows(plane, rows, columns * dtype.itemsize).copy()
+    samples: np.ndarray = view.view(dtype)
     return samples if dtype.itemsize == 1 else samples.astype("<u2", copy=False)
 
 
@@ -82,7 +81,7 @@ def _packed422(order: tuple[int, int, int]) -> Unpack:
     def unpack(frame: VideoFrame, layout: PixelLayout) -> Planes:
         width, height = frame.width, frame.height
         chroma_columns = -(-width // 2)
-        data = _rows(frame.planes[0], height, 4 * chroma_columns)
+        data = plane_rows(frame.planes[0], height, 4 * chroma_columns)
         luma_at, cb_at, cr_at = order
         luma = data[:, luma_at::2][:, :width].copy()
         return luma, data[:, cb_at::4].copy(), data[:, cr_at::4].copy()
@@ -93,7 +92,7 @@ def _packed422(order: tuple[int, int, int]) -> Unpack:
 def _packed_rgb(order: tuple[int, int, int], step: int, dtype: str = "u1") -> Unpack:
     def unpack(frame: VideoFrame, layout: PixelLayout) -> Planes:
         sample = np.dtype(dtype)
-        data = _rows(frame.planes[0], frame.height, frame.width * step * sample.itemsize)
+        data = plane_rows(frame.planes[0], frame.height, frame.width * step * sample.itemsize)
         samples = np.ascontiguousarray(data).view(sample).reshape(frame.height, frame.width, step)
         return tuple(np.ascontiguousarray(samples[..., channel]).astype(layout.dtype) for channel in order)
 
@@ -111,14 +110,15 @@ def _planar_gbr(dtype: str) -> Unpack:
 
 
 def _palette(frame: VideoFrame, layout: PixelLayout) -> Planes:
-    index = _rows(frame.planes[0], frame.height, frame.width)
-    colours = np.frombuffer(frame.planes[1], np.uint32)[:256]  # 0xAARRGGBB in the machine's order
+    index = plane_rows(frame.planes[0], frame.height, frame.width)
+    palette: Any = frame.planes[1]
+    colours = np.frombuffer(palette, np.uint32)[:256]  # 0xAARRGGBB in the machine's order
     return tuple(((colours >> shift) & 0xFF).astype(np.uint8)[index] for shift in (16, 8, 0))
 
 
 def _one_bit(zero_is_black: bool) -> Unpack:
     def unpack(frame: VideoFrame, layout: PixelLayout) -> Planes:
-        packed = _rows(frame.planes[0], frame.height, -(-frame.width // 8))
+        packed = plane_rows(frame.planes[0], frame.height, -(-frame.width // 8))
         bits = np.unpackbits(packed, axis=1)[:, : frame.width]
         return ((bits if zero_is_black else 1 - bits) * np.uint8(255),)
 
@@ -175,13 +175,13 @@ def _table() -> dict[str, Conversion]:
         ("rgba", (0, 1, 2), 4, "alpha"), ("bgra", (2, 1, 0), 4, "alpha"),
         ("argb", (1, 2, 3), 4, "alpha"), ("abgr", (3, 2, 1), 4, "alpha"),
     ):  # fmt: skip
-        add(name, "rgb24", "channel order", _packed_rgb(order, step), dropped)  # type: ignore[arg-type]
+        add(name, "rgb24", "channel order", _packed_rgb(order, step), dropped)
     for name, order, step, dropped in (
         ("rgb48", (0, 1, 2), 3, None), ("bgr48", (2, 1, 0), 3, None),
         ("rgba64", (0, 1, 2), 4, "alpha"), ("bgra64", (2, 1, 0), 4, "alpha"),
     ):  # fmt: skip
-        add(name + "le", "rgb48le", "channel order", _packed_rgb(order, step, "<u2"), dropped)  # type: ignore[arg-type]
-        add(name + "be", "rgb48le", "channel and byte order", _packed_rgb(order, step, ">u2"), dropped)  # type: ignore[arg-type]
+        add(name + "le", "rgb48le", "channel order", _packed_rgb(order, step, "<u2"), dropped)
+        add(name + "be", "rgb48le", "channel and byte order", _packed_rgb(order, step, ">u2"), dropped)
     add("gbrp", "rgb24", "plane order", _planar_gbr("u1"))
     add("gbrap", "rgb24", "plane order", _planar_gbr("u1"), "alpha")
     for end, sample in (("le", "<u2"), ("be", ">u2")):
@@ -225,7 +225,7 @@ def picture_of(frame: CodedFrame) -> VideoFrame:
     geometry = frame.geometry
     picture = VideoFrame(geometry.width, geometry.height, coder_format(geometry))
     if geometry.layout.name == "rgb24":
-        pixels = _rows(picture.planes[0], geometry.height, 4 * geometry.width)
+        pixels = plane_rows(picture.planes[0], geometry.height, 4 * geometry.width)
         for channel, plane in zip((2, 1, 0), frame.planes, strict=True):
             pixels[:, channel::4] = plane
         pixels[:, 3::4] = 0
@@ -236,6 +236,6 @@ def picture_of(frame: CodedFrame) -> VideoFrame:
         planes = (green, blue, red)
     for target, plane in zip(picture.planes, planes, strict=True):
         rows, columns = plane.shape
-        samples = _rows(target, rows, columns * plane.itemsize)
+        samples = plane_rows(target, rows, columns * plane.itemsize)
         samples[...] = np.ascontiguousarray(plane).view(np.uint8).reshape(rows, -1)
     return picture

@@ -27,6 +27,8 @@ CHROMA_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _RANGES = {0: None, 1: False, 2: True}
 _SAFE = (1 << 53) - 1
 _MOST_TAGS = 256
+_FormatFlags: Any = av.format.Flags
+_NO_TIMESTAMPS = int(_FormatFlags.no_timestamps.value)
 _dump_lock = threading.Lock()
 
 
@@ -189,10 +191,11 @@ def choose_video(container: InputContainer) -> tuple[Stream, list[dict[str, Any]
 
 def _dump(container: InputContainer) -> str:
     """FFmpeg's own summary, the only place where PyAV lets chroma siting and stream side data through."""
+    dumper: Any = container  # PyAV's stubs do not know dumps_format
     with _dump_lock:
         av.logging.set_libav_level(av.logging.VERBOSE)
         try:
-            return container.dumps_format()
+            return str(dumper.dumps_format())
         finally:
             av.logging.set_libav_level(av.logging.INFO)
 
@@ -234,7 +237,7 @@ def _side_data(lines: list[str]) -> tuple[str, ...]:
 
 def _rotation(side_data: tuple[str, ...]) -> str | None:
     for line in side_data:
-        if found := re.match(r"displaymatrix: rotation of (-?[\d.]+|nan) degrees", line):
+        if found := re.match(r"(?i)display ?matrix: rotation of (-?[\d.]+|nan) degrees", line):
             return found[1]
     return None
 
@@ -348,7 +351,7 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
     if image.get("exif_orientation") not in (None, 1):
         remarks.append(f"EXIF orientation {image['exif_orientation']} is recorded and not applied.")
     rate = stream.average_rate or stream.guessed_rate or None
-    no_timestamps = bool(container.format.flags & int(av.format.Flags.no_timestamps.value))
+    no_timestamps = bool(container.format.flags & _NO_TIMESTAMPS)
     return MediaFacts(
         container=container.format.name,
         container_name=container.format.long_name or container.format.name,

@@ -8,7 +8,7 @@ the time. The same file therefore gives the same frames and the same findings on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +29,7 @@ from forensic.media.anomaly import Anomaly, AnomalyLog
 from forensic.media.damage import PacketNote, Propagation
 from forensic.media.libav import messages, open_exhibit, refuse_too_large, wording
 from forensic.media.pixels import Conversion, conversion_from, planes_of
-from forensic.media.probe import MediaFacts, facts_of, with_first_frame
+from forensic.media.probe import facts_of, with_first_frame
 from forensic.media.timing import Cadence, Timeline
 from forensic.media.visible import visible
 
@@ -191,9 +191,7 @@ class ExhibitReader:
             time, made_up = self._timeline.place(index, picture.pts, picture.dts)
         self._watch_colour(picture, conversion, index, time)
         timing = FrameTiming(index, time, self.time_base, made_up)
-        frame = CodedFrame(
-            planes_of(picture, conversion), geometry, self.facts.colour, timing, StageClass.PRESENTATION
-        )
+        frame = CodedFrame(planes_of(picture, conversion), geometry, self.facts.colour, timing, StageClass.PRESENTATION)
         self.flags = self._judge(picture, note, frame, previous)
         return frame
 
@@ -279,11 +277,12 @@ class ExhibitReader:
         elif self._ended_early:
             self._log.add("truncated", None, None, "Reading ended in an error before the end of the file.")
 
-    def _decoded(self) -> Iterator[VideoFrame]:
+    def _decoded(self) -> Generator[VideoFrame, None, None]:
         """Pictures in presentation order, as the decoder gives them."""
         for packet in self._packets():
             self._serial += 1
-            note = self._notes[self._serial] = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
+            note = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
+            self._notes[self._serial] = note
             packet.opaque = self._serial
             note.after = self._propagation.before(packet)
             note.errors, note.warnings = self._parser_said

@@ -19,7 +19,7 @@ def write_still(path: Path, frame: CodedFrame) -> CodedFrame:
     ``label.too-small``), ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
     """
     if type(frame) is not CodedFrame or not isinstance(frame.stage_class, StageClass):
-        raise InternalError("media.not-a-frame", f"Stills are made of classed frames only, not {type(frame).__name__}.")
+        raise InternalError("media.not-a-frame", f"Stills are made of classed frames, not {type(frame).__name__}.")
     if frame.stage_class is StageClass.GENERATIVE:
         frame = burn(frame)
     png = still_png(frame)

@@ -46,7 +46,7 @@ class Timeline:
         if is_image:
             self._log.add("pts-missing", 0, 0, "A picture has no presentation time; 0 stands in.")
         elif not self._stored:
-            origin = "an assumption" if self.rate_assumed else "as the stream says, or FFmpeg's default of 25 if it is silent"
+            origin = "an assumption" if self.rate_assumed else "the stream's, or FFmpeg's default of 25 if it has none"
             self._log.add(
                 "pts-missing", None, None,
                 f"The format stores no timestamps; frames are timed at {self.rate} per second ({origin}).",

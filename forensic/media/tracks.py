@@ -84,7 +84,7 @@ class CarriedTracks:
                 else:
                     target.time_base = PRETENDED
                     self._carry_tags(stream, target)
-                    record = {**facts, "packets": 0, "not_carried_packets": {}}
+                    record: dict[str, Any] = {**facts, "packets": 0, "not_carried_packets": {}}
                     self._targets[stream.index] = (target, record)
                     self._report.carried.append(record)
                     continue

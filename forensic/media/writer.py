@@ -192,8 +192,8 @@ class MasterWriter:
         base = self._scale.time_base
         self._container.metadata["SOURCE_TIME_BASE"] = f"{base.numerator}/{base.denominator}"
         self._container.metadata.update(self._tags)
-        stream = self._container.add_stream("ffv1", rate=1)
-        self._stream: Any = stream
+        stream: Any = self._container.add_stream("ffv1", rate=1)
+        self._stream = stream
         context = stream.codec_context
         context.width, context.height = self._geometry.width, self._geometry.height
         context.pix_fmt = coder_format(self._geometry)
@@ -218,9 +218,7 @@ class MasterWriter:
         stream.metadata["title"] = PLACEHOLDER_NAME
         stream.disposition = int(av.stream.Disposition.default)
         if self._carry_from is not None:
-            self._carried = CarriedTracks(
-                self._carry_from, self._container, self._scale, self.tracks, self._carry_span
-            )
+            self._carried = CarriedTracks(self._carry_from, self._container, self._scale, self.tracks, self._carry_span)
         try:
             with messages() as logs:
                 self._container.start_encoding()
@@ -236,7 +234,7 @@ class MasterWriter:
         ``media.frame-geometry``, ``media.frame-order``), ``StorageFailed``.
         """
         if type(frame) is not CodedFrame or not isinstance(frame.stage_class, StageClass):
-            raise InternalError("media.not-a-frame", f"The writer takes classed frames only, not {type(frame).__name__}.")
+            raise InternalError("media.not-a-frame", f"The writer takes classed frames, not {type(frame).__name__}.")
         if self._closed:
             raise InternalError("media.closed", "A frame came after the master was closed.")
         if frame.geometry != self._geometry:
@@ -247,7 +245,7 @@ class MasterWriter:
         if frame.timing.time_base != self._scale.time_base:
             raise InternalError(
                 "media.frame-geometry",
-                f"Frame {frame.timing.index} counts in {frame.timing.time_base} s, the master in {self._scale.time_base} s.",
+                f"Frame {frame.timing.index} counts in {frame.timing.time_base} s, not in {self._scale.time_base} s.",
             )
         if frame.stage_class is StageClass.GENERATIVE:
             frame = burn(frame)

@@ -66,6 +66,11 @@ def percent(share: float) -> str:
     return "below 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
+def stated(value: Any) -> str:
+    """Like :func:`spoken`, for something that a media file may leave unsaid."""
+    return words("notes", "unspecified") if value is None else spoken(value)
+
+
 def at(record: Any, *path: str) -> Any:
     """The value at ``path`` in nested mappings; None where any step is missing."""
     for key in path:

@@ -60,34 +60,35 @@ def strict_framehash(path: Path, pixel_format: str) -> list[str]:
 MakeFrame = Callable[..., CodedFrame]
 
 
+def noise_frame(
+    layout: str,
+    width: int = 96,
+    height: int = 80,
+    *,
+    index: int = 0,
+    pts: int | None = None,
+    time_base: Fraction = Fraction(1, 25),
+    colour: ColourSpec | None = None,
+    aspect: Fraction | None = None,
+    stage_class: StageClass = StageClass.FIDELITY,
+    seed: int = 0,
+) -> CodedFrame:
+    """A frame of noise: every sample value of the layout occurs."""
+    shape = layout_named(layout)
+    rng = np.random.default_rng(seed + 1000 * index)
+    planes = tuple(
+        rng.integers(0, shape.maximum + 1, size, dtype=shape.dtype) for size in shape.plane_shapes(width, height)
+    )
+    return CodedFrame(
+        planes,
+        Geometry(width, height, shape, aspect),
+        colour or ColourSpec(matrix=0 if shape.family == "rgb" else 2),
+        FrameTiming(index, index if pts is None else pts, time_base),
+        stage_class,
+    )
+
+
 @pytest.fixture
 def make_frame() -> MakeFrame:
-    """Builds frames of noise: every sample value of the layout occurs."""
-
-    def make(
-        layout: str,
-        width: int = 96,
-        height: int = 80,
-        *,
-        index: int = 0,
-        pts: int | None = None,
-        time_base: Fraction = Fraction(1, 25),
-        colour: ColourSpec | None = None,
-        aspect: Fraction | None = None,
-        stage_class: StageClass = StageClass.FIDELITY,
-        seed: int = 0,
-    ) -> CodedFrame:
-        shape = layout_named(layout)
-        rng = np.random.default_rng(seed + 1000 * index)
-        planes = tuple(
-            rng.integers(0, shape.maximum + 1, size, dtype=shape.dtype) for size in shape.plane_shapes(width, height)
-        )
-        return CodedFrame(
-            planes,
-            Geometry(width, height, shape, aspect),
-            colour or ColourSpec(matrix=0 if shape.family == "rgb" else 2),
-            FrameTiming(index, index if pts is None else pts, time_base),
-            stage_class,
-        )
-
-    return make
+    """:func:`noise_frame`."""
+    return noise_frame

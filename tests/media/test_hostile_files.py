@@ -88,7 +88,9 @@ def test_not_a_file(tmp_path: Path) -> None:
         assert code_of(path, tmp_path) == "media.unreadable"
 
 
-@pytest.mark.parametrize("name", ["clip.txt", "clip.png", "clip", "frame%03d.png", "-", "concat:a|b", "http:x.mp4", "\udcff.mp4"])
+@pytest.mark.parametrize(
+    "name", ["clip.txt", "clip.png", "clip", "frame%03d.png", "-", "concat:a|b", "http:x.mp4", "\udcff.mp4"]
+)
 def test_the_name_of_a_file_means_nothing(name: str, tmp_path: Path, real_clip: Path) -> None:
     path = tmp_path / name
     path.write_bytes(real_clip.read_bytes())
@@ -104,7 +106,17 @@ def test_headers_without_content(tmp_path: Path, street_clip: Path) -> None:
 
 def test_tags_cannot_act_on_a_terminal(tmp_path: Path, real_clip: Path) -> None:
     path = tmp_path / "clip.mkv"
-    ffmpeg("-i", real_clip, "-c", "copy", "-metadata", "title=\x1b]0;owned\x07\u202etxt", "-metadata", "x=" + "y" * 9000, path)
+    ffmpeg(
+        "-i",
+        real_clip,
+        "-c",
+        "copy",
+        "-metadata",
+        "title=\x1b]0;owned\x07\u202etxt",
+        "-metadata",
+        "x=" + "y" * 9000,
+        path,
+    )
     record = str(probe(path).to_record())
     assert "\x1b" not in record and "\u202e" not in record
     assert "\\x1b]0;owned\\x07\\u202etxt" in probe(path).tags["title"]
@@ -120,11 +132,15 @@ def test_visible_text_has_no_invisible_characters(text: str) -> None:
 
 
 @settings(max_examples=60)
-@given(st.data())
-def test_mangled_movies_are_read_or_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, real_clip: Path) -> None:
+@given(data=st.data())
+def test_mangled_movies_are_read_or_refused(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, real_clip: Path
+) -> None:
     folder = tmp_path_factory.mktemp("mangled")
     content = bytearray(real_clip.read_bytes()[:60_000])
-    for place, value in data.draw(st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=30)):
+    for place, value in data.draw(
+        st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=30)
+    ):
         content[place] = value
     index = content.find(b"moov")
     if index > 0 and data.draw(st.booleans()):
@@ -137,7 +153,7 @@ def test_mangled_movies_are_read_or_refused(data: st.DataObject, tmp_path_factor
 
 
 @settings(max_examples=40)
-@given(st.data())
+@given(data=st.data())
 def test_mangled_streams_are_read_or_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("mangled")
     whole = _stream(tmp_path_factory)

@@ -97,9 +97,7 @@ def test_times_of_every_cctv_clip_survive(tmp_path: Path, cctv_clips: list[Path]
          "clip.mp4", None),
     ],
 )  # fmt: skip
-def test_clocks(
-    arguments: list[str], name: str, time_base: Fraction | None, tmp_path: Path, real_clip: Path
-) -> None:
+def test_clocks(arguments: list[str], name: str, time_base: Fraction | None, tmp_path: Path, real_clip: Path) -> None:
     source, path = tmp_path / name, tmp_path / "master.mkv"
     ffmpeg("-i", real_clip, "-an", "-frames:v", 40, *arguments, source)
     with ExhibitReader(source) as reader:
@@ -160,7 +158,8 @@ def test_colour_flags_are_carried_and_silence_stays_silence(
 def test_golden_colour_from_exhibit_to_master(matrix: str, full: str, tmp_path: Path) -> None:
     source, path = tmp_path / "clip.mp4", tmp_path / "master.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=0.2", "-pix_fmt", "yuv420p", "-c:v", "libx264",
-           "-colorspace", matrix, "-color_primaries", matrix, "-color_trc", matrix, "-color_range", full, source)  # fmt: skip
+           "-colorspace", matrix, "-color_primaries", matrix, "-color_trc", matrix, "-color_range", full,
+           source)  # fmt: skip
     copy(source, path)
     entries = "stream=pix_fmt,color_range,color_space,color_transfer,color_primaries,chroma_location"
     theirs, ours = probe_field(source, entries)[0].split(","), probe_field(path, entries)[0].split(",")
@@ -208,7 +207,15 @@ def test_bytes_do_not_depend_on_threads_or_on_the_day(tmp_path: Path, street_cli
 
 
 def test_slices_follow_from_the_picture_alone() -> None:
-    sizes = {(176, 144): 4, (720, 576): 4, (1280, 720): 16, (1920, 1080): 16, (3840, 2160): 24, (1, 1): 1, (853, 480): 4}
+    sizes = {
+        (176, 144): 4,
+        (720, 576): 4,
+        (1280, 720): 16,
+        (1920, 1080): 16,
+        (3840, 2160): 24,
+        (1, 1): 1,
+        (853, 480): 4,
+    }
     for (width, height), count in sizes.items():
         assert slice_count(Geometry(width, height, LAYOUTS["yuv420p"])) == count
 
@@ -309,7 +316,8 @@ def test_tracks_that_stay_behind_are_named(tmp_path: Path) -> None:
     words.write_text("1\n00:00:00,000 --> 00:00:01,000\nCAM 4\n")
     source, path = tmp_path / "clip.mp4", tmp_path / "master.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=1", "-i", words, "-f", "lavfi", "-i",
-           "testsrc=size=32x32:duration=1", "-map", "0", "-map", "1", "-map", "2", "-c:s", "mov_text", source)  # fmt: skip
+           "testsrc=size=32x32:duration=1", "-map", "0", "-map", "1", "-map", "2", "-c:s", "mov_text",
+           source)  # fmt: skip
     _, writer = copy(source, path, carry_from=source)
     assert writer.tracks.carried == []
     assert [(track["type"], bool(track["reason"])) for track in writer.tracks.not_carried] == [
@@ -341,7 +349,11 @@ def test_only_classed_frames_of_the_right_shape_in_order(tmp_path: Path, make_fr
             with pytest.raises(InternalError) as caught:
                 writer.write(intruder)  # type: ignore[arg-type]
             assert caught.value.code == "media.not-a-frame"
-        for stranger in (make_frame("yuv422p"), make_frame("yuv420p", 98), make_frame("yuv420p", time_base=Fraction(1))):
+        for stranger in (
+            make_frame("yuv422p"),
+            make_frame("yuv420p", 98),
+            make_frame("yuv420p", time_base=Fraction(1)),
+        ):
             with pytest.raises(InternalError) as caught:
                 writer.write(stranger)
             assert caught.value.code == "media.frame-geometry"

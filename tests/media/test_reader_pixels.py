@@ -14,10 +14,11 @@ from forensic.media.reader import ExhibitReader
 from tests.media.conftest import MakeFrame, ffmpeg, framehash
 
 _RAW = (
-    "yuv420p yuv422p yuv444p yuv411p yuv410p yuv440p yuva420p yuv420p10le yuv422p10be yuv444p12le yuv420p16be "
-    "nv12 nv21 yuyv422 uyvy422 yvyu422 rgb24 bgr24 rgba bgra argb abgr rgb0 bgr0 rgb48le rgb48be bgr48le "
-    "gray gray10le gray12be gray16le gray16be ya8 gbrp"
-).split()
+    *("yuv420p", "yuv422p", "yuv444p", "yuv411p", "yuv410p", "yuv440p", "yuva420p", "yuv420p10le", "yuv422p10be"),
+    *("yuv444p12le", "yuv420p16be", "nv12", "nv21", "yuyv422", "uyvy422", "yvyu422", "rgb24", "bgr24", "rgba", "bgra"),
+    *("argb", "abgr", "rgb0", "bgr0", "rgb48le", "rgb48be", "bgr48le", "gray", "gray10le", "gray12be", "gray16le"),
+    *("gray16be", "ya8", "gbrp"),
+)
 
 
 def _hashes(path: Path) -> tuple[list[str], ExhibitReader]:
@@ -80,7 +81,9 @@ def test_image_file_is_one_frame(name: str, pixel_format: str, canonical: str, t
 def test_bottom_up_picture_is_turned_right_way_up(tmp_path: Path) -> None:
     # Uncompressed RGB in AVI is stored bottom-up: FFmpeg hands it over with a negative stride.
     path = tmp_path / "clip.avi"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=62x42:rate=5:duration=0.4", "-pix_fmt", "bgr24", "-c:v", "rawvideo", path)
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=62x42:rate=5:duration=0.4", "-pix_fmt", "bgr24", "-c:v", "rawvideo", path
+    )
     ours, _ = _hashes(path)
     assert ours == framehash(path, "rgb24")
 

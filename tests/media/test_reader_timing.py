@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given
@@ -70,8 +71,8 @@ def test_frames_left_out_of_a_constant_rate_are_missed_and_counted(tmp_path: Pat
 
 def test_frozen_picture_is_found(tmp_path: Path) -> None:
     clip = tmp_path / "frozen.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=1", "-vf", "loop=loop=2:size=1:start=4,format=yuv444p",
-           "-c:v", "ffv1", clip)  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=1", "-vf",
+           "loop=loop=2:size=1:start=4,format=yuv444p", "-c:v", "ffv1", clip)  # fmt: skip
     _, reader = walk(clip)
     theirs = framehash(clip, "yuv444p")
     frozen = [n for n in range(1, len(theirs)) if theirs[n] == theirs[n - 1]]
@@ -82,7 +83,8 @@ def test_frozen_picture_is_found(tmp_path: Path) -> None:
 def test_interlaced_pal_is_described_as_such(tmp_path: Path) -> None:
     clip = tmp_path / "pal.mpg"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=50:duration=0.4", "-vf",
-           "interlace=scan=tff,setsar=16/11,fps=25", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-top", 1, clip)  # fmt: skip
+           "interlace=scan=tff,setsar=16/11,fps=25", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-top", 1,
+           clip)  # fmt: skip
     with ExhibitReader(clip) as reader:
         assert reader.facts.field_order == "tt"
         assert reader.geometry.sample_aspect is not None
@@ -110,7 +112,7 @@ def test_any_timestamps_give_increasing_times_and_nothing_is_made_up_unsaid(
     timeline = Timeline(Fraction(1, 1000), Fraction(25), stored, log)
     placed = [timeline.place(number, stamp, None) for number, stamp in enumerate(stamps)]
     given_times = [time for time, _ in placed]
-    assert all(a < b for a, b in zip(given_times, given_times[1:], strict=False))
+    assert all(a < b for a, b in pairwise(given_times))
     for (time, made_up), stamp in zip(placed, stamps, strict=True):
         assert made_up or time == stamp
     located = {a.frame for a in log.listed}

@@ -24,12 +24,12 @@ def model() -> LoadedModel:
 
 def scene(height: int = 192, width: int = 256) -> np.ndarray:
     """Drawn letters, lines and a disc on a gradient: float32 [H, W], not from any training picture."""
-    picture = np.tile(np.linspace(60, 140, width, dtype=np.float32), (height, 1))
+    picture = np.tile(np.linspace(60, 140, width), (height, 1)).astype(np.uint8)
     cv2.putText(picture, "AB 1234", (14, 80), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 225.0, 3, cv2.LINE_AA)
     cv2.circle(picture, (60, 140), 30, 30.0, -1, cv2.LINE_AA)
     for step in range(8):
         cv2.line(picture, (120, 100 + 10 * step), (250, 110 + 8 * step), 20.0 + 25 * step, 2, cv2.LINE_AA)
-    return picture
+    return picture.astype(np.float32)
 
 
 def low_resolution(clean: np.ndarray, sigma: float) -> np.ndarray:

@@ -286,7 +286,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, derandomize=False)
+@settings(max_examples=1200, derandomize=False)
 @given(st.data())
 def test_any_value_anywhere_in_the_record_gives_a_report_or_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, identity: Identity, data: st.DataObject

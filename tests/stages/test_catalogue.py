@@ -75,3 +75,16 @@ def test_determinism_facts_state_one_thread_and_no_ipp():
     assert facts["opencv"]["ipp"] is False and facts["opencv"]["opencl"] is False
     assert facts["opencv"]["version"] and len(facts["opencv"]["build_sha256"]) == 64
     canonical_json(facts)
+
+
+def test_the_documentation_lists_every_stage_with_every_parameter_and_default():
+    page = (Path(__file__).parents[2] / "docs" / "stages.md").read_text("utf-8")
+    sections = {part.split("`", 1)[0]: part for part in page.split("### `")[1:]}
+    assert set(sections) == set(catalogue.stage_names())
+    for name, section in sections.items():
+        card = catalogue.stage_type(name).describe()
+        assert f"({card['class']})" in section and card["explanation"] in section, name
+        for parameter, facts in card["parameters"].items():
+            default = "required" if facts["required"] else "none" if facts["default"] is None else str(facts["default"])
+            row = next(line for line in section.splitlines() if line.startswith(f"| `{parameter}` |"))
+            assert facts["unit"] in row and f"| {default} |" in row and facts["description"] in row, (name, parameter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.frame import Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages import catalogue
+from forensic.stages.opencv import opencv
 from forensic.stages.parameters import NoParameters
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.stage import Stage, StageCard
@@ -58,6 +60,46 @@ def test_bytes_depend_neither_on_workers_nor_on_the_selection(chosen, enlarge, w
     assert digests(pipeline, frames, workers=workers) == whole
     keep = (first, first + length)
     assert digests(pipeline, frames, workers=workers, keep=keep) == whole[first : first + length]
+
+
+OPENCV_STAGES = [
+    ("nlmeans", {"search_radius": 2}),
+    ("unsharp", {}),
+    ("resize", {"scale": 2.0}),
+    ("resize", {"scale": 1.5}),
+    ("wiener", {"psf": "defocus", "disc_radius": 3.0}),
+    ("richardson-lucy", {"psf": "gaussian", "sigma": 1.5, "iterations": 3}),
+    ("temporal-average", {"frames": 1}),
+    ("clahe", {}),
+    ("deblock", {"luma_strength": 36, "chroma_strength": 36}),
+    ("rotate-flip", {"rotate": 90}),
+    ("aspect", {"sample_aspect": "16:11"}),
+    ("channel", {"channel": "R"}),
+    ("white-balance", {"method": "gray-world"}),
+    ("deinterlace", {"field_order": "top"}),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), OPENCV_STAGES)
+def test_a_worker_thread_computes_the_same_bits_as_the_main_thread(name, values, clip):
+    """At a size where OpenCV would choose IPP, whose switch holds for one thread only."""
+    pipeline, frames = Pipeline([catalogue.build(name, values)]), clip(3, 320, 240)
+    window = [frame.to_working() for frame in frames][:2]
+    here = pipeline.process_window(window, 0)
+    with ThreadPoolExecutor(1) as pool:
+        there = pool.submit(pipeline.process_window, window, 0).result()
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(here.planes, there.planes, strict=True))
+    assert digests(pipeline, frames, workers=1) == digests(pipeline, frames, workers=3)
+
+
+def test_every_thread_that_asks_for_opencv_gets_it_without_ipp_and_opencl():
+    def flags() -> tuple[bool, bool, int]:
+        cv2 = opencv()
+        return cv2.ipp.useIPP(), cv2.ocl.useOpenCL(), cv2.getNumThreads()
+
+    with ThreadPoolExecutor(3) as pool:
+        found = {future.result() for future in [pool.submit(flags) for _ in range(12)]}
+    assert found | {flags()} == {(False, False, 1)}
 
 
 def test_a_tapped_window_gives_the_same_bytes_in_one_call(clip):

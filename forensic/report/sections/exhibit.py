@@ -12,7 +12,7 @@ from forensic.report.record import RunRecord
 from forensic.report.sections.summary import geometry_text, identity_sentences
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import mono
-from forensic.report.values import at, bytes_size, flatten, given, items, label, plural, spoken
+from forensic.report.values import at, bytes_size, flatten, given, items, label, plural, spoken, stated
 from forensic.report.visible import exact_spelling
 from forensic.report.wording import words
 
@@ -141,7 +141,7 @@ def container(record: RunRecord) -> list[Flowable]:
     frames = at(exhibit, "frames")
     rows: list[tuple[str, Content]] = [
         ("Picture", geometry_text(at(exhibit, "geometry"))),
-        ("Sample aspect", at(exhibit, "geometry", "sample_aspect") or words("notes", "unspecified")),
+        ("Sample aspect", stated(at(exhibit, "geometry", "sample_aspect"))),
         *colour_rows(at(exhibit, "colour")),
         ("Time base", f"{spoken(at(exhibit, 'time_base'))} s"),
         ("First and last PTS", f"{spoken(at(frames, 'first_pts'))}, {spoken(at(frames, 'last_pts'))}"),

@@ -17,7 +17,7 @@ from forensic.report.sections.exhibit import colour_rows
 from forensic.report.sections.summary import frames_text, geometry_text
 from forensic.report.theme import SMALL, SUBHEADING, TEXT_WIDTH
 from forensic.report.typeset import mono
-from forensic.report.values import at, bytes_size, flatten, in_one_line, items, percent, spoken
+from forensic.report.values import at, bytes_size, flatten, in_one_line, items, percent, spoken, stated
 from forensic.report.wording import words
 
 _GAP = 9.0
@@ -39,7 +39,7 @@ def output(record: RunRecord) -> list[Flowable]:
         ("Class of its pictures", record.stage_class.label),
         ("Label burned in", spoken(at(result, "labelled"))),
         ("Picture", geometry_text(at(result, "geometry"))),
-        ("Sample aspect", at(result, "geometry", "sample_aspect") or words("notes", "unspecified")),
+        ("Sample aspect", stated(at(result, "geometry", "sample_aspect"))),
         *colour_rows(at(result, "colour")),
         ("Time base", f"{spoken(at(result, 'time_base'))} s"),
         ("Frames", frames_text(record)),
@@ -82,7 +82,7 @@ class _Comparison:
 def _crop_of(record: RunRecord) -> list[int] | None:
     roi = items(record.get("selection", "roi"))
     if len(roi) == 4:
-        return [int(value) for value in roi]
+        return [int(value) for value in roi] if all(isinstance(value, int) for value in roi) else None
     crops = [stage for stage in record.listed("recipe", "stages") if at(stage, "name") == "crop"]
     if len(crops) != 1:
         return None
