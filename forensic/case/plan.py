@@ -22,6 +22,7 @@ from forensic.stages.recipe import BoundRecipe, load_recipe
 
 DEFAULT_RECIPE = "classic"
 DEFAULT_POLICY = {Mode.FORENSIC: "forensic", Mode.CREATIVE: "creative"}
+MOST_DEFAULT_WORKERS = 8  # each holds some 85 MB of a 1080p clip: eight stay well under 1.5 GB
 _LONGEST_SIDE = 32768
 _MOST_PIXELS = 1 << 28
 
@@ -100,8 +101,9 @@ def settle(run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int) -
     defaults = []
     if request.recipe is None:
         defaults.append(f"recipe: none was named, the default recipe {DEFAULT_RECIPE!r} is used")
+    workers = min(cores, MOST_DEFAULT_WORKERS)
     if request.workers is None:
-        defaults.append(f"workers: {cores} (the number of processors; it does not change the output)")
+        defaults.append(f"workers: {workers} (by the number of processors; it does not change the output)")
     if not request.question:
         defaults.append("question asked: not stated by the examiner")
     if not request.purpose:
@@ -111,7 +113,7 @@ def settle(run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int) -
     if request.frames is None:
         defaults.append(f"frames: all {exhibit.frame_count}")
     bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale, roi=request.roi)
-    return settle_bound(run_id, exhibit, request, bound, cores, tuple(defaults))
+    return settle_bound(run_id, exhibit, request, bound, workers, tuple(defaults))
 
 
 def settle_bound(
@@ -119,7 +121,7 @@ def settle_bound(
     exhibit: Exhibit,
     request: EnhanceRequest,
     bound: BoundRecipe,
-    cores: int,
+    workers: int,
     defaults: tuple[str, ...] = (),
 ) -> RunPlan:
     """The plan for stages already bound (a reproduction binds those of the record)."""
@@ -136,7 +138,7 @@ def settle_bound(
     selection = frames_to_map(range(*frames), request.stills)
     return RunPlan(
         run_id, exhibit, request, bound, pipeline, source, output, frames, selection,
-        request.workers or cores, defaults,
+        request.workers or workers, defaults,
     )  # fmt: skip
 
 

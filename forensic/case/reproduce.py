@@ -15,7 +15,7 @@ from forensic.case.environment import environment, platform_key
 from forensic.case.execution import enhanced_frames, open_master
 from forensic.case.exhibits import check_untouched, find_exhibit
 from forensic.case.layout import OUTPUT, RunFolder
-from forensic.case.plan import EnhanceRequest, RunPlan, settle_bound
+from forensic.case.plan import MOST_DEFAULT_WORKERS, EnhanceRequest, RunPlan, settle_bound
 from forensic.case.progress import Progress
 from forensic.case.reissue import recorded_run
 from forensic.case.storage import make_folder
@@ -114,7 +114,7 @@ def recorded_plan(workspace: Workspace, run_id: str, predicate: dict[str, Any]) 
         stills=tuple(predicate["selection"]["stills"]),
     )  # fmt: skip
     bound = bind_recorded(predicate["recipe"])
-    plan = settle_bound(run_id, exhibit, request, bound, os.cpu_count() or 1)
+    plan = settle_bound(run_id, exhibit, request, bound, min(os.cpu_count() or 1, MOST_DEFAULT_WORKERS))
     for model in predicate["models"]:
         present = {stage.model.id: stage.model for stage in plan.recipe.stages if stage.model is not None}
         if model["id"] not in present or present[model["id"]].facts()["weights_sha256"] != model["weights_sha256"]:

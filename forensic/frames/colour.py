@@ -16,7 +16,7 @@ from forensic.frames.layout import PixelLayout
 UNSPECIFIED = 2
 
 # Kr, Kb by H.273 MatrixCoefficients (table 4).
-_LUMA_WEIGHTS = {
+LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
     5: (0.299, 0.114),
@@ -44,7 +44,7 @@ class ColourSpec:
 
     def assumed_matrix(self, height: int) -> int:
         """Matrix used for display: the file's, else BT.601 below 720 rows and BT.709 from there."""
-        if self.matrix in _LUMA_WEIGHTS:
+        if self.matrix in LUMA_WEIGHTS:
             return self.matrix
         return 1 if height >= 720 else 6
 
@@ -62,20 +62,21 @@ class ColourSpec:
         return cls(**record)
 
 
-def _upsample(plane: np.ndarray, shift: int, axis: int, length: int, cosited: bool) -> np.ndarray:
+def _upsample(plane: np.ndarray, shift: int, axis: int, length: int, place: str) -> np.ndarray:
     """Linear interpolation of a chroma plane by 2**shift along ``axis``, exact in integers.
 
-    Returns values multiplied by 2 * 2**shift. ``cosited``: chroma sample i sits on luma sample
-    i * 2**shift; otherwise midway in its block (H.273 figure 1: type 0 is cosited horizontally
-    and midway vertically). Beyond the borders the outermost sample continues.
+    Returns values multiplied by 2 * 2**shift. ``place`` is where a chroma sample sits among the
+    2**shift luma samples of its block: ``first``, ``middle`` or ``last`` (H.273 figure 1: type 0 is
+    first horizontally and middle vertically). Beyond the borders the outermost sample continues.
     """
     step = 1 << shift
+    offset = {"first": 0, "middle": step - 1, "last": 2 * (step - 1)}[place]  # in half luma samples
     samples = np.moveaxis(plane, axis, 0)
     padded = np.concatenate([samples[:1], samples, samples[-1:]])  # padded[i + 1] is sample i
     result = np.empty((length, *samples.shape[1:]), dtype=plane.dtype)
     for phase in range(step):
         count = len(range(phase, length, step))
-        numerator = 2 * phase if cosited else 2 * phase - (step - 1)  # in 1/(2*step) chroma samples
+        numerator = 2 * phase - offset  # in 1/(2*step) chroma samples
         base = numerator // (2 * step)
         weight = numerator - base * 2 * step
         low = padded[base + 1 : base + 1 + count] * (2 * step - weight)
@@ -120,16 +121,16 @@ def to_rgb(planes: tuple[np.ndarray, ...], layout: PixelLayout, colour: ColourSp
         grey = np.clip((luma + half) >> fraction, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     height, width = planes[0].shape
-    kr, kb = _LUMA_WEIGHTS[colour.assumed_matrix(height)]
+    kr, kb = LUMA_WEIGHTS[colour.assumed_matrix(height)]
     kg = 1.0 - kr - kb
     sx, sy = layout.chroma_shift_x, layout.chroma_shift_y
-    cosited_x = colour.chroma_location not in ("center", "top", "bottom")
-    cosited_y = colour.chroma_location in ("topleft", "top")
+    across = "middle" if colour.chroma_location in ("center", "top", "bottom") else "first"
+    down = {"top": "first", "bottom": "last"}.get(colour.chroma_location.removesuffix("left"), "middle")
     gained = 2 + sx + sy  # bits that the two interpolations add
     chroma = []
     for plane in planes[1:3]:
-        wide = _upsample(plane.astype(integer), sx, 1, width, cosited_x)
-        chroma.append(_upsample(wide, sy, 0, height, cosited_y) - (1 << (bits - 1 + gained)))
+        wide = _upsample(plane.astype(integer), sx, 1, width, across)
+        chroma.append(_upsample(wide, sy, 0, height, down) - (1 << (bits - 1 + gained)))
     cb, cr = chroma
     gain_c = 255 / span_c * unit
     luma = (luma + half) << gained

@@ -36,9 +36,7 @@ class FrameRow:
 
     def leaf(self) -> bytes:
         """Leaf data: the canonical JSON of the row."""
-        return canonical_json(
-            {"flags": list(self.flags), "frame": self.frame, "pts": self.pts, "sha256": self.sha256}
-        )
+        return canonical_json({"flags": list(self.flags), "frame": self.frame, "pts": self.pts, "sha256": self.sha256})
 
     @classmethod
     def parse(cls, line: bytes) -> FrameRow:

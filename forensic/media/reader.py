@@ -270,7 +270,8 @@ class ExhibitReader:
         self.cadence = self._timeline.finish()
         claimed = self.facts.frames_claimed
         counted = self._pictures + self._refused
-        if claimed is not None and claimed > counted + self._log.counts["not-presented"]:
+        left_out = self._log.counts["not-presented"] + self._log.counts["packets-skipped"]
+        if claimed is not None and claimed > counted + left_out:
             self._log.add(
                 "truncated", None, None, f"The container claims {claimed} frames, {counted} could be decoded."
             )

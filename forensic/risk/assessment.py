@@ -32,6 +32,7 @@ from forensic.risk.projection import PRIOR_SIGMA, noise_weight, soft_projection
 from forensic.risk.quantiles import LARGEST_UNIT, UNITS_PER_GREY_LEVEL, describe
 from forensic.risk.regions import CONFLICT, DISPERSION, INJECTION, Region, TileMeasurements, find_regions
 from forensic.risk.tiles import TILE, Level, Thresholds, grid_shape, tile_levels, tile_percentile, tile_share
+from forensic.stages.opencv import opencv
 
 STATUS = "UNCALIBRATED"
 COMBINATION = "root of the sum of squares of range conflict, null-space injection and self-ensemble dispersion"
@@ -212,6 +213,7 @@ def assess(
     HIGH, measured or not. Raises ``InternalError`` (``risk.frame-mismatch``,
     ``risk.dispersion-shape``, ``risk.not-finite``) where the caller or the machine went wrong.
     """
+    opencv()  # sets this thread to the arithmetic that is the same everywhere
     if reference.timing.index != output.timing.index:
         raise InternalError(
             "risk.frame-mismatch",

@@ -31,6 +31,7 @@ from forensic.risk.overlay import GENERATIVE_LABEL, TITLE, draw_overlay
 from forensic.risk.quantiles import NOT_ASSESSED_UNIT, to_units
 from forensic.risk.selection import Selection
 from forensic.risk.tiles import TILE, Level, to_pixels
+from forensic.stages.opencv import opencv
 
 SCHEMA = "tag:forensic-tool,2026:risk/v1"
 _HEADER_END = 33  # signature (8 bytes) and the IHDR chunk (25 bytes)
@@ -89,6 +90,7 @@ def write_maps(paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame)
     Raises ``InternalError`` (``risk.frame-mismatch``) for another frame or one whose class has
     risen since, ``StorageFailed`` (``risk.write``).
     """
+    opencv()  # as in assess
     if (output.timing.index, (output.geometry.height, output.geometry.width)) != (assessment.frame, assessment.shape):
         raise InternalError("risk.frame-mismatch", f"Frame {output.timing.index} is not the one that was assessed.")
     if output.stage_class > assessment.stage_class:

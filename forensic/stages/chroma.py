@@ -6,20 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from forensic.frames.colour import LUMA_WEIGHTS
 from forensic.frames.frame import Planes, WorkingFrame
 from forensic.stages.kernels import KERNELS
 from forensic.stages.resampling import AxisMap, chroma_siting, resample
 
-# Kr, Kb by H.273 MatrixCoefficients (table 4).
-_WEIGHTS = {
-    1: (0.2126, 0.0722),
-    4: (0.30, 0.11),
-    5: (0.299, 0.114),
-    6: (0.299, 0.114),
-    7: (0.212, 0.087),
-    9: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
-}
 NEUTRAL = np.float32(128.0)
 
 
@@ -50,7 +41,7 @@ def rgb_matrix(frame: WorkingFrame) -> np.ndarray:
     The result is on the luma scale (white is 219 above black for limited range): gains of
     R'G'B' do not care.
     """
-    kr, kb = _WEIGHTS[frame.colour.assumed_matrix(frame.geometry.height)]
+    kr, kb = LUMA_WEIGHTS[frame.colour.assumed_matrix(frame.geometry.height)]
     kg = 1.0 - kr - kb
     # Limited range spreads chroma over 224 codes where luma has 219.
     chroma = 1.0 if frame.colour.assumed_full_range() else 219.0 / 224.0

@@ -123,6 +123,18 @@ def test_a_day_of_ntsc_time_does_not_drift(tmp_path: Path, make_frame: MakeFrame
     assert back == ticks
 
 
+def test_wall_clock_times_fit(tmp_path: Path, make_frame: MakeFrame) -> None:
+    # Some recorders count from 1970; in nanoseconds that still fits 64 bits.
+    base = Fraction(1, 90000)
+    ticks = [1_700_000_000 * 90_000 + number * 3_600 for number in range(3)]
+    frames = [make_frame("gray", 64, 64, index=n, pts=tick, time_base=base) for n, tick in enumerate(ticks)]
+    write(tmp_path / "master.mkv", frames)
+    with ExhibitReader(tmp_path / "master.mkv") as reader:
+        assert [round(frame.timing.seconds / base) for frame in reader.frames()] == [
+            tick - ticks[0] * (reader.anomaly_counts != {}) for tick in ticks
+        ]
+
+
 def test_negative_start_is_shifted_and_said(tmp_path: Path, make_frame: MakeFrame) -> None:
     frames = [make_frame("gray", 64, 64, index=n, pts=n - 3) for n in range(5)]
     writer = write(tmp_path / "master.mkv", frames)

@@ -75,8 +75,8 @@ def test_the_documented_check_of_a_still_works_as_written(tmp_path: Path, real_c
 def test_streams_are_chosen_by_a_stated_rule(tmp_path: Path) -> None:
     clip = tmp_path / "two.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:duration=0.2", "-f", "lavfi", "-i",
-           "testsrc2=size=80x60:duration=0.2", "-map", 0, "-map", 1, "-c:v", "ffv1", "-disposition:v:0", "0", "-disposition:v:1", "default",
-           clip)  # fmt: skip
+           "testsrc2=size=80x60:duration=0.2", "-map", 0, "-map", 1, "-c:v", "ffv1",
+           "-disposition:v:0", "0", "-disposition:v:1", "default", clip)  # fmt: skip
     facts = scan(clip, tmp_path / "frames.jsonl").facts
     assert facts.video_stream == 1
     assert facts.geometry.width == 80

@@ -154,7 +154,8 @@ def models(record: RunRecord) -> list[Flowable]:
     if not cards:
         return [paragraph(words("notes", "models_none"))]
     story: list[Flowable] = []
-    for card in cards:
+    for entry in cards:
+        card = entry if isinstance(entry, Mapping) else {"card": entry}
         key = spoken(at(card, "id"))
         story += [keep_room(120), Heading(f"Model {key}", f"model-{key}", 1)]
         for name in ("explanation", "training"):

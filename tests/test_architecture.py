@@ -1,0 +1,62 @@
+"""The shape of the repository that documents promise."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import forensic
+
+PACKAGE = Path(forensic.__file__).parent
+
+
+def _modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def test_frames_are_made_coded_only_by_decoder_quantiser_and_label() -> None:
+    """Nobody else constructs a CodedFrame: the class of a picture cannot be set anew in passing."""
+    allowed = {"frames/frame.py", "media/reader.py", "media/label.py", "media/writer.py"}
+    makers = set()
+    for path in _modules():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "CodedFrame":
+                makers.add(path.relative_to(PACKAGE).as_posix())
+    assert makers <= allowed, makers - allowed
+
+
+def test_nothing_is_unpickled() -> None:
+    for path in _modules():
+        text = path.read_text("utf-8")
+        assert not re.search(r"\bimport pickle\b|\bpickle\.load|allow_pickle=True|torch\.load\(", text), path
+
+
+def test_nothing_opens_a_network_connection() -> None:
+    for path in _modules():
+        names = {
+            alias.name.partition(".")[0]
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        } | {
+            (node.module or "").partition(".")[0]
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.ImportFrom)
+        }
+        assert not names & {"urllib", "http", "requests", "socket", "ftplib", "aiohttp"}, path
+
+
+def test_modules_have_sober_names_and_a_readable_length() -> None:
+    for path in _modules():
+        assert path.stem not in {"utils", "util", "helpers", "common", "misc"}, path
+        assert len(path.read_text("utf-8").splitlines()) <= 400, path
+
+
+@pytest.mark.parametrize("name", ["models", "policies", "reports"])
+def test_shipped_data_is_found(name: str) -> None:
+    from forensic.resources import data_root
+
+    assert (data_root() / name).is_dir()
