@@ -199,10 +199,8 @@ _CONVERSIONS = _table()
 CODER_FORMATS = {"rgb24": "bgr0", "rgb48le": "gbrp16le"}
 
 
-def conversion_from(pixel_format: str | None) -> Conversion:
+def conversion_from(pixel_format: str) -> Conversion:
     """How to carry FFmpeg's ``pixel_format``. Raises ``BadInput`` (``media.pixel-format``)."""
-    if pixel_format is None:
-        raise BadInput("media.pixel-format", "The file's pixel format is unknown: no picture of it could be decoded.")
     found = _CONVERSIONS.get(pixel_format)
     if found is None:
         layout_named(pixel_format)  # raises, with the list of those we carry

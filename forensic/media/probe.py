@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,7 @@ CHROMA_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _RANGES = {0: None, 1: False, 2: True}
 _SAFE = (1 << 53) - 1
 _MOST_TAGS = 256
+_MOST_COMPLAINTS = 16
 _FormatFlags: Any = av.format.Flags
 _NO_TIMESTAMPS = int(_FormatFlags.no_timestamps.value)
 _dump_lock = threading.Lock()
@@ -313,16 +315,27 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _image_facts(path: Path) -> dict[str, Any]:
-    """Orientation (EXIF tag 274) and page count as Pillow reads them from the header; {} if it cannot."""
-    try:
-        with Image.open(path) as image:
-            return {
-                "exif_orientation": image.getexif().get(274),
-                "pages": int(getattr(image, "n_frames", 1)),
-                "icc_profile": "icc_profile" in image.info,
-            }
-    except (OSError, ValueError, SyntaxError, TypeError, ArithmeticError, Image.DecompressionBombError):
-        return {}
+    """Orientation (EXIF tag 274) and page count as Pillow reads them from the header; {} if it cannot.
+
+    What Pillow complains about is kept under ``complaints``.
+    """
+    facts: dict[str, Any] = {}
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        try:
+            with Image.open(path) as image:
+                orientation = image.getexif().get(274)
+                facts = {
+                    "exif_orientation": orientation if type(orientation) in (int, type(None)) else "malformed",
+                    "pages": int(getattr(image, "n_frames", 1)),
+                    "icc_profile": "icc_profile" in image.info,
+                }
+        except (OSError, ValueError, SyntaxError, TypeError, ArithmeticError, Image.DecompressionBombError) as error:
+            facts = {"complaints": [visible(str(error), 200)]}
+    if complaints:
+        said = [visible(str(complaint.message), 200) for complaint in complaints]
+        facts["complaints"] = (facts.get("complaints", []) + said)[:_MOST_COMPLAINTS]
+    return facts
 
 
 def facts_of(container: InputContainer, path: Path) -> MediaFacts:
@@ -332,9 +345,12 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
     stream, ignored = choose_video(container)
     context = stream.codec_context
     _check_size(context.width, context.height)
+    if context.pix_fmt is None or not (context.width and context.height):
+        raise BadInput(
+            "media.no-picture", "No picture of the file could be decoded: its size or format is unknown.",
+            "Ask for the export again.",
+        )  # fmt: skip
     conversion = conversion_from(context.pix_fmt)
-    if not (context.width and context.height):
-        raise BadInput("media.unreadable", "The size of the picture is unknown: no picture of it could be decoded.")
     with messages():
         per_stream = _per_stream(_dump(container))
     streams = tuple(_stream_facts(s, per_stream.get(s.index, [])) for s in container.streams)
@@ -348,6 +364,8 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
         remarks.append("The file does not name its colour matrix.")
     if image.get("pages", 1) > 1:
         remarks.append(f"The image file holds {image['pages']} pages; the first is the exhibit's picture.")
+    if image.get("complaints"):
+        remarks.append(f"The image's metadata is damaged: {image['complaints'][0]}")
     if image.get("exif_orientation") not in (None, 1):
         remarks.append(f"EXIF orientation {image['exif_orientation']} is recorded and not applied.")
     rate = stream.average_rate or stream.guessed_rate or None

@@ -12,7 +12,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.report.values import at, items
 from forensic.signing.certificate import certificate_facts
-from forensic.signing.statement import RUN_PREDICATE, verify_statement
+from forensic.signing.statement import RUN_PREDICATE, STILL_PREDICATE, verify_statement
 
 MANIFEST = "manifest.sha256"
 
@@ -109,4 +109,17 @@ class RunRecord:
         named += [at(model, "class") for model in self.listed("models") if at(model, "class") is not None]
         for still in self.listed("stills"):
             named += [value for key in ("stage_class", "class") if (value := at(still, key)) is not None]
+            named.append(self._sidecar_class(at(still, "after")))
         return max(StageClass.parse(name) for name in named)
+
+    def _sidecar_class(self, still: Any) -> Any:
+        """Class that the signed sidecar of a still states; the lowest where there is no sidecar.
+
+        A sidecar that does not verify raises what ``verify_statement`` raises.
+        """
+        try:
+            data = (self.folder / f"{still}.json").read_bytes()
+        except (OSError, ValueError):
+            return StageClass.PRESENTATION.label
+        statement, _ = verify_statement(data, predicate_type=STILL_PREDICATE)
+        return at(statement.predicate, "stage_class")

@@ -317,7 +317,10 @@ def test_a_ledger_carried_into_a_child_process_refuses_to_write(path: Path, iden
 
 identifiers = st.none() | st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
@@ -331,7 +334,11 @@ json_values = st.recursive(
     run=identifiers,
 )
 def test_any_json_object_survives_the_round_trip(
-    identity: Identity, tmp_path_factory: pytest.TempPathFactory, data: dict, case: str | None, run: str | None  # type: ignore[type-arg]
+    identity: Identity,
+    tmp_path_factory: pytest.TempPathFactory,
+    data: dict,
+    case: str | None,
+    run: str | None,  # type: ignore[type-arg]
 ) -> None:
     path = tmp_path_factory.mktemp("json") / "ledger.sqlite"
     with Ledger.create(path, identity) as ledger:

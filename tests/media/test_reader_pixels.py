@@ -9,6 +9,7 @@ import pytest
 
 from forensic.errors import BadInput
 from forensic.frames.frame import CodedFrame
+from forensic.hashes import canonical_json
 from forensic.media.pixels import _CONVERSIONS, picture_of, planes_of
 from forensic.media.reader import ExhibitReader
 from tests.media.conftest import MakeFrame, ffmpeg, framehash
@@ -111,3 +112,21 @@ def test_second_page_of_a_tiff_and_exif_orientation_are_on_the_record(tmp_path: 
     _, reader = _hashes(tmp_path / "turned.jpg")
     assert reader.facts.image["exif_orientation"] == 6
     assert (reader.geometry.width, reader.geometry.height) == (80, 60)
+
+
+def test_malformed_exif_is_a_remark_and_fits_the_record(tmp_path: Path) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[274] = 6
+    picture = tmp_path / "odd.jpg"
+    Image.new("RGB", (80, 60)).save(picture, exif=exif)
+    data = picture.read_bytes()
+    # The tag's count becomes 126: 274 is no longer a single number.
+    place = data.index(b"\x01\x12\x00\x03") + 4 if b"\x01\x12\x00\x03" in data else data.index(b"\x12\x01\x03\x00") + 4
+    picture.write_bytes(data[:place] + b"\x7e\x00\x00\x7e" + data[place + 4 :])
+    with ExhibitReader(picture) as reader:
+        record = reader.facts.to_record()
+    canonical_json(record)
+    assert record["image"]["exif_orientation"] in ("malformed", None)
+    assert any("metadata is damaged" in remark for remark in reader.facts.remarks)

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from forensic.errors import BadInput, ForensicError, PolicyRefused, StorageFailed, VerificationFailed
+from forensic.hashes import sha256_file
 from forensic.report.document import build_pdf
 from forensic.report.pictures import busiest, difference
 from forensic.report.verification import check_report
 from forensic.signing.identity import Identity
+from forensic.signing.statement import STILL_PREDICATE, Subject, build_statement, sign_statement
 from tests.report.example_run import RUN, ExampleRun, build_run, drawn_frame
 
 
@@ -154,6 +156,32 @@ def test_a_generative_part_marks_the_whole_report_whatever_the_output_claims(
     assert all("AI-GENERATED DETAIL — NOT EVIDENCE" in page for page in pages)
 
 
+def _sidecar(run: ExampleRun, identity: Identity, stage_class: str) -> Path:
+    still = run.folder / "stills" / "000005.png"
+    subject = Subject(still.name, sha256_file(still))
+    path = still.with_name("000005.png.json")
+    statement = build_statement(STILL_PREDICATE, [subject], {"stage_class": stage_class})
+    path.write_bytes(sign_statement(statement, identity))
+    return path
+
+
+def test_a_sidecar_that_says_generative_is_believed(tmp_path: Path, identity: Identity) -> None:
+    run = build_run(tmp_path / "run", identity)
+    _sidecar(run, identity, "generative")
+    with pytest.raises(VerificationFailed) as caught:  # the run claims fidelity, and no label
+        build_pdf(run.predicate, run.folder, run.attestation, tmp_path / "out.pdf")
+    assert caught.value.code == "report.unlabelled"
+
+
+def test_a_sidecar_that_does_not_verify_stops_the_report(tmp_path: Path, identity: Identity) -> None:
+    run = build_run(tmp_path / "run", identity)
+    path = _sidecar(run, identity, "fidelity")
+    build_pdf(run.predicate, run.folder, run.attestation, tmp_path / "out.pdf")
+    path.write_bytes(path.read_bytes().replace(b'"payload":"ey', b'"payload":"fy'))
+    with pytest.raises(ForensicError):
+        build_pdf(run.predicate, run.folder, run.attestation, tmp_path / "out.pdf")
+
+
 def test_no_report_is_made_of_unlabelled_generated_pictures(tmp_path: Path, identity: Identity) -> None:
     with pytest.raises(VerificationFailed) as caught:
         _built(tmp_path, identity, change=lambda predicate: predicate["output"].update(stage_class="generative"))
@@ -286,7 +314,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_value_anywhere_in_the_record_gives_a_report_or_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, identity: Identity, data: st.DataObject
