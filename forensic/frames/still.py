@@ -29,6 +29,7 @@ MAX_SIDE = 16384
 MAX_PIXELS = 1 << 27
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_LEVEL = 2  # of zlib: a fifth of the time of its default level for a tenth more bytes
 _HEADER_LIMIT = 4096
 _IDAT = 1 << 20
 _FIELDS = {
@@ -41,8 +42,8 @@ _FIELDS = {
 class Still:
     """A still as read back.
 
-    ``planes`` are the coded planes, ``rgb`` the picture (rows, columns, 3) uint8, ``planes_sha256`` the
-    digest recomputed from the planes, ``rgb_matches`` whether the picture follows from them.
+    ``planes`` are the coded planes, ``planes_sha256`` the digest recomputed from them, ``rgb_matches``
+    whether the picture that a viewer shows follows from them.
     """
 
     planes: Planes
@@ -50,13 +51,23 @@ class Still:
     colour: ColourSpec
     timing: FrameTiming
     stage_class: StageClass
-    rgb: np.ndarray
     planes_sha256: str
     rgb_matches: bool
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+def _filtered(rgb: np.ndarray) -> np.ndarray:
+    """Rows of a PNG, each with filter type 2 (Up): cheap, deterministic, good on photographs."""
+    height = rgb.shape[0]
+    rows = rgb.reshape(height, -1)
+    lines = np.empty((height, rows.shape[1] + 1), np.uint8)
+    lines[:, 0] = 2
+    lines[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
+    return lines
 
 
 def still_png(frame: CodedFrame) -> bytes:
@@ -80,14 +91,8 @@ def still_png(frame: CodedFrame) -> bytes:
             "sha256": frame.sha256,
         }
     )
-    planes = zlib.compress(pack_planes(geometry.layout, frame.planes), 6)
-    # Filter type 2 (Up) in every row: cheap, deterministic, good on photographs.
-    rows = rgb.reshape(geometry.height, -1)
-    lines = np.empty((geometry.height, rows.shape[1] + 1), np.uint8)
-    lines[:, 0] = 2
-    lines[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
-    picture = zlib.compress(lines.tobytes(), 6)
+    planes = zlib.compress(pack_planes(geometry.layout, frame.planes), _LEVEL)
+    picture = zlib.compress(_filtered(rgb).tobytes(), _LEVEL)
     parts = [
         _SIGNATURE,
         _chunk(b"IHDR", struct.pack(">IIBBBBB", geometry.width, geometry.height, 8, 2, 0, 0, 0)),
@@ -194,14 +199,6 @@ def _header(data: bytes) -> tuple[dict[str, Any], Geometry, ColourSpec, FrameTim
     return value, Geometry(width, height, layout, aspect), _colour(value["colour"]), timing, stage_class
 
 
-def _picture(data: bytes, width: int, height: int) -> np.ndarray:
-    lines = np.frombuffer(_inflate(data, height * (3 * width + 1), "picture data"), np.uint8)
-    lines = lines.reshape(height, 3 * width + 1)
-    if np.any(lines[:, 0] != 2):
-        raise _invalid("its rows are filtered in another way")
-    return np.add.accumulate(lines[:, 1:], axis=0, dtype=np.uint8).reshape(height, width, 3)
-
-
 def read_still(png: bytes) -> Still:
     """Read a still and recompute what it claims.
 
@@ -229,6 +226,6 @@ def read_still(png: bytes) -> Still:
     planes = unpack_planes(layout, width, height, packed)
     if layout.bits not in (8, 16) and any(int(plane.max()) > layout.maximum for plane in planes):
         raise _invalid("a sample is out of range")
-    rgb = _picture(b"".join(data for _, data in found[2:-1]), width, height)
-    matches = bool(np.array_equal(rgb, to_rgb(planes, layout, colour)))
-    return Still(planes, geometry, colour, timing, stage_class, rgb, digest, matches)
+    lines = _inflate(b"".join(data for _, data in found[2:-1]), height * (3 * width + 1), "picture data")
+    matches = bool(np.array_equal(np.frombuffer(lines, np.uint8), _filtered(to_rgb(planes, layout, colour)).ravel()))
+    return Still(planes, geometry, colour, timing, stage_class, digest, matches)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import warnings
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +13,11 @@ import av
 import av.logging
 from av.container import InputContainer
 from av.stream import Stream
-from PIL import Image
 
 from forensic.errors import BadInput
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Geometry
+from forensic.media.image import image_facts
 from forensic.media.libav import MAX_PIXELS, MAX_SIDE, check_regular, messages, open_exhibit, too_large
 from forensic.media.pixels import Conversion, conversion_from
 from forensic.media.visible import visible
@@ -28,7 +27,6 @@ CHROMA_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _RANGES = {0: None, 1: False, 2: True}
 _SAFE = (1 << 53) - 1
 _MOST_TAGS = 256
-_MOST_COMPLAINTS = 16
 _FormatFlags: Any = av.format.Flags
 _NO_TIMESTAMPS = int(_FormatFlags.no_timestamps.value)
 _dump_lock = threading.Lock()
@@ -314,30 +312,6 @@ def _check_size(width: int, height: int) -> None:
         raise too_large(f"{width}x{height}")
 
 
-def _image_facts(path: Path) -> dict[str, Any]:
-    """Orientation (EXIF tag 274) and page count as Pillow reads them from the header; {} if it cannot.
-
-    What Pillow complains about is kept under ``complaints``.
-    """
-    facts: dict[str, Any] = {}
-    with warnings.catch_warnings(record=True) as complaints:
-        warnings.simplefilter("always")
-        try:
-            with Image.open(path) as image:
-                orientation = image.getexif().get(274)
-                facts = {
-                    "exif_orientation": orientation if type(orientation) in (int, type(None)) else "malformed",
-                    "pages": int(getattr(image, "n_frames", 1)),
-                    "icc_profile": "icc_profile" in image.info,
-                }
-        except (OSError, ValueError, SyntaxError, TypeError, ArithmeticError, Image.DecompressionBombError) as error:
-            facts = {"complaints": [visible(str(error), 200)]}
-    if complaints:
-        said = [visible(str(complaint.message), 200) for complaint in complaints]
-        facts["complaints"] = (facts.get("complaints", []) + said)[:_MOST_COMPLAINTS]
-    return facts
-
-
 def facts_of(container: InputContainer, path: Path) -> MediaFacts:
     """Facts of an open container. Raises as :func:`probe`."""
     size = check_regular(path)
@@ -356,7 +330,7 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
     streams = tuple(_stream_facts(s, per_stream.get(s.index, [])) for s in container.streams)
     own = streams[stream.index]
     is_image = container.format.name.endswith("_pipe")
-    image = _image_facts(path) if is_image else {}
+    image = image_facts(path) if is_image else {}
     remarks = []
     if own.details["colour"]["full_range"] is None and conversion.layout.family == "yuv":
         remarks.append("The file does not say whether its luma is full or limited range.")

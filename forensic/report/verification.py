@@ -138,7 +138,6 @@ def _check(data: bytes, check: ReportCheck) -> None:
 def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck) -> None:
     from pyhanko.sign.fields import MDPPerm
     from pyhanko.sign.validation import validate_pdf_signature
-    from pyhanko.sign.validation.settings import KeyUsageConstraints
     from pyhanko.sign.validation.status import SignatureCoverageLevel
     from pyhanko_certvalidator import ValidationContext
 
@@ -149,7 +148,6 @@ def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck) -> 
     status = validate_pdf_signature(
         signature,
         signer_validation_context=ValidationContext(trust_roots=[certificate], allow_fetching=False),
-        key_usage_settings=KeyUsageConstraints(key_usage={"non_repudiation"}),
     )
     check.intact, check.valid = bool(status.intact), bool(status.valid)
     check.covers_whole_document = status.coverage is SignatureCoverageLevel.ENTIRE_FILE
@@ -170,6 +168,7 @@ def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck) -> 
     if _entry(signature.sig_object, "/SubFilter") != "/ETSI.CAdES.detached":
         check.findings.append("The signature is not of the PAdES kind (ETSI.CAdES.detached).")
     _algorithm(certificate, signature, check)
+    _usage(certificate, check)
     _value(data, signature, check)
     _validity(certificate, check)
 
@@ -185,6 +184,12 @@ def _algorithm(certificate: Any, signature: Any, check: ReportCheck) -> None:
     named = (key.algorithm, key.curve[1] if key.algorithm == "ec" else "", signature.md_algorithm)
     if named not in {("ec", "secp256r1", "sha256"), ("ed25519", "", "sha512")}:
         check.findings.append(f"Unexpected signature algorithm {' '.join(part for part in named if part)}.")
+
+
+def _usage(certificate: Any, check: ReportCheck) -> None:
+    usage = certificate.key_usage_value
+    if usage is None or "non_repudiation" not in usage.native:
+        check.findings.append("The certificate is not meant for signing documents (no nonRepudiation key usage).")
 
 
 def _value(data: bytes, signature: Any, check: ReportCheck) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -252,6 +255,19 @@ def test_a_signing_time_outside_the_certificate_is_found(unsigned: Path, tmp_pat
     assert any("validity" in finding for finding in check_report(tmp_path / "early.pdf").findings)
 
 
+def test_a_certificate_that_is_not_for_signing_is_found(unsigned: Path, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Web server")])
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, SIGNED.replace(year=2025), SIGNED.replace(year=2030)
+    )
+    certificate = builder.sign(key, hashes.SHA256())
+    sign_pdf(unsigned, tmp_path / "web.pdf", Identity(key, certificate, "none"), reason="x", when=SIGNED)
+    check = check_report(tmp_path / "web.pdf")
+    assert check.valid
+    assert [finding for finding in check.findings if "nonRepudiation" in finding]
+
+
 @given(st.binary(max_size=400))
 def test_garbage_never_raises(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "garbage.pdf"
@@ -267,8 +283,6 @@ def test_what_is_no_file_is_a_finding(tmp_path: Path) -> None:
 
 def test_an_ed25519_key_signs_too(unsigned: Path, tmp_path: Path) -> None:
     import datetime as dt
-
-    from cryptography.hazmat.primitives.asymmetric import ed25519
 
     from forensic.signing.certificate import issue_certificate
 
