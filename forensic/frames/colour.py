@@ -25,6 +25,7 @@ LUMA_WEIGHTS = {
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
+_BAND = 64  # rows converted at a time: intermediate values stay in the processor's cache
 _FRACTION = 14  # bits after the point in the fixed-point coefficients, at 8 bits; one more per further bit
 
 
@@ -62,28 +63,36 @@ class ColourSpec:
         return cls(**record)
 
 
-def _upsample(plane: np.ndarray, shift: int, axis: int, length: int, place: str) -> np.ndarray:
-    """Linear interpolation of a chroma plane by 2**shift along ``axis``, exact in integers.
+def _between(length: int, shift: int, place: str) -> tuple[np.ndarray, np.ndarray]:
+    """Chroma samples around each of ``length`` luma positions: index of the lower one, weight of the upper.
 
-    Returns values multiplied by 2 * 2**shift. ``place`` is where a chroma sample sits among the
-    2**shift luma samples of its block: ``first``, ``middle`` or ``last`` (H.273 figure 1: type 0 is
-    first horizontally and middle vertically). Beyond the borders the outermost sample continues.
+    The weights are out of 2 * 2**shift. ``place`` is where a chroma sample sits among the 2**shift luma
+    samples of its block: ``first``, ``middle`` or ``last`` (H.273 figure 1: type 0 is first horizontally
+    and middle vertically).
     """
     step = 1 << shift
     offset = {"first": 0, "middle": step - 1, "last": 2 * (step - 1)}[place]  # in half luma samples
-    samples = np.moveaxis(plane, axis, 0)
-    padded = np.concatenate([samples[:1], samples, samples[-1:]])  # padded[i + 1] is sample i
-    result = np.empty((length, *samples.shape[1:]), dtype=plane.dtype)
-    for phase in range(step):
-        count = len(range(phase, length, step))
-        numerator = 2 * phase - offset  # in 1/(2*step) chroma samples
-        base = numerator // (2 * step)
-        weight = numerator - base * 2 * step
-        low = padded[base + 1 : base + 1 + count] * (2 * step - weight)
+    numerator = 2 * np.arange(length) - offset
+    lower = numerator // (2 * step)
+    return lower, numerator - lower * 2 * step
+
+
+def _widen(rows: np.ndarray, shift: int, width: int, place: str) -> np.ndarray:
+    """Linear interpolation along rows by 2**shift, exact in integers, values times 2 * 2**shift.
+
+    Beyond the borders the outermost sample continues.
+    """
+    step = 1 << shift
+    padded = np.concatenate([rows[:, :1], rows, rows[:, -1:]], axis=1)  # padded[:, i + 1] is sample i
+    result = np.empty((rows.shape[0], width), dtype=rows.dtype)
+    lower, weights = _between(step, shift, place)
+    for phase, (base, weight) in enumerate(zip(lower.tolist(), weights.tolist(), strict=True)):
+        count = len(range(phase, width, step))
+        value = padded[:, base + 1 : base + 1 + count] * (2 * step - weight)
         if weight:
-            low += padded[base + 2 : base + 2 + count] * weight
-        result[phase::step] = low
-    return np.moveaxis(result, 0, axis)
+            value += padded[:, base + 2 : base + 2 + count] * weight
+        result[:, phase::step] = value
+    return result
 
 
 def _to_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
@@ -115,9 +124,9 @@ def to_rgb(planes: tuple[np.ndarray, ...], layout: PixelLayout, colour: ColourSp
     integer: Any = np.int32 if bits == 8 else np.int64  # at 8 bits nothing below reaches 2**29
     unit = float(1 << fraction)
     gain_y = round(255 / span_y * unit)
-    luma = (planes[0].astype(integer) - black) * gain_y
     half = 1 << (fraction - 1)
     if layout.family == "gray":
+        luma = (planes[0].astype(integer) - black) * gain_y
         grey = np.clip((luma + half) >> fraction, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     height, width = planes[0].shape
@@ -127,23 +136,32 @@ def to_rgb(planes: tuple[np.ndarray, ...], layout: PixelLayout, colour: ColourSp
     across = "middle" if colour.chroma_location in ("center", "top", "bottom") else "first"
     down = {"top": "first", "bottom": "last"}.get(colour.chroma_location.removesuffix("left"), "middle")
     gained = 2 + sx + sy  # bits that the two interpolations add
-    chroma = []
-    for plane in planes[1:3]:
-        wide = _upsample(plane.astype(integer), sx, 1, width, across)
-        chroma.append(_upsample(wide, sy, 0, height, down) - (1 << (bits - 1 + gained)))
-    cb, cr = chroma
     gain_c = 255 / span_c * unit
-    luma = (luma + half) << gained
-
-    def mix(blue: float, red: float) -> np.ndarray:
-        value = luma.copy()
-        for difference, share in ((cb, blue), (cr, red)):
-            if share:
-                value += difference * round(share * gain_c)
-        value >>= fraction + gained
-        return np.clip(value, 0, 255, out=value).astype(np.uint8)
-
-    red = mix(0.0, 2 * (1 - kr))
-    green = mix(-2 * kb * (1 - kb) / kg, -2 * kr * (1 - kr) / kg)
-    blue = mix(2 * (1 - kb), 0.0)
-    return np.stack([red, green, blue], axis=-1)
+    shares = (  # of Cb and Cr in R, G and B
+        (0, round(2 * (1 - kr) * gain_c)),
+        (round(-2 * kb * (1 - kb) / kg * gain_c), round(-2 * kr * (1 - kr) / kg * gain_c)),
+        (round(2 * (1 - kb) * gain_c), 0),
+    )
+    lower, weights = _between(height, sy, down)
+    last = planes[1].shape[0] - 1
+    result = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _BAND):
+        band = slice(top, min(top + _BAND, height))
+        above, below = np.clip(lower[band], 0, last), np.clip(lower[band] + 1, 0, last)
+        weight = weights[band, None].astype(integer)
+        first = int(above[0])
+        chroma = []
+        for plane in planes[1:3]:
+            wide = _widen(plane[first : int(below[-1]) + 1].astype(integer), sx, width, across)
+            mixed = wide[above - first] * ((2 << sy) - weight) + wide[below - first] * weight
+            chroma.append(mixed - (1 << (bits - 1 + gained)))
+        luma = ((planes[0][band].astype(integer) - black) * gain_y + half) << gained
+        for channel, share in enumerate(shares):
+            value = luma.copy()
+            for difference, factor in zip(chroma, share, strict=True):
+                if factor:
+                    value += difference * factor
+            value >>= fraction + gained
+            np.clip(value, 0, 255, out=value)
+            result[band, :, channel] = value
+    return result

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from forensic.case.filelist import read_manifest_file
-from forensic.case.layout import RunFolder, WorkspaceLayout
+from forensic.case.layout import REPORT, RunFolder, WorkspaceLayout
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.reports import verify_report
@@ -34,18 +35,26 @@ def verify_run(root: Path, *, ledger: LedgerUse = LedgerUse.AUDIT) -> Verificati
     """Verify the run folder ``root``, by default also against the workspace around it, if there is one."""
     folder = RunFolder(root)
     verification = Verification(str(root), "run")
-    digests = _check_manifest(verification, folder)
-    if digests is None:
+    listed = _check_listing(verification, folder)
+    if listed is None:
         return verification
-    statement = _check_record(verification, folder, digests)
-    if statement is None:
-        return verification
-    verification.signed = True
-    _check_report(verification, folder, statement)
-    _check_frames(verification, folder, statement.predicate)
-    stills = sorted(folder.stills.glob("*.png"))
-    with ThreadPoolExecutor() as pool:  # inflating and hashing release the interpreter lock
-        for still, (part, proof) in zip(stills, pool.map(verify_still, stills), strict=True):
+    # Hashing, inflating and most of the conversion release the interpreter lock: let them overlap.
+    with ThreadPoolExecutor() as pool:
+        hashing = {name: pool.submit(_digest, folder.root / name) for name in _largest_first(folder, listed)}
+        stills = sorted(folder.stills.glob("*.png"))
+        reading = [pool.submit(verify_still, still) for still in stills]
+        report = verify_report(folder.report)
+        digests = {name: job.result() for name, job in hashing.items()}
+        changed = sorted(name for name, digest in digests.items() if digest != listed[name])
+        verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
+        statement = _check_record(verification, folder, digests)
+        if statement is None:
+            return verification
+        verification.signed = True
+        _check_report(verification, report, statement)
+        _check_frames(verification, folder, statement.predicate)
+        for still, job in zip(stills, reading, strict=True):
+            part, proof = job.result()
             part.record("S8", "the proof names this run", _proof_names_run(proof, statement))
             verification.absorb(part, folder.name(still))
     verification.record(
@@ -69,7 +78,8 @@ def _dig(value: Any, *keys: str) -> Any:
     return value
 
 
-def _check_manifest(verification: Verification, folder: RunFolder) -> dict[str, str] | None:
+def _check_listing(verification: Verification, folder: RunFolder) -> dict[str, str] | None:
+    """M1 to M4; None if nothing further should be opened: no list, or links and devices among the files."""
     try:
         listed = read_manifest_file(folder.manifest)
     except (OSError, ValueError) as error:
@@ -81,19 +91,19 @@ def _check_manifest(verification: Verification, folder: RunFolder) -> dict[str, 
     verification.record("M2", "no listed file is missing", not missing, ", ".join(missing[:5]))
     verification.record("M3", "no file is there that is not listed", not added, ", ".join(added[:5]))
     links = [name for name, path in present.items() if path.is_symlink() or not path.is_file()]
-    verification.record("M4", "all are regular files", not links, ", ".join(links[:5]))
-    digests, changed = {}, []
-    for name in sorted(listed.keys() & present.keys()):
-        if name in links:
-            continue
-        try:
-            digests[name] = sha256_file(present[name])
-        except OSError as error:
-            digests[name] = f"unreadable: {error.strerror}"
-        if digests[name] != listed[name]:
-            changed.append(name)
-    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
-    return digests
+    regular = verification.record("M4", "all are regular files", not links, ", ".join(links[:5]))
+    return {name: listed[name] for name in listed.keys() & present.keys()} if regular else None
+
+
+def _largest_first(folder: RunFolder, names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: (-(folder.root / name).stat().st_size, name))
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 def _check_record(verification: Verification, folder: RunFolder, digests: dict[str, str]) -> Statement | None:
@@ -118,14 +128,12 @@ def _check_record(verification: Verification, folder: RunFolder, digests: dict[s
     return statement
 
 
-def _check_report(verification: Verification, folder: RunFolder, statement: Statement) -> None:
-    part, inside = verify_report(folder.report)
-    verification.absorb(part, folder.report.name)
-    verification.record(
-        "R3",
-        "the report carries this record",
-        inside is not None and inside == statement,
-    )
+def _check_report(
+    verification: Verification, report: tuple[Verification, Statement | None], statement: Statement
+) -> None:
+    part, inside = report
+    verification.absorb(part, REPORT)
+    verification.record("R3", "the report carries this record", inside is not None and inside == statement)
     verification.record("R4", "report and record have one signer", len(verification.signers) == 1)
 
 
