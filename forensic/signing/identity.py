@@ -79,9 +79,7 @@ class Identity:
         return {**certificate_facts(self.certificate), "protection": self.protection}
 
 
-def create_identity(
-    folder: Path, *, examiner: str, lab: str, passphrase: str | None, now: dt.datetime
-) -> Identity:
+def create_identity(folder: Path, *, examiner: str, lab: str, passphrase: str | None, now: dt.datetime) -> Identity:
     """Make an ECDSA P-256 key and a self-issued certificate in ``folder`` (``key.pem``, ``certificate.pem``).
 
     ``folder`` appears complete or not at all (staged beside it, then renamed), the key has mode

@@ -16,6 +16,7 @@ from forensic.report.values import at, bytes_size, flatten, given, items, label,
 from forensic.report.visible import exact_spelling
 from forensic.report.wording import words
 
+STREAMS_ABREAST = 3
 ANOMALIES_SHOWN = 40
 _H273 = {
     "matrix": {0: "identity (RGB)", 1: "BT.709", 4: "FCC", 5: "BT.470 BG", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"},
@@ -135,6 +136,16 @@ def _nested(record: Any) -> Grid:
     return facts(list(flatten(record)), 0.38)
 
 
+def _streams(streams: list[Mapping[str, Any]]) -> Grid:
+    """One column for each stream, one row for each fact that any of them has."""
+    columns = [dict(flatten(stream)) for stream in streams]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    header = ["Fact", *(f"Stream {spoken(at(stream, 'index'))}" for stream in streams)]
+    width = 0.72 / len(streams)
+    return table(header, [[name, *(column.get(name, "–") for column in columns)] for name in names],
+                 (0.28, *([width] * len(streams))))  # fmt: skip
+
+
 def container(record: RunRecord) -> list[Flowable]:
     """What the file says about itself, its timing, and what is wrong with it."""
     exhibit = record.get("exhibit")
@@ -154,5 +165,11 @@ def container(record: RunRecord) -> list[Flowable]:
     story.append(paragraph(f"Anomalies: {plural(total, 'entry', 'entries')}", SUBHEADING))
     story += _anomalies(record)
     if at(exhibit, "media"):
-        story += [paragraph("Container and streams as the file states them", SUBHEADING), _nested(at(exhibit, "media"))]
+        media = at(exhibit, "media")
+        streams = [one for one in items(at(media, "streams")) if isinstance(one, Mapping)]
+        abreast = 0 < len(streams) <= STREAMS_ABREAST
+        rest = {key: value for key, value in media.items() if key != "streams"} if abreast else media
+        story += [paragraph("Container as the file states it", SUBHEADING), _nested(rest)]
+        if abreast:
+            story += [paragraph("Streams as the file states them", SUBHEADING), _streams(streams)]
     return story

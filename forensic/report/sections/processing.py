@@ -23,7 +23,12 @@ def _parameters(parameters: Any) -> list[list[Content]]:
             {True: "default", False: "set"}.get(default, spoken(None)) if isinstance(default, bool) else spoken(None)
         )
         rows.append(
-            [label(str(name)), spoken(value), spoken(unit) if unit else "", origin if default else bold(origin)]
+            [
+                label(str(name)),
+                words("notes", "not_set") if value is None else spoken(value),
+                spoken(unit) if unit else "",
+                origin if default else bold(origin),
+            ]
         )
     return rows
 
