@@ -9,10 +9,11 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 
 from forensic import __version__
-from forensic.case.environment import processor, versions
+from forensic.case.environment import processor
 from forensic.errors import ForensicError
 
 # Peers with which others check our work; none is needed to enhance.
@@ -23,8 +24,12 @@ _PEERS = {
     "sha256sum": ("--version",),
     "mediaconch": ("--version",),
 }
-_MODULES = ("av", "cedarpy", "cryptography", "cv2", "numpy", "PIL", "pyhanko", "pydantic", "reportlab",
-            "rfc8785", "rich", "safetensors", "sqlalchemy", "torch")  # fmt: skip
+_MODULES = {
+    "av": "av", "cedarpy": "cedarpy", "cryptography": "cryptography", "opencv-python-headless": "cv2",
+    "numpy": "numpy", "pillow": "PIL", "pyhanko": "pyhanko", "pydantic": "pydantic", "reportlab": "reportlab",
+    "rfc8785": "rfc8785", "rich": "rich", "safetensors": "safetensors", "sqlalchemy": "sqlalchemy",
+    "torch": "torch", "uharfbuzz": "uharfbuzz",
+}  # fmt: skip
 _LOW_SPACE = 5 << 30
 
 
@@ -48,9 +53,7 @@ def examine(workspace: Path) -> list[Finding]:
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         Finding("processor", "ok", f"{processor()}, {os.cpu_count()} threads"),
     ]
-    findings += [_module(name) for name in _MODULES]
-    installed = versions()
-    findings.append(Finding("versions", "ok", ", ".join(f"{k} {v}" for k, v in installed.items())))
+    findings += [_library(distribution, module) for distribution, module in _MODULES.items()]
     findings += [
         _attempt("media: FFV1 and H.264", _codecs),
         _attempt("models", _models),
@@ -62,12 +65,12 @@ def examine(workspace: Path) -> list[Finding]:
     return findings
 
 
-def _module(name: str) -> Finding:
+def _library(distribution: str, module: str) -> Finding:
     try:
-        importlib.import_module(name)
+        importlib.import_module(module)
+        return Finding(distribution, "ok", metadata.version(distribution))
     except (ImportError, OSError) as error:
-        return Finding(f"import {name}", "FAIL", str(error))
-    return Finding(f"import {name}", "ok", "")
+        return Finding(distribution, "FAIL", str(error))
 
 
 def _attempt(name: str, look: Callable[[], str]) -> Finding:
@@ -80,7 +83,8 @@ def _attempt(name: str, look: Callable[[], str]) -> Finding:
 def _codecs() -> str:
     from forensic.media import software_facts
 
-    return ", ".join(f"{key} {value}" for key, value in software_facts().items() if isinstance(value, str))
+    facts = software_facts()
+    return f"FFmpeg {facts['ffmpeg']} through PyAV {facts['pyav']}"
 
 
 def _models() -> str:

@@ -13,7 +13,7 @@ from forensic import __version__
 
 _DISTRIBUTIONS = (
     "av", "cedarpy", "cryptography", "numpy", "opencv-python-headless", "pillow", "pyhanko",
-    "pydantic", "reportlab", "rfc8785", "safetensors", "sqlalchemy", "torch",
+    "pydantic", "reportlab", "rfc8785", "safetensors", "sqlalchemy", "torch", "uharfbuzz",
 )  # fmt: skip
 
 
