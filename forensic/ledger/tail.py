@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sqlalchemy import Connection, select
@@ -15,6 +16,11 @@ from forensic.signing.certificate import Certificate, key_id, read_certificate
 from forensic.signing.dsse import verify_envelope
 from forensic.signing.identity import Identity
 
+# In canonical JSON the keys of an entry are sorted: "prev" comes after "exhibit" and "event", "run" follows.
+_PREVIOUS = re.compile(
+    rb',"prev":"([0-9a-f]{64})","run":(?:null|"(?:[^"\\]|\\.)*"),"seq":\d+,"time":\{[^{}]*\},"v":\d+\}$'
+)
+
 
 class Tail:
     """The last entry that was verified, the keys that may sign, and the state of the runs."""
@@ -27,8 +33,10 @@ class Tail:
         self.utc = ""  # of the last entry; sorts before every time
 
     def load(self, connection: Connection, identity: Identity) -> None:
-        """Verify the first and the last entry, and that ``identity`` may sign here.
+        """Verify the first and the last entry, the chain between them, and that ``identity`` may sign here.
 
+        The last entry's signature covers its predecessor's hash, and so on to the first: whatever is
+        read from this ledger afterwards is authentic. Reads the whole file once, without parsing it.
         Raises ``VerificationFailed`` (``ledger.broken``), ``UsageError`` (``ledger.unknown-identity``).
         """
         first = next(rows(connection, ROW.where(ENTRIES.c.seq == 1)), None)
@@ -42,6 +50,7 @@ class Tail:
             if not {signer, identity.key_id} <= self._certificates.keys():
                 self._load_introductions(connection)
             entry = self._verify(last, Head(before[0].seq, sha256_bytes(before[0].entry)))
+        self._walk(connection)
         if identity.key_id not in self._certificates:
             raise UsageError(
                 "ledger.unknown-identity",
@@ -49,6 +58,18 @@ class Tail:
                 "Use the workspace's own identity, or let it introduce this one.",
             )
         self.advance(entry)
+
+    def _walk(self, connection: Connection) -> None:
+        """Follow every link from the first entry to the last; none may be missing or other than signed for."""
+        before = GENESIS
+        for row in rows(connection, ROW.order_by(ENTRIES.c.seq)):
+            digest = sha256_bytes(row.entry)
+            link = _PREVIOUS.search(row.entry)
+            if row.seq != before.seq + 1 or link is None or link[1] != before.hash.encode():
+                raise broken(self._path, f"entry {row.seq} does not follow entry {before.seq}")
+            if row.entry_hash != digest.encode():
+                raise broken(self._path, f"entry {row.seq} does not match its hash")
+            before = Head(row.seq, digest)
 
     def _load_introductions(self, connection: Connection) -> None:
         for row in rows(connection, ROW.where(field("event") == INTRODUCED).order_by(ENTRIES.c.seq)):

@@ -13,7 +13,7 @@ case $python in /*) ;; *) python=$root/$python ;; esac
 site=$("$scratch/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 "$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' >"$site/zz-dependencies.pth"
 "$scratch/venv/bin/python" -m pip install -q --no-deps --no-index "$scratch"/dist/*.whl
-cp -r "$root/tests" "$scratch/tests"
+cp -r "$root/tests" "$root/docs" "$scratch/"
 cp "$root/pyproject.toml" "$scratch/pytest-settings.toml"
 export FORENSIC_TEST_ASSETS="${FORENSIC_TEST_ASSETS:-$root/.assets}"
 export FORENSIC_SHARED_DATA="${FORENSIC_SHARED_DATA:-$root/../shared/data}"
