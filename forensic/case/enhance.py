@@ -45,7 +45,7 @@ def exhibit_for(workspace: Workspace, target: str, progress: Progress) -> Exhibi
     if exhibit is not None:
         return exhibit
     file = Path(target)
-    if not file.exists():
+    if not _exists(file):
         raise UsageError(
             "exhibit.unknown", f"{target!r} is neither an exhibit of this workspace nor a file.", "See: forensic log"
         )
@@ -62,6 +62,13 @@ def exhibit_for(workspace: Workspace, target: str, progress: Progress) -> Exhibi
             "exhibit id: none was named, the first twelve digits of the file's SHA-256 are used",
         ),
     )
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progress: Progress) -> FinishedRun:

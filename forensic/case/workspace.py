@@ -12,7 +12,7 @@ from typing import Any
 
 from forensic import __version__
 from forensic.case.layout import WorkspaceLayout
-from forensic.case.storage import make_folder, storage_error
+from forensic.case.storage import make_folder, storage, storage_error
 from forensic.errors import UsageError, VerificationFailed
 from forensic.ledger.store import Ledger
 from forensic.signing.identity import Identity, create_identity, load_identity
@@ -86,6 +86,7 @@ def create_workspace(
     layout = WorkspaceLayout(root.absolute())
     if layout.ledger.exists():
         raise UsageError("workspace.exists", f"{root} already is a workspace.", "Use it, or choose another with -w.")
+    _refuse_orphans(layout)
     defaults = []
     if not examiner:
         examiner = default_examiner()
@@ -93,9 +94,17 @@ def create_workspace(
     if not lab:
         lab = "unnamed laboratory"
         defaults.append("laboratory: not named")
-    for folder in (layout.root, layout.exhibits, layout.runs):
-        make_folder(folder)
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(
+            "workspace.not-a-folder", f"{root} cannot be a folder: a file is in the way.", "Choose another with -w."
+        ) from error
+    except OSError as error:
+        raise storage_error(error, layout.root, "creating") from error
     identity = _identity_for(layout, examiner, lab, passphrase)
+    for folder in (layout.exhibits, layout.runs):
+        make_folder(folder)
     facts = {
         "workspace": str(uuid.uuid4()),
         "examiner": examiner,
@@ -107,10 +116,29 @@ def create_workspace(
     return Workspace(layout, Ledger.create(layout.ledger, identity, facts), identity, facts)
 
 
+def _refuse_orphans(layout: WorkspaceLayout) -> None:
+    """A workspace whose ledger is gone is not begun anew: that would bury its history."""
+    left = [
+        folder.name
+        for folder in (layout.exhibits, layout.runs)
+        if folder.is_dir() and any(path for path in folder.iterdir() if not path.name.startswith("."))
+    ]
+    if left:
+        raise VerificationFailed(
+            "workspace.ledger-missing",
+            f"{layout.root} holds {' and '.join(left)} but no ledger: its history is gone.",
+            "Restore ledger.sqlite from a copy, or work in another folder with -w. Nothing was changed.",
+        )
+
+
 def _identity_for(layout: WorkspaceLayout, examiner: str, lab: str, passphrase: str | None) -> Identity:
+    """A new identity; one that a crash left behind before its ledger was made is set aside, not reused."""
     if layout.identity.exists() and any(layout.identity.iterdir()):
-        # A crash between key and ledger left a key that has never signed: use it, do not pile up keys.
-        return load_identity(layout.identity, lambda: passphrase or "")
+        number = 1
+        while (aside := layout.identity.with_name(f"identity-unused-{number}")).exists():
+            number += 1
+        with storage(layout.identity, "setting aside"):
+            layout.identity.rename(aside)
     try:
         return create_identity(layout.identity, examiner=examiner, lab=lab, passphrase=passphrase, now=utc_now())
     except OSError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from pathlib import Path
 
 import click
 
 from forensic.cli.options import (
+    TEXT,
     existing_for_reading,
     existing_or_new,
     json_option,
@@ -19,8 +21,8 @@ from forensic.cli.terminal import reporter, result, result_json
 
 
 @click.command()
-@click.option("--examiner", metavar="NAME", help="Who works here; goes into the certificate.")
-@click.option("--lab", metavar="NAME", help="Laboratory; goes into the certificate.")
+@click.option("--examiner", type=TEXT, metavar="NAME", help="Who works here; goes into the certificate.")
+@click.option("--lab", type=TEXT, metavar="NAME", help="Laboratory; goes into the certificate.")
 @workspace_option
 @json_option
 @quiet_option
@@ -60,9 +62,11 @@ def init(examiner: str | None, lab: str | None, workspace: Path | None, as_json:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--case", "case", required=True, metavar="ID", help="Case that the exhibit belongs to.")
-@click.option("--exhibit", "exhibit", required=True, metavar="ID", help="Exhibit id, unique in the workspace.")
-@click.option("--note", metavar="TEXT", help="Where it came from, seals, remarks.")
+@click.option("--case", "case", type=TEXT, required=True, metavar="ID", help="Case that the exhibit belongs to.")
+@click.option(
+    "--exhibit", "exhibit", type=TEXT, required=True, metavar="ID", help="Exhibit id, unique in the workspace."
+)
+@click.option("--note", type=TEXT, metavar="TEXT", help="Where it came from, seals, remarks.")
 @workspace_option
 @json_option
 @quiet_option
@@ -90,8 +94,8 @@ def acquire(
 
 
 @click.command()
-@click.option("--exhibit", metavar="ID", help="Only entries about this exhibit.")
-@click.option("--run", "run_id", metavar="ID", help="Only entries about this run.")
+@click.option("--exhibit", type=TEXT, metavar="ID", help="Only entries about this exhibit.")
+@click.option("--run", "run_id", type=TEXT, metavar="ID", help="Only entries about this run.")
 @workspace_option
 @json_option
 def log(exhibit: str | None, run_id: str | None, workspace: Path | None, as_json: bool) -> None:
@@ -99,7 +103,8 @@ def log(exhibit: str | None, run_id: str | None, workspace: Path | None, as_json
     from forensic.case.history import history
 
     with existing_for_reading(workspace) as opened:
-        entries = history(opened, exhibit=exhibit, run=run_id)
+        wanted = None if exhibit is None else unicodedata.normalize("NFC", exhibit)
+        entries = history(opened, exhibit=wanted, run=run_id)
         if as_json:
             result_json(list(entries))
             return

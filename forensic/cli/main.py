@@ -18,7 +18,7 @@ from forensic.cli.checking import doctor, verify
 from forensic.cli.custody import acquire, init, log
 from forensic.cli.runs import enhance, report, reproduce
 from forensic.cli.terminal import printable, result_json
-from forensic.errors import ExitCode, ForensicError
+from forensic.errors import ExitCode, ForensicError, Interrupted
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -63,8 +63,10 @@ def run(arguments: Sequence[str]) -> int:
             result_json({"error": {"code": "usage", "message": error.format_message(), "remedy": ""}})
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("forensic: interrupted", err=True)
-        return int(ExitCode.INTERRUPTED)
+        # Under ``python -m`` an interrupt that passed through exec() would end the process by SIGINT
+        # whatever the exit code; a harmless exec() clears CPython's note of it.
+        exec("pass")  # noqa: S102
+        return _fail(Interrupted("user.interrupt", "Interrupted by the user."), as_json)
     except ForensicError as error:
         return _fail(error, as_json)
     except BrokenPipeError:

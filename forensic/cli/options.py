@@ -21,6 +21,29 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_WORKSPACE = "casework"
 
 
+class Text(click.ParamType[Any]):
+    """Text that has a place in records: valid Unicode, of bounded length."""
+
+    name = "text"
+
+    def __init__(self, longest: int = 2000) -> None:
+        self._longest = longest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse bytes that are no UTF-8 (they arrive as lone surrogates) and overlong text."""
+        text = str(value)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            self.fail("is not valid UTF-8", param, ctx)
+        if len(text) > self._longest:
+            self.fail(f"is longer than {self._longest} characters", param, ctx)
+        return text
+
+
+TEXT = Text()
+
+
 def workspace_option(command: Command) -> Command:
     """``-w/--workspace``."""
     return click.option(

@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
-from forensic.cli.options import existing, existing_or_new, json_option, quiet_option, workspace_option
+from forensic.cli.options import TEXT, Text, existing, existing_or_new, json_option, quiet_option, workspace_option
 from forensic.cli.terminal import reporter, result, result_json
 
 _PURPOSES = ("investigation", "evidence", "identification", "comparison", "illustration", "validation")
+
+
+_LARGEST = (1 << 53) - 1  # the largest integer of canonical JSON
 
 
 class _Frames(click.ParamType[Any]):
@@ -25,7 +28,10 @@ class _Frames(click.ParamType[Any]):
         try:
             if not colon:
                 raise ValueError
-            return (int(first) if first else None, int(stop) if stop else None)
+            ends = (int(first) if first else None, int(stop) if stop else None)
+            if any(end is not None and not 0 <= end <= _LARGEST for end in ends):
+                raise ValueError
+            return ends
         except ValueError:
             self.fail("must be A:B, half-open, counting frames from 0, for example 0:250", param, ctx)
 
@@ -42,24 +48,26 @@ class _Integers(click.ParamType[Any]):
             numbers = tuple(int(part) for part in str(value).split(","))
         except ValueError:
             numbers = ()
+        if not all(abs(number) <= _LARGEST for number in numbers):
+            numbers = ()
         if not numbers or self._count not in (None, len(numbers)):
             self.fail(f"must be {self.name} with whole numbers", param, ctx)
         return numbers
 
 
 @click.command()
-@click.argument("target", metavar="EXHIBIT|FILE")
-@click.option("--recipe", metavar="NAME|FILE.toml", help="Built-in recipe or a file; default: classic.")
+@click.argument("target", metavar="EXHIBIT|FILE", type=Text(4096))
+@click.option("--recipe", type=TEXT, metavar="NAME|FILE.toml", help="Built-in recipe or a file; default: classic.")
 @click.option("--mode", type=click.Choice(["forensic", "creative"]), default="forensic", show_default=True)
 @click.option("--scale", type=click.IntRange(1, 16), metavar="N", help="Enlargement; default: the recipe's.")
 @click.option("--frames", type=_Frames(), help="Frames A to B-1 by index, half-open; default: all.")
 @click.option("--roi", type=_Integers("X,Y,W,H", 4), help="Region of interest in source pixels.")
 @click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Threads; never changes the output.")
 @click.option("--stills", type=_Integers("I,J,..."), default=(), help="Frames that get stills and maps in any case.")
-@click.option("--reason", metavar="TEXT", help="Why this is done; creative mode demands it.")
-@click.option("--question", metavar="TEXT", help="The question that the examination is to answer.")
+@click.option("--reason", type=TEXT, metavar="TEXT", help="Why this is done; creative mode demands it.")
+@click.option("--question", type=TEXT, metavar="TEXT", help="The question that the examination is to answer.")
 @click.option("--purpose", type=click.Choice(_PURPOSES), help="What the result is for.")
-@click.option("--policy", metavar="NAME|FILE", help="Policy to be judged by; default: that of the mode.")
+@click.option("--policy", type=TEXT, metavar="NAME|FILE", help="Policy to be judged by; default: that of the mode.")
 @workspace_option
 @json_option
 @quiet_option
@@ -99,7 +107,7 @@ def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, **a
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=TEXT)
 @workspace_option
 @json_option
 def report(run_id: str, workspace: Path | None, as_json: bool) -> None:
@@ -115,7 +123,7 @@ def report(run_id: str, workspace: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", type=TEXT)
 @workspace_option
 @json_option
 @quiet_option
