@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from forensic.case.exhibits import Exhibit, check_untouched, checked_id, find_exhibit
+from forensic.case.acquired import SUFFIX
+from forensic.case.exhibits import Exhibit, check_untouched, checked_id, exhibit_of, find_exhibit
+from forensic.case.layout import ExhibitFolder
+from forensic.case.origin import class_of
 from forensic.case.progress import Progress
-from forensic.case.storage import copy_verified, hash_input, make_folder, protect, remove_tree, storage, write_file
+from forensic.case.storage import (
+    copy_verified,
+    hash_input,
+    is_folder,
+    is_regular,
+    protect,
+    remove_tree,
+    storage,
+    sync_folder,
+    write_file,
+)
 from forensic.case.workspace import Workspace
-from forensic.errors import ForensicError, UsageError
-from forensic.hashes import canonical_json, sha256_bytes, sha256_file
+from forensic.errors import ForensicError, InternalError, Interrupted, StorageFailed, UsageError, VerificationFailed
+from forensic.frames.stageclass import StageClass
+from forensic.hashes import canonical_json, sha256_file
 from forensic.media import software_facts
 from forensic.media.scan import ScanResult, scan
 
-_LONGEST_SUFFIX = 12
-_OF_THE_ATTEMPT = ("path", "note", "defaults")
+_OF_THE_ATTEMPT = ("path", "note", "defaults", "software")
+_MOST_TRIES = 4
 
 
 def acquire(
@@ -31,14 +46,23 @@ def acquire(
     """Acquire ``file`` as an exhibit; never writes to it. Returns the recorded exhibit.
 
     ``exhibit_id`` None means: named after its digest (``EX-`` and twelve digits). Acquiring the
-    same file under the same id again is recorded and returns the first. Raises ``BadInput`` for a
-    file that cannot be read or decoded (recorded as ``acquisition.failed``), ``UsageError``
-    (``exhibit.exists``) when the id belongs to another file.
+    same file under the same id again is recorded and returns the first. Every attempt is on the
+    record from its start: ``acquisition.started``, then ``exhibit.acquired``,
+    ``exhibit.presented-again``, ``acquisition.failed`` or ``acquisition.cancelled``.
+
+    Raises ``BadInput`` for a file that cannot be read or decoded, ``UsageError``
+    (``exhibit.exists``) when the id belongs to another file, ``Interrupted`` after Ctrl-C,
+    ``StorageFailed``, and ``VerificationFailed`` (``copy.mismatch``, ``exhibit.changed``).
     """
     case = checked_id(case, "case")
     if exhibit_id is not None:
         exhibit_id = checked_id(exhibit_id, "exhibit")
-    attempt: dict[str, Any] = {"path": _printable(file.absolute()), "note": note, "defaults": list(defaults)}
+    attempt: dict[str, Any] = {
+        "path": _printable(file.absolute()),
+        "note": None if note is None else _printable(note),
+        "defaults": list(defaults),
+    }
+    workspace.ledger.append("acquisition.started", attempt, case=case, exhibit=exhibit_id)
     try:
         with progress.task(f"Hashing {file.name}", _size(file), "bytes") as task:
             sha256 = hash_input(file, task.advance)
@@ -46,26 +70,59 @@ def acquire(
         if exhibit_id is None:
             exhibit_id = f"EX-{sha256[:12]}"
         known = find_exhibit(workspace, exhibit_id)
-        if known is not None:
-            return _again(workspace, known, sha256, case, attempt)
-        data = _store(workspace, file, sha256, progress)
+        if known is None:
+            data = _store(workspace, file, sha256, progress)
+            known = _enter(workspace, {**attempt, **data}, case, exhibit_id)
+            if known is None:
+                return _recorded(workspace, exhibit_id)
+        return _again(workspace, known, sha256, case, attempt)
+    except KeyboardInterrupt:
+        reason = {"code": "user.interrupt", "reason": "Interrupted by the user (Ctrl-C)."}
+        _ended(workspace, "acquisition.cancelled", {**attempt, **reason}, case, exhibit_id)
+        raise Interrupted(
+            "acquisition.cancelled", "The acquisition was cancelled; that is on the record.", "Give the command again."
+        ) from None
     except ForensicError as error:
-        workspace.ledger.append(
-            "acquisition.failed",
-            {**attempt, "code": error.code, "reason": error.message},
-            case=case,
-            exhibit=exhibit_id,
-        )
+        reason = {"code": error.code, "reason": error.message}
+        _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
         raise
-    workspace.ledger.append("exhibit.acquired", {**attempt, **data}, case=case, exhibit=exhibit_id)
+    except BaseException as error:
+        # A defect of ours, or of a library: recorded like any failure, then shown as what it is.
+        reason = {"code": "internal.unexpected", "reason": _printable(f"{type(error).__name__}: {error}")}
+        _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
+        raise
+
+
+def _enter(workspace: Workspace, data: dict[str, Any], case: str, exhibit_id: str) -> Exhibit | None:
+    """Record the acquisition; if another process took the id meanwhile, return its exhibit instead."""
+    try:
+        workspace.ledger.append("exhibit.acquired", data, case=case, exhibit=exhibit_id)
+    except InternalError as error:
+        known = find_exhibit(workspace, exhibit_id) if error.code == "ledger.order" else None
+        if known is None:
+            raise
+        return known
+    return None
+
+
+def _recorded(workspace: Workspace, exhibit_id: str) -> Exhibit:
     exhibit = find_exhibit(workspace, exhibit_id)
-    assert exhibit is not None  # noqa: S101 - the append above has just put it there
+    if exhibit is None:
+        raise InternalError("ledger.lost", f"Exhibit {exhibit_id!r} was recorded and is not in the ledger.")
     return exhibit
 
 
-def _printable(path: Path) -> str:
-    """The path as text; bytes that are no text (possible on Linux) are shown escaped."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+def _ended(workspace: Workspace, event: str, data: dict[str, Any], case: str, exhibit_id: str | None) -> None:
+    try:
+        workspace.ledger.append(event, data, case=case, exhibit=exhibit_id)
+    except StorageFailed:
+        # Disk full: the chain is valid and says "started, not finished", which is the truth.
+        return
+
+
+def _printable(text: Path | str) -> str:
+    """A path or argument as text; bytes that are no text (possible on Linux) are shown escaped."""
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _size(file: Path) -> int | None:
@@ -87,65 +144,149 @@ def _again(workspace: Workspace, known: Exhibit, sha256: str, case: str, attempt
 
 
 def _store(workspace: Workspace, file: Path, sha256: str, progress: Progress) -> dict[str, Any]:
-    folder = workspace.layout.exhibit(sha256)
-    for entry in workspace.ledger.entries(event="exhibit.acquired"):
-        if entry.data["sha256"] == sha256:
-            # The same bytes under another exhibit id: one copy, one manifest, both checked again.
-            check_untouched(
-                workspace, Exhibit(entry.exhibit or "", entry.case or "", sha256, entry.data, entry.utc, folder)
-            )
-            shared = {key: value for key, value in entry.data.items() if key not in _OF_THE_ATTEMPT}
-            return {**shared, "file_name": _printable(Path(file.name)), "shares_copy_with": entry.exhibit}
+    """Put a verified copy with its manifest into the workspace; return what the ledger is to say of it."""
+    shared = _shared(workspace, file, sha256)
+    if shared is not None:
+        return shared
     suffix = file.suffix.lower()
-    if len(suffix) > _LONGEST_SUFFIX or not suffix[1:].isascii() or not suffix[1:].isalnum():
+    if not SUFFIX.fullmatch(suffix):
         suffix = ""
-    fresh = not folder.root.exists()
-    make_folder(folder.root)
+    staging = workspace.layout.incoming()
+    with storage(staging.root, "creating"):
+        staging.root.mkdir(parents=True)
     try:
-        original = folder.original(suffix)
-        if not original.exists():
-            copy_verified(file, original, sha256)
-        with storage(folder.frames, "preparing"):
-            folder.frames.unlink(missing_ok=True)
+        copy_verified(file, staging.original(suffix), sha256)
         with progress.task("Reading every frame", None, "frames") as task:
-            result = scan(original, folder.frames, lambda done, claimed: task.advance())
-    except BaseException:
-        if fresh:
-            remove_tree(folder.root)
-        raise
-    protect(folder.frames)
-    return _record(folder.frames, folder.acquisition, file, sha256, suffix, result)
+            result = scan(staging.original(suffix), staging.frames, lambda done, claimed: task.advance())
+        protect(staging.frames)
+        media = result.facts.to_record()
+        write_file(staging.acquisition, _document(media, result))
+        protect(staging.acquisition)
+        stage_class = class_of(workspace, sha256, media, staging.original(suffix), staging.frames)
+        placed = _place(workspace, staging, sha256, _facts(staging, suffix, result))
+        if placed is not None:
+            return {"file_name": _printable(file.name), "sha256": sha256, **placed, **_class_record(stage_class)}
+        shared = _shared(workspace, file, sha256)
+        if shared is None:
+            raise InternalError("ledger.lost", "An acquisition that was recorded is not in the ledger.")
+        return shared
+    finally:
+        remove_tree(staging.root)
 
 
-def _record(
-    frames: Path, acquisition: Path, file: Path, sha256: str, suffix: str, result: ScanResult
-) -> dict[str, Any]:
-    anomalies = [anomaly.to_record() for anomaly in result.anomalies]
-    document = canonical_json(
+def _shared(workspace: Workspace, file: Path, sha256: str) -> dict[str, Any] | None:
+    """The same bytes under another exhibit id: one copy, one manifest, both checked again.
+
+    ``software`` is not taken over: nothing was decoded now. The exhibit named has it.
+    """
+    entry = next(
+        (e for e in workspace.ledger.entries(event="exhibit.acquired") if e.data.get("sha256") == sha256), None
+    )
+    if entry is None:
+        return None
+    first = exhibit_of(workspace, entry)
+    check_untouched(workspace, first)
+    kept = {key: value for key, value in entry.data.items() if key not in _OF_THE_ATTEMPT}
+    media = first.acquisition().get("media") or {}
+    found = class_of(workspace, sha256, media, first.original, first.folder.frames)
+    before = (first.stage_class, first.acquired.stage_class_reason)
+    return {
+        **kept,
+        **_class_record(max(before, found, key=lambda finding: finding[0])),
+        "file_name": _printable(file.name),
+        "shares_copy_with": entry.exhibit,
+    }
+
+
+def _class_record(found: tuple[StageClass, str]) -> dict[str, str]:
+    return {"stage_class": found[0].label, "stage_class_reason": found[1]}
+
+
+def _place(workspace: Workspace, staging: ExhibitFolder, sha256: str, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """Rename ``staging`` to where the exhibit belongs; None if another process has recorded it meanwhile.
+
+    A folder that is there without being on the record was left by a crash, belongs to an acquisition
+    under way, or was planted: it is used if it is what we have, byte for byte, else replaced.
+    """
+    final = workspace.layout.exhibit(sha256)
+    for _ in range(_MOST_TRIES):
+        try:
+            with storage(final.root, "moving the exhibit to"):
+                if not _exists(final.root):
+                    staging.root.rename(final.root)
+                    sync_folder(final.root.parent)
+                    return facts
+        except StorageFailed:
+            if not _exists(final.root):
+                raise
+        if any(entry.data.get("sha256") == sha256 for entry in workspace.ledger.entries(event="exhibit.acquired")):
+            return None
+        if not is_folder(final.root):
+            raise VerificationFailed(
+                "exhibit.planted",
+                f"{final.root} is not a folder of this program but a link or file.",
+                "Find out who put it there and remove it; nothing was written through it.",
+            )
+        same = _same_content(final, sha256, facts)
+        if same is not None:
+            return same
+        remove_tree(final.root)
+    raise StorageFailed("storage.failed", f"{final.root} cannot be put in place.", "Check the disk.")
+
+
+def _exists(path: Path) -> bool:
+    """Whether the name is taken, a link to nowhere included."""
+    return os.path.lexists(path)
+
+
+def _same_content(folder: ExhibitFolder, sha256: str, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """``facts``, with the suffix found, if ``folder`` holds exactly such files; else None."""
+    originals = [path.name for path in folder.root.iterdir() if path.name.startswith("original")]
+    suffix = originals[0].removeprefix("original") if len(originals) == 1 else ""
+    if not SUFFIX.fullmatch(suffix):
+        return None
+    expected = {
+        folder.original(suffix): sha256,
+        folder.frames: facts["frames"]["manifest_sha256"],
+        folder.acquisition: facts["acquisition_sha256"],
+    }
+    if set(folder.root.iterdir()) != expected.keys():
+        return None
+    with storage(folder.root, "reading"):
+        if all(is_regular(path) and sha256_file(path) == digest for path, digest in expected.items()):
+            for path in expected:
+                protect(path)
+            return {**facts, "suffix": suffix}
+    return None
+
+
+def _document(media: dict[str, Any], result: ScanResult) -> bytes:
+    return canonical_json(
         {
-            "media": result.facts.to_record(),
+            "media": media,
             "timing": result.intervals,
             "reading": result.statistics,
-            "anomalies": anomalies,
+            "anomalies": [anomaly.to_record() for anomaly in result.anomalies],
         }
     )
-    with storage(acquisition, "replacing"):
-        acquisition.unlink(missing_ok=True)
-    write_file(acquisition, document)
-    protect(acquisition)
+
+
+def _facts(staging: ExhibitFolder, suffix: str, result: ScanResult) -> dict[str, Any]:
+    """What the ledger says of the copy: everything comes from the copy, nothing from the file outside."""
+    with storage(staging.root, "reading"):
+        size = staging.original(suffix).stat().st_size
+        manifest_sha256, acquisition_sha256 = sha256_file(staging.frames), sha256_file(staging.acquisition)
     return {
-        "file_name": _printable(Path(file.name)),
         "suffix": suffix,
-        "sha256": sha256,
-        "size": file.stat().st_size,
-        "acquisition_sha256": sha256_bytes(document),
+        "size": size,
+        "acquisition_sha256": acquisition_sha256,
         "geometry": result.geometry.to_record(),
         "colour": result.colour.to_record(),
         "time_base": str(result.time_base),
         "frames": {
             "count": result.frame_count,
             "merkle_root": result.merkle_root,
-            "manifest_sha256": sha256_file(frames),
+            "manifest_sha256": manifest_sha256,
             "first_pts": result.first_pts,
             "last_pts": result.last_pts,
             "vfr": result.vfr,

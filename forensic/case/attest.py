@@ -10,16 +10,22 @@ from typing import Any
 from forensic import __version__
 from forensic.case.environment import environment
 from forensic.case.execution import PixelResult, output_file_facts
+from forensic.case.exhibits import Exhibit
 from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.workspace import UNPROTECTED, Workspace, utc_text
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_bytes, sha256_file
+from forensic.ledger.entry import LedgerEntry
 from forensic.policy.decision import PolicyDecision
 from forensic.registry.cards import load_card
 from forensic.signing.statement import RUN_PREDICATE, Subject, build_statement, sign_statement
 
-_ENDED_BADLY = ("run.refused", "run.failed", "run.cancelled", "run.interrupted")
+_FAILED_ACQUISITION = ("acquisition.failed", "acquisition.cancelled")
+_TOLD = frozenset(
+    {"run.finished", "run.refused", "run.failed", "run.cancelled", "run.interrupted", "exhibit.changed"}
+    | set(_FAILED_ACQUISITION)
+)
 
 
 @dataclass(frozen=True)
@@ -35,25 +41,56 @@ class Attestation:
         return sha256_bytes(self.data)
 
 
-def failed_attempts(workspace: Workspace, exhibit_id: str, own_run: str) -> list[dict[str, Any]]:
-    """Every earlier run on the exhibit that was refused, failed, was cancelled or never ended."""
-    attempts: list[dict[str, Any]] = [
-        {"run": entry.run, "event": event, "utc": entry.utc, "reason": str(entry.data.get("reason", ""))}
-        for event in _ENDED_BADLY
-        for entry in workspace.ledger.entries(event=event, exhibit=exhibit_id)
+def other_attempts(workspace: Workspace, exhibit: Exhibit, own_run: str) -> list[dict[str, Any]]:
+    """Everything else that was tried on the same bytes, under whatever exhibit id, oldest first.
+
+    Other runs that finished, were refused, failed, were cancelled or never ended; changes found in
+    the copy; acquisitions that failed. Choosing among runs, or a second id for the file, hides none.
+    """
+    ledger = workspace.ledger
+    ids = {exhibit.id} | {
+        entry.exhibit
+        for entry in ledger.entries(event="exhibit.acquired")
+        if entry.exhibit is not None and entry.data.get("sha256") == exhibit.sha256
+    }
+    found: dict[int, LedgerEntry] = {}
+    for exhibit_id in ids:
+        found |= {entry.seq: entry for entry in ledger.entries(exhibit=exhibit_id)}
+    for event in _FAILED_ACQUISITION:
+        same = (entry for entry in ledger.entries(event=event) if entry.data.get("sha256") == exhibit.sha256)
+        found |= {entry.seq: entry for entry in same}
+    recipes = {
+        entry.run: str((entry.data.get("recipe") or {}).get("name"))
+        for entry in found.values()
+        if entry.event == "run.started"
+    }
+    told = [
+        (entry, entry.event, _reason(entry, recipes))
+        for entry in found.values()
+        if entry.event in _TOLD and (entry.run is None or entry.run != own_run)
     ]
-    told = {attempt["run"] for attempt in attempts}
-    attempts.extend(
+    told += [
+        (entry, "started, not finished", "the process ended without a word (killed, power lost) or is still running")
+        for entry in ledger.unfinished_runs()
+        if entry.exhibit in ids and entry.run != own_run and not any(one.run == entry.run for one, _, _ in told)
+    ]
+    return [
         {
             "run": entry.run,
-            "event": "started, not finished",
+            "event": event,
             "utc": entry.utc,
-            "reason": "the process ended without a word (killed, power lost) or is still running",
+            "reason": reason if entry.exhibit in (exhibit.id, None) else f"as exhibit {entry.exhibit}: {reason}",
         }
-        for entry in workspace.ledger.unfinished_runs()
-        if entry.exhibit == exhibit_id and entry.run not in told and entry.run != own_run
-    )
-    return sorted(attempts, key=lambda attempt: str(attempt["utc"]))
+        for entry, event, reason in sorted(told, key=lambda one: one[0].seq)
+    ]
+
+
+def _reason(entry: LedgerEntry, recipes: dict[str | None, str]) -> str:
+    if entry.event == "run.finished":
+        return f"recipe {recipes.get(entry.run)}, class {entry.data.get('stage_class')}, finished"
+    if entry.event == "exhibit.changed":
+        return f"{entry.data.get('file')} was found changed since acquisition"
+    return str(entry.data.get("reason", ""))
 
 
 def _exhibit_record(plan: RunPlan, acquisition: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +103,8 @@ def _exhibit_record(plan: RunPlan, acquisition: dict[str, Any]) -> dict[str, Any
         "size": entry["size"],
         "acquired_utc": plan.exhibit.acquired_utc,
         "note": entry["note"],
+        "stage_class": plan.exhibit.stage_class.label,
+        "stage_class_reason": plan.exhibit.acquired.stage_class_reason,
         "media": acquisition["media"],
         "geometry": entry["geometry"],
         "colour": entry["colour"],
@@ -122,7 +161,7 @@ def build_predicate(
             "started_utc": utc_text(started),
             "finished_utc": utc_text(finished),
             "duration_s": round(seconds, 3),
-            "mode": request.mode,
+            "mode": plan.mode.value,
             "reason": request.reason,
             "purpose": request.purpose,
             "approval": request.to_record()["approval"],
@@ -172,7 +211,7 @@ def build_predicate(
         "environment": environment(learned=plan.learned),
         "defaults": [*workspace.facts["defaults"], *plan.exhibit.entry["defaults"], *plan.defaults],
         "warnings": warnings,
-        "failed_attempts": failed_attempts(workspace, plan.exhibit.id, plan.run_id),
+        "failed_attempts": other_attempts(workspace, plan.exhibit, plan.run_id),
     }
 
 

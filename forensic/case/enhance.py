@@ -11,15 +11,17 @@ from typing import Any
 
 from forensic.case.acquire import acquire
 from forensic.case.attest import Attestation, attest, build_predicate, risk_files
-from forensic.case.execution import PixelResult, execute
+from forensic.case.ending import INTERRUPT, why_ended
+from forensic.case.execution import PixelResult, SourceRows, execute
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
 from forensic.case.filelist import write_manifest
 from forensic.case.issue import issue_report
 from forensic.case.layout import RunFolder
 from forensic.case.plan import EnhanceRequest, RunPlan, judge, new_run_id, settle
 from forensic.case.progress import Progress
+from forensic.case.recovery import settle_run
 from forensic.case.stillproof import FrameTree, write_sidecars
-from forensic.case.storage import remove_tree, storage, sync_file, sync_folder, write_file
+from forensic.case.storage import remove_tree, sync_file, write_file
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import ForensicError, Interrupted, PolicyRefused, StorageFailed, UsageError
 from forensic.hashes import canonical_json
@@ -80,20 +82,33 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
     """
     run_id = new_run_id()
     identity = {"case": exhibit.case, "exhibit": exhibit.id, "run": run_id}
-    asked = request.to_record()
+    asked = _asked(request)
     try:
         check_untouched(workspace, exhibit)
         plan = settle(run_id, exhibit, request, os.cpu_count() or 1)
         policy, decision = judge(workspace, plan)
         workspace.ledger.append("policy.decided", {"request": asked, "decision": decision.to_record()}, **identity)
-        decision.require()
-    except ForensicError as error:
-        by = "policy" if isinstance(error, PolicyRefused) else "program"
-        workspace.ledger.append(
-            "run.refused", {"request": asked, "by": by, "code": error.code, "reason": error.message}, **identity
-        )
+        plan.require(decision)
+    except BaseException as error:
+        _refused(workspace, identity, asked, error)
         raise
     return _carry_out(workspace, plan, (policy, decision), identity, progress)
+
+
+def _asked(request: EnhanceRequest) -> dict[str, Any]:
+    """The request as it goes on the record, also where a caller put in what JSON cannot hold."""
+    try:
+        record = request.to_record()
+        canonical_json(record)
+    except (TypeError, ForensicError):
+        return {"unreadable": repr(request).encode("utf-8", "backslashreplace").decode("utf-8")}
+    return record
+
+
+def _refused(workspace: Workspace, identity: dict[str, str], asked: dict[str, Any], error: BaseException) -> None:
+    code, reason = why_ended(error)
+    by = {True: "policy"}.get(isinstance(error, PolicyRefused), "user" if code == INTERRUPT else "program")
+    workspace.ledger.append("run.refused", {"request": asked, "by": by, "code": code, "reason": reason}, **identity)
 
 
 def _carry_out(
@@ -103,49 +118,60 @@ def _carry_out(
     identity: dict[str, str],
     progress: Progress,
 ) -> FinishedRun:
-    workspace.ledger.append(
-        "run.started",
-        {"request": plan.request.to_record(), "recipe": plan.recipe.record(), "frames": list(plan.frames)},
-        **identity,
-    )
     folder = workspace.layout.incomplete_run(plan.run_id)
-    progress.say(f"Run {plan.run_id}: recipe {plan.recipe.recipe.name}, {plan.planned_class.label} class")
-    clock = time.monotonic()
-    started = utc_now()
+    asked = _asked(plan.request)
+    attestation = None
     try:
-        result = execute(plan, folder, progress)
-        attestation, digests = _close(workspace, plan, judged, folder, result, (started, clock), progress)
-        final = workspace.layout.run(plan.run_id)
-        with storage(final.root, "moving the run to"):
-            folder.root.rename(final.root)
-            sync_folder(final.root.parent)
-    except KeyboardInterrupt:
-        _ended(workspace, identity, folder, "run.cancelled", "user.interrupt", "Interrupted by the user (Ctrl-C).")
+        workspace.ledger.append(
+            "run.started", {"request": asked, "recipe": plan.recipe.record(), "frames": list(plan.frames)}, **identity
+        )
+        progress.say(f"Run {plan.run_id}: recipe {plan.recipe.recipe.name}, {plan.planned_class.label} class")
+        clock, started = time.monotonic(), utc_now()
+        rows = plan.exhibit.manifest()
+        result = execute(plan, judged[1], rows, folder, progress)
+        # Frames were checked one by one; sound was copied from the file, so the file is hashed once more.
+        check_untouched(workspace, plan.exhibit)
+        attestation, digests = _close(workspace, plan, judged, folder, (result, rows), (started, clock), progress)
+        workspace.ledger.append("run.finished", digests, **identity)
+    except BaseException as error:
+        if attestation is None or not _has_ended(workspace, plan.run_id):
+            _unfinished(workspace, identity, folder, asked, error)
+            raise
+        # An interrupt that came after the entry came too late: the run is finished.
+    settle_run(workspace.layout, plan.run_id)
+    return FinishedRun(plan.run_id, workspace.layout.run(plan.run_id).root, attestation.predicate)
+
+
+def _has_ended(workspace: Workspace, run_id: str) -> bool:
+    return next(iter(workspace.ledger.entries(event="run.finished", run=run_id)), None) is not None
+
+
+def _unfinished(
+    workspace: Workspace, identity: dict[str, str], folder: RunFolder, asked: dict[str, Any], error: BaseException
+) -> None:
+    """Record a bad end and raise it as what the caller should see; returns if ``error`` itself should be raised."""
+    if next(iter(workspace.ledger.entries(event="run.started", run=identity["run"])), None) is None:
+        _refused(workspace, identity, asked, error)
+        return
+    code, reason = why_ended(error)
+    if isinstance(error, KeyboardInterrupt):
+        _ended(workspace, identity, folder, "run.cancelled", code, reason)
         raise Interrupted(
             "run.cancelled",
-            f"Run {plan.run_id} was cancelled; that is on the record.",
+            f"Run {identity['run']} was cancelled; that is on the record.",
             f"Its incomplete files are in {folder.root}. Give the same command to run it anew.",
         ) from None
-    except OSError as error:
-        stopped = StorageFailed("storage.failed", f"{error}", "Check the disk and give the command again.")
-        _ended(workspace, identity, folder, "run.failed", stopped.code, stopped.message)
-        raise stopped from error
-    except ForensicError as error:
-        _ended(workspace, identity, folder, "run.failed", error.code, error.message)
-        raise
-    except BaseException as error:
-        # A defect of ours: recorded like any failure, then shown as what it is (exit code 70).
-        _ended(workspace, identity, folder, "run.failed", "internal.unexpected", f"{type(error).__name__}: {error}")
-        raise
-    workspace.ledger.append("run.finished", digests, **identity)
-    return FinishedRun(plan.run_id, final.root, attestation.predicate)
+    _ended(workspace, identity, folder, "run.failed", code, reason)
+    if isinstance(error, OSError):
+        raise StorageFailed(code, reason, "Check the disk and give the command again.") from error
 
 
 def _ended(
     workspace: Workspace, identity: dict[str, str], folder: RunFolder, event: str, code: str, reason: str
 ) -> None:
     """Record a bad end. On a full disk the run's own files make room for the entry."""
-    data = {"code": code, "reason": reason, "incomplete_folder": folder.root.name}
+    kept = folder.root.name if folder.root.exists() else None
+    data = {"code": code, "reason": reason, "incomplete_folder": kept}
     try:
         workspace.ledger.append(event, data, **identity)
     except StorageFailed:
@@ -163,14 +189,14 @@ def _close(
     plan: RunPlan,
     judged: tuple[Policy, PolicyDecision],
     folder: RunFolder,
-    result: PixelResult,
+    pixels: tuple[PixelResult, SourceRows],
     began: tuple[datetime, float],
     progress: Progress,
 ) -> tuple[Attestation, dict[str, Any]]:
-    started, clock = began
+    (result, rows), (started, clock) = pixels, began
     progress.say("Signing record and report")
     acquisition = plan.exhibit.acquisition()
-    trees = (FrameTree(plan.exhibit.folder.frames), FrameTree(folder.frames))
+    trees = (FrameTree(rows), FrameTree(result.rows))
     for still in result.stills:
         still["pts"] = trees[1].proof(still["frame"], "")["row"]["pts"]
     files = {number: risk_files(folder, number) for number in result.risk}
@@ -185,11 +211,12 @@ def _close(
             "case": plan.exhibit.case,
             "exhibit": plan.exhibit.id,
             "exhibit_sha256": plan.exhibit.sha256,
-            "exhibit_root": plan.exhibit.entry["frames"]["merkle_root"],
+            "exhibit_root": plan.exhibit.acquired.merkle_root,
             "output_root": result.merkle_root,
             "stage_class": result.stage_class.label,
         },
         trees,
+        plan.exhibit.stage_class.label,
     )
     sync_file(folder.frames)
     policy, decision = judged
@@ -204,7 +231,7 @@ def _close(
     )
     attestation = attest(workspace, folder, predicate)
     write_file(folder.attestation, attestation.data)
-    report = issue_report(workspace, folder, attestation, finished)
+    report = issue_report(workspace, folder, attestation, finished, folder.report)
     manifest = write_manifest(folder)
     return attestation, {
         "attestation_sha256": attestation.sha256,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,20 @@ from forensic.case.storage import make_folder, storage
 from forensic.errors import InternalError, VerificationFailed
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
-from forensic.frames.manifest import FrameRow, read_manifest
+from forensic.frames.manifest import FrameRow
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import MerkleTree, sha256_file
+from forensic.media.label import is_labelled
 from forensic.media.reader import ExhibitReader
 from forensic.media.stills import write_still
 from forensic.media.writer import MasterWriter
+from forensic.policy.decision import PolicyDecision
 from forensic.risk.assessment import assess
 from forensic.risk.dihedral import Dispersion, dispersion
 from forensic.risk.files import RiskPaths, write_maps
 from forensic.stages.pipeline import Pipeline, PipelineOutput
+
+SourceRows = Sequence[FrameRow]
 
 
 @dataclass
@@ -35,6 +39,7 @@ class PixelResult:
     """What the pixel work produced, ready for the record."""
 
     frames: int = 0
+    rows: list[FrameRow] = field(default_factory=list)
     merkle_root: str = ""
     stage_class: StageClass = StageClass.PRESENTATION
     codec: dict[str, Any] = field(default_factory=dict)
@@ -48,9 +53,8 @@ class PixelResult:
     decoder_anomalies: dict[str, int] = field(default_factory=dict)
 
 
-def _as_acquired(exhibit: Exhibit, frames: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
+def _as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
     """Pass source frames through, each checked against the acquisition's frame manifest."""
-    rows = read_manifest(exhibit.folder.frames)
     for frame, row in zip(frames, rows, strict=False):
         if (frame.timing.index, frame.timing.pts, frame.sha256) != (row.frame, row.pts, row.sha256):
             raise VerificationFailed(
@@ -61,20 +65,29 @@ def _as_acquired(exhibit: Exhibit, frames: Iterator[CodedFrame]) -> Iterator[Cod
         yield frame
 
 
-def enhanced_frames(plan: RunPlan, reader: ExhibitReader, *, tapped: bool) -> Iterator[PipelineOutput]:
-    """The enhanced frames of the plan, in order, from an exhibit checked frame by frame.
+def open_exhibit(plan: RunPlan) -> ExhibitReader:
+    """A reader of the exhibit whose frames begin with the exhibit's class."""
+    return ExhibitReader(plan.exhibit.original, stage_class=plan.exhibit.stage_class)
 
-    ``tapped``: frames to be mapped come with their window of source frames.
+
+def enhanced_frames(
+    plan: RunPlan, decision: PolicyDecision, reader: ExhibitReader, rows: SourceRows, *, tapped: bool
+) -> Iterator[PipelineOutput]:
+    """The enhanced frames of the plan, in order, from an exhibit checked frame by frame against ``rows``.
+
+    ``tapped``: frames to be mapped come with their window of source frames. Raises ``PolicyRefused``
+    or ``InternalError`` before the first frame unless ``decision`` permits this very plan.
     """
+    plan.require(decision)
     return plan.pipeline.run(
-        _as_acquired(plan.exhibit, reader.frames()),
+        _as_acquired(plan.exhibit, rows, reader.frames()),
         workers=plan.workers,
         keep=plan.frames,
         tap=plan.selection.frames if tapped else (),
     )
 
 
-def open_master(path: Path, plan: RunPlan, reader: ExhibitReader, first: CodedFrame) -> MasterWriter:
+def open_master(path: Path, plan: RunPlan, reader: ExhibitReader, rows: SourceRows, first: CodedFrame) -> MasterWriter:
     """The writer for the plan's output, described as its first frame is; carries the exhibit's sound."""
     deinterlaced = any(stage.name == "deinterlace" for stage in plan.recipe.stages)
     return MasterWriter(
@@ -84,31 +97,33 @@ def open_master(path: Path, plan: RunPlan, reader: ExhibitReader, first: CodedFr
         first.timing.time_base,
         field_order="progressive" if deinterlaced else reader.facts.field_order,
         carry_from=None if reader.facts.is_image else plan.exhibit.original,
-        carry_span=_span(plan),
+        carry_span=_span(plan, rows),
         threads=plan.workers,
     )
 
 
-def _span(plan: RunPlan) -> tuple[Fraction | None, Fraction | None]:
+def _span(plan: RunPlan, rows: SourceRows) -> tuple[Fraction | None, Fraction | None]:
     """Time from the first selected frame to the first one after the selection; None where open."""
     first, stop = plan.frames
     if (first, stop) == (0, plan.exhibit.frame_count):
         return None, None
-    times = {
-        row.frame: row.pts * plan.exhibit.time_base
-        for row in islice(read_manifest(plan.exhibit.folder.frames), stop + 1)
-        if row.frame in (first, stop)
-    }
-    return times.get(first) if first else None, times.get(stop)
+    times = [row.pts * plan.exhibit.time_base for row in (rows[first], *rows[stop : stop + 1])]
+    return times[0] if first else None, times[1] if len(times) > 1 else None
 
 
-def execute(plan: RunPlan, folder: RunFolder, progress: Progress) -> PixelResult:
-    """Carry out the plan into ``folder`` (output, frame manifest, stills, risk maps)."""
+def execute(
+    plan: RunPlan, decision: PolicyDecision, rows: SourceRows, folder: RunFolder, progress: Progress
+) -> PixelResult:
+    """Carry out the plan into ``folder`` (output, frame manifest, stills, risk maps).
+
+    ``rows`` is the exhibit's checked manifest (``Exhibit.manifest``). Raises as :func:`enhanced_frames`.
+    """
+    plan.require(decision)
     for path in (folder.root, folder.stills, folder.risk):
         make_folder(path)
     result = PixelResult()
-    with ExhibitReader(plan.exhibit.original) as reader:
-        _write_frames(plan, folder, reader, result, progress)
+    with open_exhibit(plan) as reader:
+        _write_frames(plan, decision, rows, folder, reader, result, progress)
         result.decoder_anomalies = reader.anomaly_counts
     expected = plan.frames[1] - plan.frames[0]
     if result.frames != expected:
@@ -117,7 +132,13 @@ def execute(plan: RunPlan, folder: RunFolder, progress: Progress) -> PixelResult
 
 
 def _write_frames(
-    plan: RunPlan, folder: RunFolder, reader: ExhibitReader, result: PixelResult, progress: Progress
+    plan: RunPlan,
+    decision: PolicyDecision,
+    rows: SourceRows,
+    folder: RunFolder,
+    reader: ExhibitReader,
+    result: PixelResult,
+    progress: Progress,
 ) -> None:
     tree = MerkleTree()
     pending: list[tuple[int, Future[dict[str, Any]]]] = []
@@ -127,12 +148,14 @@ def _write_frames(
         folder.frames.open("wb") as manifest,
         progress.task("Enhancing", plan.frames[1] - plan.frames[0], "frames") as task,
     ):
-        outputs = enhanced_frames(plan, reader, tapped=True)
+        outputs = enhanced_frames(plan, decision, reader, rows, tapped=True)
         first = next(outputs)
-        with open_master(folder.output, plan, reader, first.frame) as writer:
+        with open_master(folder.output, plan, reader, rows, first.frame) as writer:
             for output in chain([first], outputs):
                 written = writer.write(output.frame)
-                leaf = FrameRow.of(written).leaf()
+                row = FrameRow.of(written)
+                result.rows.append(row)
+                leaf = row.leaf()
                 manifest.write(leaf + b"\n")
                 tree.append(leaf)
                 result.stage_class = max(result.stage_class, written.stage_class)
@@ -154,13 +177,22 @@ def _write_frames(
 def _still_and_map(plan: RunPlan, folder: RunFolder, output: PipelineOutput, written: CodedFrame) -> dict[str, Any]:
     number = written.timing.index
     write_still(folder.still(number), written)
-    write_still(folder.source_still(number), output.source)
+    _write_source_still(folder, output.source)
     window = [frame.to_working() for frame in output.window or ()]
     reference = plan.pipeline.reference().process_window([window[output.at]], 0)
     assessment = assess(reference, written, dispersion=_dispersion(plan, window, output.at))
     paths = RiskPaths(folder.risk_map(number), folder.level_map(number), folder.overlay(number))
     write_maps(paths, assessment, written)
     return assessment.to_record()
+
+
+def _write_source_still(folder: RunFolder, source: CodedFrame) -> None:
+    """The untouched frame. One of a generative exhibit that must be labelled first is none, and is kept apart."""
+    path = folder.source_still(source.timing.index)
+    if source.stage_class is StageClass.GENERATIVE and not is_labelled(source):
+        path = folder.labelled_source_still(source.timing.index)
+        make_folder(path.parent)
+    write_still(path, source)
 
 
 def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> Dispersion | None:
@@ -180,6 +212,8 @@ def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> Dispersio
 
 def _still_record(folder: RunFolder, number: int) -> dict[str, Any]:
     after, before = folder.still(number), folder.source_still(number)
+    if not before.exists():
+        before = folder.labelled_source_still(number)
     return {
         "frame": number,
         "after": folder.name(after),

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from forensic.case.acquired import AcquiredExhibit, parse_acquired
 from forensic.case.layout import ExhibitFolder
+from forensic.case.storage import is_folder, is_regular
 from forensic.case.workspace import Workspace
-from forensic.errors import UsageError, VerificationFailed
+from forensic.errors import BadInput, UsageError, VerificationFailed
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Geometry
-from forensic.frames.layout import layout_named
-from forensic.hashes import sha256_bytes, sha256_file
+from forensic.frames.manifest import FrameRow
+from forensic.frames.stageclass import StageClass
+from forensic.hashes import MerkleTree, sha256_bytes, sha256_file
+from forensic.ledger.entry import LedgerEntry
 
 _LONGEST_ID = 128
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One exhibit as the ledger knows it."""
+    """One exhibit as the ledger knows it. ``entry`` is the entry's data, which ``acquired`` has parsed."""
 
     id: str
     case: str
@@ -31,41 +37,72 @@ class Exhibit:
     acquired_utc: str
     folder: ExhibitFolder
 
+    @cached_property
+    def acquired(self) -> AcquiredExhibit:
+        """The entry, parsed. Raises ``VerificationFailed`` (``exhibit.record-invalid``)."""
+        return parse_acquired(self.entry)
+
     @property
     def original(self) -> Path:
         """The read-only working copy."""
-        return self.folder.original(self.entry["suffix"])
+        return self.folder.original(self.acquired.suffix)
+
+    @property
+    def stage_class(self) -> StageClass:
+        """Class that every frame of the exhibit starts with: GENERATIVE if it is our own generative output."""
+        return self.acquired.stage_class
 
     def acquisition(self) -> dict[str, Any]:
         """Media facts, checked against the digest in the ledger."""
-        data = self._checked(self.folder.acquisition, self.entry["acquisition_sha256"])
-        record: dict[str, Any] = json.loads(data)
+        data = self._checked(self.folder.acquisition, self.acquired.acquisition_sha256)
+        try:
+            record: dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise self._changed(self.folder.acquisition) from error
         return record
+
+    def manifest(self) -> tuple[FrameRow, ...]:
+        """Every row of the frame manifest, from one reading that is checked against the ledger.
+
+        What is hashed is what is returned: a file swapped afterwards changes nothing. Raises
+        ``VerificationFailed``: ``exhibit.missing``, or ``exhibit.changed`` where SHA-256, Merkle root
+        or number of rows is not the recorded one.
+        """
+        path, digest, tree = self.folder.frames, hashlib.sha256(), MerkleTree()
+        rows: list[FrameRow] = []
+        try:
+            with path.open("rb") as stream:
+                for line in stream:
+                    digest.update(line)
+                    leaf = line.removesuffix(b"\n")
+                    tree.append(leaf)
+                    rows.append(FrameRow.parse(leaf))
+        except OSError as error:
+            raise VerificationFailed("exhibit.missing", f"{path} cannot be read: {error.strerror}.") from error
+        except (BadInput, TypeError) as error:
+            raise self._changed(path) from error
+        found = (digest.hexdigest(), tree.root().hex(), tree.size)
+        if found != (self.acquired.manifest_sha256, self.acquired.merkle_root, self.acquired.frame_count):
+            raise self._changed(path)
+        return tuple(rows)
 
     def geometry(self) -> Geometry:
         """Size and layout of the decoded frames."""
-        record = self.entry["geometry"]
-        aspect = record["sample_aspect"]
-        return Geometry(
-            record["width"],
-            record["height"],
-            layout_named(record["pixel_format"]),
-            None if aspect is None else Fraction(aspect.replace(":", "/")),
-        )
+        return self.acquired.geometry
 
     def colour(self) -> ColourSpec:
         """Colour description of the decoded frames."""
-        return ColourSpec.from_record(self.entry["colour"])
+        return self.acquired.colour
 
     @property
     def time_base(self) -> Fraction:
         """Seconds in one PTS tick."""
-        return Fraction(self.entry["time_base"])
+        return self.acquired.time_base
 
     @property
     def frame_count(self) -> int:
         """Number of frames that decoded at acquisition."""
-        return int(self.entry["frames"]["count"])
+        return self.acquired.frame_count
 
     def _checked(self, path: Path, sha256: str) -> bytes:
         try:
@@ -73,36 +110,57 @@ class Exhibit:
         except OSError as error:
             raise VerificationFailed("exhibit.missing", f"{path} cannot be read: {error.strerror}.") from error
         if sha256_bytes(data) != sha256:
-            raise VerificationFailed("exhibit.changed", f"{path.name} of exhibit {self.id} is not what was recorded.")
+            raise self._changed(path)
         return data
+
+    def _changed(self, path: Path) -> VerificationFailed:
+        return VerificationFailed(
+            "exhibit.changed",
+            f"{path.name} of exhibit {self.id} is not what was recorded.",
+            "Nothing was processed. Restore it from the original medium, or acquire it as a new exhibit.",
+        )
 
 
 def checked_id(value: str, what: str) -> str:
-    """A case or exhibit id: 1 to 128 printable characters, no surrounding blanks."""
+    """A case or exhibit id: 1 to 128 printable characters, no surrounding blanks; returned in NFC."""
+    value = unicodedata.normalize("NFC", value)
     if not value or value != value.strip() or len(value) > _LONGEST_ID:
         raise UsageError("id.invalid", f"The {what} id must have 1 to {_LONGEST_ID} characters and no outer blanks.")
     if any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for character in value):
         raise UsageError("id.invalid", f"The {what} id has control or invisible characters.")
-    return unicodedata.normalize("NFC", value)
+    return value
 
 
 def find_exhibit(workspace: Workspace, exhibit_id: str) -> Exhibit | None:
-    """The exhibit with this id, or None."""
+    """The exhibit with this id (in any Unicode normalisation), or None.
+
+    Raises ``VerificationFailed`` (``exhibit.record-invalid``) if the ledger's entry is malformed.
+    """
+    exhibit_id = unicodedata.normalize("NFC", exhibit_id)
     for entry in workspace.ledger.entries(event="exhibit.acquired", exhibit=exhibit_id):
-        sha256 = entry.data["sha256"]
-        return Exhibit(exhibit_id, entry.case or "", sha256, entry.data, entry.utc, workspace.layout.exhibit(sha256))
+        return exhibit_of(workspace, entry)
     return None
 
 
+def exhibit_of(workspace: Workspace, entry: LedgerEntry) -> Exhibit:
+    """The exhibit that an ``exhibit.acquired`` entry records. Raises as :func:`parse_acquired`."""
+    sha256 = parse_acquired(entry.data).sha256
+    folder = workspace.layout.exhibit(sha256)
+    return Exhibit(entry.exhibit or "", entry.case or "", sha256, dict(entry.data), entry.utc, folder)
+
+
 def check_untouched(workspace: Workspace, exhibit: Exhibit) -> None:
-    """Hash the working copy and the frame manifest; a change is recorded and blocks the run."""
+    """Hash working copy, frame manifest and media facts; a change is recorded and blocks the run."""
+    acquired = exhibit.acquired
     for path, digest in (
-        (exhibit.original, exhibit.sha256),
-        (exhibit.folder.frames, exhibit.entry["frames"]["manifest_sha256"]),
-        (exhibit.folder.acquisition, exhibit.entry["acquisition_sha256"]),
+        (exhibit.original, acquired.sha256),
+        (exhibit.folder.frames, acquired.manifest_sha256),
+        (exhibit.folder.acquisition, acquired.acquisition_sha256),
     ):
         try:
-            found = sha256_file(path)
+            # A link is refused even where it leads to the right bytes: they are not ours to keep unchanged.
+            own = is_folder(exhibit.folder.root) and is_regular(path)
+            found = sha256_file(path) if own else "missing, or not a regular file"
         except OSError as error:
             found = f"unreadable: {error.strerror}"
         if found != digest:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from forensic.case.layout import RunFolder
+from forensic.case.regularfile import JSON_LIMIT, read_regular
 from forensic.case.storage import write_file
 from forensic.hashes import sha256_file
 
@@ -22,9 +23,12 @@ def write_manifest(folder: RunFolder) -> str:
 
 
 def read_manifest_file(path: Path) -> dict[str, str]:
-    """Names and digests of a ``manifest.sha256``; raises ``ValueError`` on any other line."""
+    """Names and digests of a ``manifest.sha256``.
+
+    Raises ``ValueError`` on any other line, ``OSError`` if it is no regular file or beyond 64 MiB.
+    """
     listed: dict[str, str] = {}
-    for line in path.read_bytes().decode("utf-8").split("\n")[:-1]:
+    for line in read_regular(path, JSON_LIMIT).decode("utf-8").split("\n")[:-1]:
         match = _LINE.fullmatch(line)
         if match is None or match[2] in listed:
             raise ValueError(f"not a line of sha256sum: {line[:80]!r}")

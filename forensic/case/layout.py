@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ REPORT = "report.pdf"
 OUTPUT = "output.mkv"
 FRAMES = "frames.jsonl"
 REGIONS = "risk/regions.json"
+INCOMPLETE = ".incomplete"
+SCRATCH = ".scratch-"
+INCOMING = ".incoming-"
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,17 @@ class WorkspaceLayout:
         """Folder of the exhibit whose original has this digest."""
         return ExhibitFolder(self.exhibits / sha256)
 
+    def incoming(self) -> ExhibitFolder:
+        """A new name for an exhibit under way, renamed to its digest at the end; a killed one stays behind."""
+        return ExhibitFolder(self.exhibits / f"{INCOMING}{secrets.token_hex(8)}")
+
     def run(self, run_id: str) -> RunFolder:
         """Folder of a finished run."""
         return RunFolder(self.runs / run_id)
 
     def incomplete_run(self, run_id: str) -> RunFolder:
-        """Folder of a run under way or broken off; never mistaken for a finished one."""
-        return RunFolder(self.runs / f"{run_id}.incomplete")
+        """Folder of a run under way, broken off, or finished in the ledger and not renamed yet."""
+        return RunFolder(self.runs / f"{run_id}{INCOMPLETE}")
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,10 @@ class RunFolder:
     def source_still(self, frame: int) -> Path:
         """The same frame of the exhibit, untouched."""
         return self.stills / f"{frame:06d}.source.png"
+
+    def labelled_source_still(self, frame: int) -> Path:
+        """The frame of a generative exhibit whose pixels lacked the label; with it, it is no frame of the exhibit."""
+        return self.stills / "labelled-source" / f"{frame:06d}.png"
 
     def risk_map(self, frame: int) -> Path:
         """Risk in 1/256 grey level, 16-bit."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from forensic.case.exhibits import Exhibit
 from forensic.case.workspace import Workspace, utc_now
-from forensic.errors import BadInput, UsageError
+from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.frame import Geometry
 from forensic.frames.stageclass import StageClass
 from forensic.policy.decision import PolicyDecision
@@ -21,6 +21,7 @@ from forensic.stages.pipeline import Pipeline, PlannedStage
 from forensic.stages.recipe import BoundRecipe, load_recipe
 
 DEFAULT_RECIPE = "classic"
+DEFAULT_MODE = Mode.FORENSIC
 DEFAULT_POLICY = {Mode.FORENSIC: "forensic", Mode.CREATIVE: "creative"}
 MOST_DEFAULT_WORKERS = 8  # each holds some 85 MB of a 1080p clip: eight stay well under 1.5 GB
 _LONGEST_SIDE = 32768
@@ -32,7 +33,7 @@ class EnhanceRequest:
     """What the user asked for; None where nothing was said (the plan records the default)."""
 
     recipe: str | None = None
-    mode: str = Mode.FORENSIC
+    mode: str | None = None
     scale: int | None = None
     frames: tuple[int | None, int | None] | None = None
     roi: tuple[int, int, int, int] | None = None
@@ -86,9 +87,34 @@ class RunPlan:
         return any(stage.learned for stage in self.recipe.stages)
 
     @property
+    def mode(self) -> Mode:
+        """Mode of the run: as asked, else forensic."""
+        return _mode(self.request)
+
+    @property
     def planned_class(self) -> StageClass:
-        """Class that the output will carry."""
-        return self.pipeline.effective_class
+        """Class that the output will carry: the highest of the exhibit's and of every stage's."""
+        return max(self.exhibit.stage_class, self.pipeline.effective_class)
+
+    def require(self, decision: PolicyDecision) -> None:
+        """Return if ``decision`` permits exactly this plan; the pixel work asks this before it begins.
+
+        Raises ``PolicyRefused`` (``policy.denied``), and ``InternalError`` (``policy.other-plan``) if
+        the decision is about other stages, classes, parameters, another mode or exhibit class.
+        """
+        decision.require()
+        judged = [(one.stage, one.request["class"], one.request["parameters"]) for one in decision.verdicts]
+        planned = [
+            (stage.name, stage.effective_class.label, stage.parameters.model_dump(mode="json"))
+            for stage in self.recipe.stages
+        ]
+        circumstances = (decision.context["mode"], decision.context["exhibit_class"])
+        if (
+            judged != planned
+            or self.pipeline.stages != tuple(self.recipe.stages)
+            or circumstances != (self.mode.value, self.exhibit.stage_class.label)
+        ):
+            raise InternalError("policy.other-plan", f"The policy's decision is not about the plan of {self.run_id}.")
 
 
 def new_run_id() -> str:
@@ -98,7 +124,10 @@ def new_run_id() -> str:
 
 def settle(run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int) -> RunPlan:
     """Bind recipe, ranges and geometry. Raises ``UsageError``/``BadInput`` for what cannot work."""
+    mode = _mode(request)
     defaults = []
+    if request.mode is None:
+        defaults.append(f"mode: none was named, {mode.value!r} is used")
     if request.recipe is None:
         defaults.append(f"recipe: none was named, the default recipe {DEFAULT_RECIPE!r} is used")
     workers = min(cores, MOST_DEFAULT_WORKERS)
@@ -108,10 +137,18 @@ def settle(run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int) -
         defaults.append("question asked: not stated by the examiner")
     if not request.purpose:
         defaults.append("purpose: not stated by the examiner")
+    if not request.reason:
+        defaults.append("reason: not stated by the examiner")
     if request.policy is None:
-        defaults.append(f"policy: {DEFAULT_POLICY[Mode(request.mode)]!r}, the default for mode {request.mode}")
+        defaults.append(f"policy: {DEFAULT_POLICY[mode]!r}, the default for mode {mode.value}")
     if request.frames is None:
         defaults.append(f"frames: all {exhibit.frame_count}")
+    if request.roi is None:
+        defaults.append("region of interest: none was named, whole frames are processed")
+    if request.scale is None:
+        defaults.append("scale: none was named, the recipe's own is used")
+    if not request.stills:
+        defaults.append("stills and risk maps: no frame was named, the program's rule chooses (see selection)")
     bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale, roi=request.roi)
     return settle_bound(run_id, exhibit, request, bound, workers, tuple(defaults))
 
@@ -140,6 +177,15 @@ def settle_bound(
         run_id, exhibit, request, bound, pipeline, source, output, frames, selection,
         request.workers or workers, defaults,
     )  # fmt: skip
+
+
+def _mode(request: EnhanceRequest) -> Mode:
+    try:
+        return DEFAULT_MODE if request.mode is None else Mode(request.mode)
+    except ValueError as error:
+        raise UsageError(
+            "mode.unknown", f"There is no mode {request.mode!r}.", "Choose --mode forensic or --mode creative."
+        ) from error
 
 
 def _range(frames: tuple[int | None, int | None] | None, count: int) -> tuple[int, int]:
@@ -172,17 +218,23 @@ def _stage_request(planned: PlannedStage) -> StageRequest:
 
 def judge(workspace: Workspace, plan: RunPlan) -> tuple[Policy, PolicyDecision]:
     """Ask the policy about every stage. An unreadable policy raises ``PolicyRefused``."""
-    request = plan.request
-    policy = load_policy(request.policy or DEFAULT_POLICY[Mode(request.mode)])
+    request, mode = plan.request, plan.mode
+    policy = load_policy(request.policy or DEFAULT_POLICY[mode])
     context = PolicyContext(
         examiner=str(workspace.facts["examiner"]),
         lab=str(workspace.facts["lab"]),
         role="examiner",
-        mode=request.mode,
+        mode=mode,
         purpose=request.purpose or Purpose.UNSTATED,
         reason=request.reason or "",
         approval=request.approval,
         recipe=plan.recipe.recipe.name,
+        exhibit_class=plan.exhibit.stage_class,
     )
+    return policy, decide(policy, plan, context)
+
+
+def decide(policy: Policy, plan: RunPlan, context: PolicyContext) -> PolicyDecision:
+    """What ``policy`` says about every stage of ``plan`` in these circumstances."""
     planned = plan.pipeline.plan(plan.source_geometry)
-    return policy, evaluate(policy, [_stage_request(stage) for stage in planned], context)
+    return evaluate(policy, [_stage_request(stage) for stage in planned], context)

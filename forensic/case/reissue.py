@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 from forensic.case.attest import Attestation
-from forensic.case.filelist import write_manifest
+from forensic.case.ending import why_ended
+from forensic.case.filelist import read_manifest_file
 from forensic.case.issue import issue_report
-from forensic.case.layout import RunFolder
-from forensic.case.storage import storage
+from forensic.case.layout import REPORT, RunFolder
+from forensic.case.recovery import scratch_folder
+from forensic.case.storage import storage, sync_file, sync_folder, write_file
+from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import LedgerUse, verify_run
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import UsageError, VerificationFailed
 from forensic.hashes import sha256_file
 from forensic.ledger.entry import LedgerEntry
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
+
+_SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
 
 
 def finished_entry(workspace: Workspace, run_id: str) -> LedgerEntry:
@@ -51,34 +59,109 @@ def recorded_run(workspace: Workspace, run_id: str) -> tuple[LedgerEntry, RunFol
 def reissue(workspace: Workspace, run_id: str) -> Path:
     """Issue the report anew from the unchanged record; the old one is kept and named superseded.
 
-    Raises ``VerificationFailed`` (``run.changed``) if the run folder does not verify any more,
-    apart from its report.
+    The new report is whole before the run folder is touched, and a reissue that was broken off is
+    repaired by the next. Raises ``VerificationFailed`` (``run.changed``) if the run folder does not
+    verify any more, apart from its report. What goes wrong is recorded as ``report.failed``.
     """
-    entry, folder, attestation = recorded_run(workspace, run_id)
-    failed = [
-        check for check in verify_run(folder.root, ledger=LedgerUse.NONE).checks
-        if not check.passed and check.number not in ("M2", "M5") and not check.number.startswith("R")
-    ]  # fmt: skip
-    if failed:
+    entry = finished_entry(workspace, run_id)
+    identity = {"case": entry.case, "exhibit": entry.exhibit, "run": run_id}
+    try:
+        _, folder, attestation = recorded_run(workspace, run_id)
+        _require_sound(folder, run_id)
+        with scratch_folder(workspace.layout) as scratch:
+            issued = _replace(workspace, entry, folder, attestation, scratch)
+        workspace.ledger.append("report.issued", issued, **identity)
+    except BaseException as error:
+        code, reason = why_ended(error)
+        workspace.ledger.append("report.failed", {"code": code, "reason": reason}, **identity)
+        raise
+    return folder.report
+
+
+def _require_sound(folder: RunFolder, run_id: str) -> None:
+    """Everything but the report must verify; the list of files is replaced with it."""
+    for check in verify_run(folder.root, ledger=LedgerUse.NONE).checks:
+        if check.passed or check.number.startswith("R"):
+            continue
+        changed = set(check.detail.split(", "))
+        only_reports = all(name == REPORT or _SUPERSEDED.fullmatch(name) for name in changed)
+        if check.number in ("M2", "M3", "M5", "A5") and only_reports:
+            continue
         raise VerificationFailed(
             "run.changed",
-            f"Run {run_id} does not verify: {failed[0].number} {failed[0].title}: {failed[0].detail}",
+            f"Run {run_id} does not verify: {check.number} {check.title}: {check.detail}",
             f"See: forensic verify {folder.root}",
         )
-    superseded = None
-    if folder.report.exists():
-        number = 1
-        while folder.superseded_report(number).exists():
-            number += 1
-        superseded = {"file": folder.superseded_report(number).name, "sha256": sha256_file(folder.report)}
-        with storage(folder.report, "keeping the old report of"):
-            folder.report.rename(folder.superseded_report(number))
-    report = issue_report(workspace, folder, attestation, utc_now())
-    workspace.ledger.append(
-        "report.issued",
-        {"report_sha256": report, "manifest_sha256": write_manifest(folder), "superseded": superseded},
-        case=entry.case,
-        exhibit=entry.exhibit,
-        run=run_id,
+
+
+def _replace(
+    workspace: Workspace, entry: LedgerEntry, folder: RunFolder, attestation: Attestation, scratch: Path
+) -> dict[str, Any]:
+    """Make the new report, keep the one in the ledger, put the new one in place; return the facts of it."""
+    fresh = scratch / REPORT
+    report = issue_report(workspace, folder, attestation, utc_now(), fresh)
+    earlier = list(workspace.ledger.entries(event="report.issued", run=entry.run))
+    recorded = (earlier[-1] if earlier else entry).data["report_sha256"]
+    present = _digest(folder.report)
+    superseded, discarded = None, None
+    kept = _kept(folder, recorded, {(one.data.get("superseded") or {}).get("file") for one in earlier})
+    if kept is None and present == recorded and _is_report_of(folder.report, attestation):
+        kept = _copy_aside(folder, scratch)
+    if kept is not None:
+        superseded = {"file": kept.name, "sha256": recorded}
+    if present is not None and present != recorded:
+        # Not the report that was issued last: damaged, exchanged, or of a reissue that was broken off.
+        discarded = {"file": REPORT, "sha256": present}
+    with storage(folder.report, "replacing"):
+        fresh.replace(folder.report)
+        sync_folder(folder.root)
+    return {
+        "report_sha256": report,
+        "manifest_sha256": _list_again(folder),
+        "superseded": superseded,
+        "discarded": discarded,
+    }
+
+
+def _list_again(folder: RunFolder) -> str:
+    """The list of files with the reports' digests brought up to date; all else has just been verified against it."""
+    listed = read_manifest_file(folder.manifest)
+    for path in (folder.report, *folder.root.glob("report-superseded-*.pdf")):
+        listed[folder.name(path)] = sha256_file(path)
+    lines = [
+        f"{listed[folder.name(path)]}  {folder.name(path)}\n" for path in folder.files() if path != folder.manifest
+    ]
+    write_file(folder.manifest, "".join(lines).encode("utf-8"))
+    return sha256_file(folder.manifest)
+
+
+def _digest(path: Path) -> str | None:
+    return sha256_file(path) if path.is_file() else None
+
+
+def _is_report_of(path: Path, attestation: Attestation) -> bool:
+    """Whether ``path`` is a valid signed report that carries this very record."""
+    part, inside = verify_report(path)
+    return (
+        all(check.passed for check in part.checks) and inside is not None and inside.predicate == attestation.predicate
     )
-    return folder.report
+
+
+def _kept(folder: RunFolder, recorded: str, known: set[str | None]) -> Path | None:
+    """The issued report as a reissue that was broken off has set it aside, unrecorded; None if there is none."""
+    for path in sorted(folder.root.glob("report-superseded-*.pdf")):
+        if path.name not in known and _digest(path) == recorded:
+            return path
+    return None
+
+
+def _copy_aside(folder: RunFolder, scratch: Path) -> Path:
+    number = 1
+    while folder.superseded_report(number).exists():
+        number += 1
+    copy, kept = scratch / "superseded.pdf", folder.superseded_report(number)
+    with storage(kept, "keeping the old report as"):
+        shutil.copyfile(folder.report, copy)
+        sync_file(copy)
+        copy.replace(kept)
+    return kept

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from forensic.case.ending import why_ended
 from forensic.case.environment import environment, platform_key
-from forensic.case.execution import enhanced_frames, open_master
+from forensic.case.execution import enhanced_frames, open_exhibit, open_master
 from forensic.case.exhibits import check_untouched, find_exhibit
 from forensic.case.layout import OUTPUT, RunFolder
-from forensic.case.plan import MOST_DEFAULT_WORKERS, EnhanceRequest, RunPlan, settle_bound
+from forensic.case.plan import MOST_DEFAULT_WORKERS, EnhanceRequest, RunPlan, decide, settle_bound
 from forensic.case.progress import Progress
-from forensic.case.reissue import recorded_run
-from forensic.case.storage import make_folder
+from forensic.case.recovery import scratch_folder
+from forensic.case.reissue import finished_entry, recorded_run
+from forensic.case.storage import write_file
 from forensic.case.workspace import Workspace
-from forensic.errors import ForensicError, VerificationFailed
+from forensic.errors import BadInput, InternalError, VerificationFailed
 from forensic.frames.frame import CodedFrame
-from forensic.frames.manifest import read_manifest
-from forensic.hashes import sha256_file
+from forensic.frames.manifest import FrameRow, read_manifest
+from forensic.hashes import MerkleTree, sha256_bytes, sha256_file
 from forensic.media.reader import ExhibitReader
+from forensic.policy.decision import PolicyDecision
+from forensic.policy.request import Approval, PolicyContext
+from forensic.policy.store import SCHEMA_NAME, load_policy
 from forensic.stages.catalogue import build
 from forensic.stages.recipe import BoundRecipe, Recipe
 
@@ -62,7 +66,8 @@ class Reproduction:
         if self.exact and self.file_identical:
             return f"REPRODUCED: all {self.frames} frames and the file itself are identical to the bit"
         if self.exact:
-            return f"REPRODUCED: all {self.frames} frames are identical; the container's bytes differ"
+            other = f"all {self.frames} frames are identical; the file (container, sound, subtitles) differs"
+            return f"NOT REPRODUCED: {other}" if self.same_platform else f"REPRODUCED on another platform: {other}"
         different = self.frames - self.identical
         size = f"{different} of {self.frames} frames differ, by at most {self.largest_difference:g} grey levels"
         if not self.same_platform and self.within_tolerance:
@@ -71,8 +76,10 @@ class Reproduction:
 
     @property
     def succeeded(self) -> bool:
-        """Identical, or within tolerance where the platform differs."""
-        return self.exact or (not self.same_platform and self.within_tolerance)
+        """Identical to the bit, file included; on another platform frames identical or within tolerance."""
+        if self.same_platform:
+            return self.exact and self.file_identical
+        return self.exact or self.within_tolerance
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able, for ledger and ``--json``."""
@@ -128,58 +135,126 @@ def reproduce(workspace: Workspace, run_id: str, progress: Progress) -> Reproduc
     """Repeat a finished run and compare; the result goes into the ledger whatever it is.
 
     The output of the run is never replaced. Raises ``VerificationFailed`` if exhibit, model or
-    record are no longer the ones recorded (ledger: ``reproduction.failed``).
+    record are no longer the ones recorded, ``PolicyRefused`` if the run's own policy does not permit it
+    any more (ledger: ``reproduction.failed``; ``reproduction.cancelled`` after Ctrl-C).
     """
-    entry, folder, attestation = recorded_run(workspace, run_id)
+    entry = finished_entry(workspace, run_id)
     identity = {"case": entry.case, "exhibit": entry.exhibit, "run": run_id}
     try:
-        plan = recorded_plan(workspace, run_id, attestation.predicate)
-        result = _compare(plan, folder, attestation.predicate, progress)
-    except ForensicError as error:
-        workspace.ledger.append("reproduction.failed", {"code": error.code, "reason": error.message}, **identity)
+        _, folder, attestation = recorded_run(workspace, run_id)
+        predicate = attestation.predicate
+        rows = _recorded_frames(folder, run_id, predicate)
+        plan = recorded_plan(workspace, run_id, predicate)
+        with scratch_folder(workspace.layout) as scratch:
+            decision = _judge_again(folder, plan, predicate, scratch)
+            result = _compare(plan, decision, folder, rows, predicate, scratch, progress)
+        check_untouched(workspace, plan.exhibit)
+    except BaseException as error:
+        code, reason = why_ended(error)
+        event = "reproduction.cancelled" if isinstance(error, KeyboardInterrupt) else "reproduction.failed"
+        workspace.ledger.append(event, {"code": code, "reason": reason}, **identity)
         raise
     workspace.ledger.append("reproduction.finished", result.to_record(), **identity)
     return result
 
 
-def _compare(plan: RunPlan, folder: RunFolder, predicate: dict[str, Any], progress: Progress) -> Reproduction:
+def _changed(run_id: str, what: str, folder: RunFolder) -> VerificationFailed:
+    return VerificationFailed(
+        "run.changed", f"{what} of run {run_id} is not what its record says.", f"See: forensic verify {folder.root}"
+    )
+
+
+def _recorded_frames(folder: RunFolder, run_id: str, predicate: dict[str, Any]) -> list[FrameRow]:
+    """The run's frame manifest, checked against the signed root, and the output against its signed digest."""
+    signed, tree, rows = predicate["output"]["frames"], MerkleTree(), []
+    try:
+        for row in read_manifest(folder.frames):
+            tree.append(row.leaf())
+            rows.append(row)
+        output = sha256_file(folder.output)
+    except (OSError, BadInput, TypeError) as error:
+        raise _changed(run_id, "The frame manifest or the output", folder) from error
+    if (tree.size, tree.root().hex()) != (signed["count"], signed["merkle_root"]):
+        raise _changed(run_id, "The frame manifest", folder)
+    if output != predicate["output"]["sha256"]:
+        raise _changed(run_id, "The output", folder)
+    return rows
+
+
+def _judge_again(folder: RunFolder, plan: RunPlan, predicate: dict[str, Any], scratch: Path) -> PolicyDecision:
+    """Ask the run's own policy again, in the recorded circumstances and with the exhibit's class of today."""
+    recorded = predicate["policy"]["policy"]
+    name = "recorded"
+    for source, target, digest in (
+        (folder.policy, f"{name}.cedar", recorded["sha256"]),
+        (folder.policy_schema, SCHEMA_NAME, recorded["schema_sha256"]),
+    ):
+        try:
+            data = source.read_bytes()
+        except OSError as error:
+            raise _changed(plan.run_id, source.name, folder) from error
+        if sha256_bytes(data) != digest:
+            raise _changed(plan.run_id, source.name, folder)
+        write_file(scratch / target, data)
+    stated = {key: value for key, value in predicate["policy"]["context"].items() if key != "exhibit_class"}
+    approval = stated.pop("approval")
+    context = PolicyContext(
+        **stated,
+        approval=None if approval is None else Approval(**approval),
+        exhibit_class=plan.exhibit.stage_class,
+    )
+    decision = decide(load_policy(name, scratch), plan, context)
+    plan.require(decision)
+    return decision
+
+
+def _compare(
+    plan: RunPlan,
+    decision: PolicyDecision,
+    folder: RunFolder,
+    rows: list[FrameRow],
+    predicate: dict[str, Any],
+    scratch: Path,
+    progress: Progress,
+) -> Reproduction:
     result = Reproduction(plan.run_id)
     then, now = platform_key(predicate["environment"]), platform_key(environment(learned=plan.learned))
     result.platform_changes = {key: {"then": then[key], "now": now[key]} for key in then if then[key] != now[key]}
     result.same_platform = not result.platform_changes
-    rows = list(read_manifest(folder.frames))
-    make_folder(folder.root.parent)
-    with tempfile.TemporaryDirectory(prefix=".reproduce-", dir=folder.root.parent) as scratch:
-        again = Path(scratch) / OUTPUT
-        with (
-            ExhibitReader(plan.exhibit.original) as reader,
-            progress.task("Reproducing", len(rows), "frames") as task,
-        ):
-            outputs = enhanced_frames(plan, reader, tapped=False)
-            first = next(outputs)
-            with open_master(again, plan, reader, first.frame) as writer:
-                for row, output in zip(rows, chain([first], outputs), strict=True):
-                    written = writer.write(output.frame)
-                    result.frames += 1
-                    same = (row.frame, row.pts, row.sha256) == (
-                        written.timing.index, written.timing.pts, written.sha256,
-                    )  # fmt: skip
-                    result.identical += same
-                    if not same:
-                        result.differences.append({"frame": row.frame})
-                    task.advance()
-        result.file_identical = sha256_file(again) == predicate["output"]["sha256"]
-        if result.differences:
-            _measure(folder.output, again, result)
+    if [row.frame for row in rows] != list(range(*plan.frames)):
+        raise _changed(plan.run_id, "The frame manifest", folder)
+    source_rows = plan.exhibit.manifest()
+    again = scratch / OUTPUT
+    with open_exhibit(plan) as reader, progress.task("Reproducing", len(rows), "frames") as task:
+        outputs = enhanced_frames(plan, decision, reader, source_rows, tapped=False)
+        first = next(outputs)
+        with open_master(again, plan, reader, source_rows, first.frame) as writer:
+            for row, output in zip_longest(rows, chain([first], outputs)):
+                if row is None or output is None:
+                    raise InternalError("run.frames-lost", f"Another number of frames than {len(rows)} came out.")
+                written = writer.write(output.frame)
+                result.frames += 1
+                same = row == FrameRow.of(written, row.flags)
+                result.identical += same
+                if not same:
+                    result.differences.append({"frame": row.frame})
+                task.advance()
+    result.file_identical = sha256_file(again) == predicate["output"]["sha256"]
+    if result.differences:
+        _measure(folder, rows, again, result)
     return result
 
 
-def _measure(original: Path, again: Path, result: Reproduction) -> None:
-    """Size of the differences, from both files decoded side by side."""
+def _measure(folder: RunFolder, rows: list[FrameRow], again: Path, result: Reproduction) -> None:
+    """Size of the differences, from both files decoded side by side; the run's must be what its record says."""
     result.differences = []
     off = total = 0
-    with ExhibitReader(original) as first, ExhibitReader(again) as second:
-        for a, b in zip(first.frames(), second.frames(), strict=False):
+    with ExhibitReader(folder.output) as first, ExhibitReader(again) as second:
+        for row, a, b in zip_longest(rows, first.frames(), second.frames()):
+            if row is None or a is None or a.sha256 != row.sha256:
+                raise _changed(result.run_id, "The output", folder)
+            if b is None:
+                raise InternalError("run.frames-lost", "The reproduction has fewer frames than were written.")
             largest, differing, samples = _difference(a, b)
             off, total = off + differing, total + samples
             result.largest_difference = max(result.largest_difference, largest)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from forensic.case.layout import RunFolder, sidecar
 from forensic.case.storage import write_file
 from forensic.case.workspace import Workspace
-from forensic.frames.manifest import FrameRow, read_manifest
-from forensic.frames.stageclass import StageClass
+from forensic.frames.manifest import FrameRow
 from forensic.hashes import inclusion_proof, leaf_hash, sha256_file
 from forensic.signing.statement import STILL_PREDICATE, Subject, build_statement, sign_statement
 
 
 class FrameTree:
-    """The leaves of one frame manifest, ready to prove any of its rows."""
+    """The leaves of one frame manifest, ready to prove any of its rows. ``rows`` were checked by the caller."""
 
-    def __init__(self, path: Path) -> None:
-        self._rows: list[FrameRow] = list(read_manifest(path))
+    def __init__(self, rows: Sequence[FrameRow]) -> None:
+        self._rows = rows
         self._hashes = [leaf_hash(row.leaf()) for row in self._rows]
         self._place = {row.frame: place for place, row in enumerate(self._rows)}
 
@@ -36,20 +36,27 @@ class FrameTree:
 
 
 def write_sidecars(
-    workspace: Workspace, folder: RunFolder, frames: list[int], run: dict[str, Any], trees: tuple[FrameTree, FrameTree]
+    workspace: Workspace,
+    folder: RunFolder,
+    frames: list[int],
+    run: dict[str, Any],
+    trees: tuple[FrameTree, FrameTree],
+    exhibit_class: str,
 ) -> None:
     """Write a sidecar for the enhanced still and the source still of each of ``frames``.
 
-    ``run`` has the keys id, case, exhibit, exhibit_sha256, exhibit_root, output_root and
-    stage_class; ``trees`` are those of the exhibit and of the output.
+    ``run`` has the keys run, case, exhibit, exhibit_sha256, exhibit_root, output_root and
+    stage_class; ``trees`` are those of the exhibit and of the output. A source still that had to be
+    labelled is not the exhibit's frame any more and gets none.
     """
     exhibit_tree, output_tree = trees
     for frame in frames:
         source = exhibit_tree.proof(frame, run["exhibit_root"])
         enhanced = output_tree.proof(frame, run["output_root"])
         _write(workspace, folder.still(frame), {**run, "shows": "output", "of_output": enhanced, "of_exhibit": source})
-        untouched = {**run, "stage_class": StageClass.PRESENTATION.label, "shows": "exhibit", "of_exhibit": source}
-        _write(workspace, folder.source_still(frame), untouched)
+        if folder.source_still(frame).exists():
+            untouched = {**run, "stage_class": exhibit_class, "shows": "exhibit", "of_exhibit": source}
+            _write(workspace, folder.source_still(frame), untouched)
 
 
 def _write(workspace: Workspace, still: Path, predicate: dict[str, Any]) -> None:

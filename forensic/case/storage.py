@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError, VerificationFailed
 from forensic.hashes import sha256_file
@@ -58,16 +59,54 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write ``data`` durably under a temporary name, then rename over ``path``."""
+def create_file(path: Path) -> BinaryIO:
+    """Open a file for writing that is not there yet, in no case through a link.
+
+    Whoever can write to the workspace may have put a link to an original under a name that we are
+    about to use: opening it for writing would empty the original. Raises ``OSError`` as ``os.open``.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
+
+
+@contextmanager
+def _partial_of(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new temporary file beside ``path``; on leaving it is on the disk, after an error gone."""
     partial = path.with_name(f".{path.name}.partial")
-    with storage(path, "writing"):
-        with partial.open("wb") as stream:
-            stream.write(data)
+    partial.unlink(missing_ok=True)  # left by a crash, or planted: the name goes, whatever a link leads to stays
+    try:
+        with create_file(partial) as stream:
+            yield partial, stream
             stream.flush()
             os.fsync(stream.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write ``data`` durably under a temporary name, then rename over ``path``."""
+    with storage(path, "writing"):
+        with _partial_of(path) as (partial, stream):
+            stream.write(data)
         partial.replace(path)
         sync_folder(path.parent)
+
+
+def is_regular(path: Path) -> bool:
+    """Whether ``path`` is a regular file itself: no link, folder, pipe or device. False if it is not there."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder itself and no link to one. False if it is not there."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def make_folder(path: Path) -> None:
@@ -99,21 +138,13 @@ def copy_verified(source: Path, target: Path, sha256: str) -> None:
 
     Raises ``VerificationFailed`` (``copy.mismatch``) and leaves nothing behind if it has not.
     """
-    partial = target.with_name(f".{target.name}.partial")
     digest = hashlib.sha256()
     with storage(target, "copying to"):
-        try:
-            with source.open("rb") as read, partial.open("wb") as write:
-                while block := read.read(_BLOCK):
-                    digest.update(block)
-                    write.write(block)
-                write.flush()
-                os.fsync(write.fileno())
-            read_back = sha256_file(partial)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        if digest.hexdigest() != sha256 or read_back != sha256:
+        with _partial_of(target) as (partial, write), source.open("rb") as read:
+            while block := read.read(_BLOCK):
+                digest.update(block)
+                write.write(block)
+        if digest.hexdigest() != sha256 or sha256_file(partial) != sha256:
             partial.unlink(missing_ok=True)
             raise VerificationFailed(
                 "copy.mismatch",

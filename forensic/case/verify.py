@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from forensic.case.layout import ATTESTATION, MANIFEST, WorkspaceLayout
+from forensic.case.layout import ATTESTATION, FRAMES, MANIFEST, OUTPUT, REPORT, WorkspaceLayout
+from forensic.case.regularfile import JSON_LIMIT, open_regular, read_regular
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.reports import verify_report
@@ -13,15 +15,21 @@ from forensic.case.verification.runs import verify_run
 from forensic.case.verification.stills import verify_still
 from forensic.case.verification.workspaces import verify_workspace
 from forensic.errors import ForensicError, UsageError
+from forensic.signing.statement import RUN_PREDICATE, STILL_PREDICATE, verify_statement
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PDF = b"%PDF"
+_RUN_FILES = (MANIFEST, ATTESTATION, REPORT, OUTPUT, FRAMES)
+_RUN_NAME = re.compile(r"R-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
 
 
 def verify(path: Path, *, fingerprint: str | None = None, say: Callable[[str], None] = lambda _: None) -> Verification:
-    """Verify a report, run folder, workspace, still or attestation at ``path``.
+    """Verify a report, run folder, workspace, still or signed statement at ``path``.
 
-    ``fingerprint``: SHA-256 of the certificate that must have signed, obtained from the laboratory
-    by another way. Raises ``UsageError`` (``verify.unknown-kind``) for anything else.
+    What it is, its name says as well as its content: a picture whose first byte was changed is a
+    picture that fails. ``fingerprint``: SHA-256 of the certificate that must have signed, obtained
+    from the laboratory by another way. Raises ``UsageError`` (``verify.unknown-kind``,
+    ``verify.unreadable``) for what is none of these by name and content, or not there.
     """
     try:
         verification = _verify(path, say)
@@ -29,8 +37,9 @@ def verify(path: Path, *, fingerprint: str | None = None, say: Callable[[str], N
         raise
     except ForensicError as error:
         # Whatever stops a check is a failed check: nothing unverifiable may look like bad usage.
-        verification = Verification(str(path), "unknown")
-        verification.record("X1", "the material can be examined", False, f"{error.code}: {error.message}")
+        verification = failed(path, f"{error.code}: {error.message}")
+    except OSError as error:
+        verification = failed(path, str(error.strerror or error))
     if fingerprint is not None:
         wanted = fingerprint.replace(":", "").replace(" ", "").lower()
         verification.record(
@@ -39,31 +48,77 @@ def verify(path: Path, *, fingerprint: str | None = None, say: Callable[[str], N
     return verification
 
 
+def failed(path: Path, reason: str) -> Verification:
+    """The result for material that could not be examined: check X1, failed."""
+    verification = Verification(str(path), "unknown")
+    verification.record("X1", "the material can be examined", False, reason)
+    return verification
+
+
 def _verify(path: Path, say: Callable[[str], None]) -> Verification:
     if path.is_dir():
-        if (path / MANIFEST).exists() or (path / ATTESTATION).exists():
-            return verify_run(path)
-        if WorkspaceLayout(path).ledger.exists():
-            return verify_workspace(path, say)
-        raise UsageError("verify.unknown-kind", f"{path} is neither a run folder nor a workspace.")
+        return _verify_folder(path, say)
+    # A link that the user names is followed; links inside the material are not.
+    file = _resolved(path)
+    suffix = path.suffix.lower()
+    magic = b""
     try:
-        with path.open("rb") as stream:
+        with open_regular(file) as stream:
             magic = stream.read(len(_PNG))
     except OSError as error:
-        raise UsageError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from error
-    if magic == _PNG:
-        return verify_still(path)[0]
-    if magic.startswith(b"%PDF") or path.suffix.lower() == ".pdf":
-        return verify_report(path)[0]
-    if path.suffix.lower() == ".json":
-        verification = Verification(str(path), "record")
-        statement = check_attestation(verification, path.read_bytes())
-        if statement is not None:
-            signer_matches_record(verification, statement.predicate)
-            verification.signed = True
-        return verification
+        if isinstance(error, FileNotFoundError) or suffix not in (".png", ".pdf", ".json"):
+            raise UsageError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from error
+    if magic == _PNG or suffix == ".png":
+        return verify_still(file)[0]
+    if magic.startswith(_PDF) or suffix == ".pdf":
+        return verify_report(file)[0]
+    if suffix == ".json":
+        return _verify_statement(path, read_regular(file, JSON_LIMIT))
     raise UsageError(
         "verify.unknown-kind",
         f"{path} is not something that can be verified alone.",
-        "Give a report.pdf, a run folder, a workspace, a still or an attestation.json.",
+        "Give a report.pdf, a run folder, a workspace, a still, its proof or an attestation.json.",
     )
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except RuntimeError as error:  # a loop of links, on Python before 3.13
+        raise OSError(str(error)) from error
+
+
+def _verify_folder(path: Path, say: Callable[[str], None]) -> Verification:
+    layout = WorkspaceLayout(path)
+    if layout.ledger.exists():
+        return verify_workspace(path, say)
+    if _RUN_NAME.fullmatch(path.absolute().name) or any((path / name).exists() for name in _RUN_FILES):
+        return verify_run(path)
+    if layout.runs.is_dir() and (layout.exhibits.is_dir() or layout.identity.is_dir()):
+        return verify_workspace(path, say)  # whose ledger is gone: C1 fails
+    raise UsageError("verify.unknown-kind", f"{path} is neither a run folder nor a workspace.")
+
+
+def _verify_statement(path: Path, data: bytes) -> Verification:
+    """A signed statement alone: the record of a run, or the proof of a still."""
+    if not _is_proof(data):
+        verification = Verification(str(path), "record")
+        statement = check_attestation(verification, data)
+        if statement is not None:
+            signer_matches_record(verification, statement.predicate)
+            verification.signed = True
+            verification.not_checked.append("the files that the record is about: verify the run folder")
+        return verification
+    verification = Verification(str(path), "proof of a still")
+    if check_attestation(verification, data, STILL_PREDICATE, "S3") is not None:
+        verification.signed = True
+        verification.not_checked.append("the picture that the proof is about: verify it with the proof beside it")
+    return verification
+
+
+def _is_proof(data: bytes) -> bool:
+    try:
+        verify_statement(data, predicate_type=RUN_PREDICATE)
+    except ForensicError as error:
+        return error.code == "statement.predicate-type" and STILL_PREDICATE in error.message
+    return False

@@ -12,6 +12,7 @@ from typing import Any
 
 from forensic import __version__
 from forensic.case.layout import WorkspaceLayout
+from forensic.case.recovery import recover
 from forensic.case.storage import make_folder, storage, storage_error
 from forensic.errors import UsageError, VerificationFailed
 from forensic.ledger.store import Ledger
@@ -160,4 +161,10 @@ def open_workspace(root: Path, passphrase: PassphraseSource | None) -> Workspace
     if first is None:
         ledger.close()
         raise VerificationFailed("workspace.broken", "The ledger does not begin with the creation of a workspace.")
+    if identity is not None:
+        try:
+            recover(layout, ledger)
+        except BaseException:
+            ledger.close()
+            raise
     return Workspace(layout, ledger, identity, dict(first.data))

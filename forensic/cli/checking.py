@@ -9,8 +9,11 @@ import click
 
 from forensic.cli.options import json_option, quiet_option, workspace_option, workspace_path
 from forensic.cli.terminal import reporter, result, result_json
+from forensic.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forensic.case.verification.checks import Check, Verification
 
 
@@ -22,10 +25,8 @@ if TYPE_CHECKING:
 def verify(paths: tuple[Path, ...], fingerprint: str | None, as_json: bool, quiet: bool) -> None:
     """Verify reports, run folders, workspaces, stills and records. Trusts nothing, writes nothing."""
     from forensic.case.verification.checks import Verdict
-    from forensic.case.verify import verify as verify_path
 
-    say = reporter(quiet)
-    results = [verify_path(path, fingerprint=fingerprint, say=say.say) for path in paths]
+    results = _verified(paths, fingerprint, reporter(quiet).say)
     if as_json:
         records = [verification.to_record() for verification in results]
         result_json(records[0] if len(records) == 1 else records)
@@ -34,6 +35,24 @@ def verify(paths: tuple[Path, ...], fingerprint: str | None, as_json: bool, quie
             _show(verification)
     if any(verification.verdict is Verdict.FAILED for verification in results):
         raise click.exceptions.Exit(1)
+
+
+def _verified(paths: tuple[Path, ...], fingerprint: str | None, say: Callable[[str], None]) -> list[Verification]:
+    """One result for every path. Bad usage only if nothing could be verified: else what is no material FAILED."""
+    from forensic.case.verify import failed
+    from forensic.case.verify import verify as verify_path
+
+    results: list[Verification] = []
+    misused: list[UsageError] = []
+    for path in paths:
+        try:
+            results.append(verify_path(path, fingerprint=fingerprint, say=say))
+        except UsageError as error:
+            misused.append(error)
+            results.append(failed(path, f"{error.code}: {error.message}"))
+    if len(misused) == len(paths):
+        raise misused[0]
+    return results
 
 
 def _show(verification: Verification) -> None:

@@ -6,7 +6,7 @@ same way on every machine, and ``forensic verify`` can repeat it without a media
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,9 @@ class ColourSpec:
     """H.273 code points as found in the file. ``full_range`` is None where the file is silent.
 
     ``assumed_*`` give what is used for display where the file says nothing; the assumption is
-    recorded, never written into the output's own flags.
+    recorded, never written into the output's own flags. ``display_matrix`` is the assumed matrix: the
+    reader fixes it by the exhibit's own height (:meth:`for_display`), so that enlarging or cropping
+    does not change colours. None where the file names a usable one.
     """
 
     matrix: int = UNSPECIFIED
@@ -42,12 +44,22 @@ class ColourSpec:
     transfer: int = UNSPECIFIED
     full_range: bool | None = None
     chroma_location: str = "unspecified"
+    display_matrix: int | None = None
 
     def assumed_matrix(self, height: int) -> int:
-        """Matrix used for display: the file's, else BT.601 below 720 rows and BT.709 from there."""
+        """Matrix used for display: the file's, else ``display_matrix``, else by ``height`` in rows.
+
+        By height: BT.601 below 720 rows, BT.709 from there.
+        """
         if self.matrix in LUMA_WEIGHTS:
             return self.matrix
+        if self.display_matrix is not None and self.display_matrix in LUMA_WEIGHTS:
+            return self.display_matrix
         return 1 if height >= 720 else 6
+
+    def for_display(self, height: int) -> ColourSpec:
+        """The same with the matrix for display fixed for an exhibit of ``height`` rows."""
+        return replace(self, display_matrix=None if self.matrix in LUMA_WEIGHTS else self.assumed_matrix(height))
 
     def assumed_full_range(self) -> bool:
         """Range used for display: the file's, else limited (H.273's default for Y'CbCr video)."""
@@ -59,7 +71,7 @@ class ColourSpec:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> ColourSpec:
-        """Inverse of :meth:`to_record`."""
+        """Inverse of :meth:`to_record`; records older than ``display_matrix`` lack it."""
         return cls(**record)
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from forensic.errors import BadInput, PolicyRefused
-from forensic.frames.colour import ColourSpec, to_rgb
+from forensic.errors import BadInput, InternalError, PolicyRefused
+from forensic.frames.colour import LUMA_WEIGHTS, ColourSpec, to_rgb
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry, Planes
 from forensic.frames.layout import LAYOUTS, pack_planes, unpack_planes
 from forensic.frames.stageclass import StageClass
@@ -70,12 +71,17 @@ def _filtered(rgb: np.ndarray) -> np.ndarray:
     return lines
 
 
-def still_png(frame: CodedFrame) -> bytes:
+def still_png(frame: CodedFrame, *, labelled: Callable[[CodedFrame], bool] | None = None) -> bytes:
     """PNG (8-bit RGB) of ``frame`` with its planes inside.
 
     The picture is :func:`forensic.frames.colour.to_rgb` of the planes: neither scaled to square samples nor
     rotated. The bytes depend on the frame and on the zlib version only.
+
+    A GENERATIVE frame is refused unless ``labelled`` finds the label in its pixels. Only
+    :func:`forensic.media.stills.write_still` has that eye; raises ``InternalError`` (``still.unlabelled``).
     """
+    if frame.stage_class is StageClass.GENERATIVE and (labelled is None or not labelled(frame)):
+        raise InternalError("still.unlabelled", "A generative picture without its label is not written.")
     geometry, timing = frame.geometry, frame.timing
     rgb = to_rgb(frame.planes, geometry.layout, frame.colour)
     header = canonical_json(
@@ -159,7 +165,11 @@ def _integer(value: object, lowest: int, highest: int) -> int:
 
 
 def _colour(value: object) -> ColourSpec:
-    if not isinstance(value, dict) or set(value) != set(ColourSpec().to_record()):
+    fields = set(ColourSpec().to_record())
+    # Stills made before the matrix for display was recorded lack that field.
+    if not isinstance(value, dict) or set(value) not in (fields, fields - {"display_matrix"}):
+        raise _invalid("the colour description in its header is malformed")
+    if value.get("display_matrix") is not None and _integer(value["display_matrix"], 0, 255) not in LUMA_WEIGHTS:
         raise _invalid("the colour description in its header is malformed")
     for name in ("matrix", "primaries", "transfer"):
         _integer(value[name], 0, 255)

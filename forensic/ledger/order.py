@@ -1,7 +1,8 @@
 """Which event may follow which. Writer and auditor apply the same rules (docs/formats/ledger.md).
 
 A run goes: started → (interrupted → resumed)* → finished | failed | cancelled, or refused before
-it starts. Every other ``run.…`` event belongs inside a started run. Events of other families are free.
+it starts. Every other ``run.…`` event belongs inside a started run. An exhibit id is acquired once, whatever
+the case. Events of other families are free.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class EventOrder:
     def __init__(self) -> None:
         self._runs: dict[str, _State] = {}
         self._started: dict[str, int] = {}  # seq of run.started, for runs not closed
-        self._exhibits: set[tuple[str | None, str]] = set()
+        self._exhibits: dict[str, str | None] = {}  # exhibit to its case
 
     @staticmethod
     def governs(event: str) -> bool:
@@ -44,11 +45,13 @@ class EventOrder:
             return f"{CREATED} must be the first entry and only the first"
         if event == ACQUIRED and exhibit is None:
             return f"{ACQUIRED} names no exhibit"
+        if event == ACQUIRED and exhibit in self._exhibits:
+            return f"exhibit {exhibit!r} is acquired a second time"
         if not event.startswith(RUN_FAMILY):
             return None
         if run is None:
             return f"{event} names no run"
-        if event == STARTED and exhibit is not None and (case, exhibit) not in self._exhibits:
+        if event == STARTED and exhibit is not None and (exhibit, case) not in self._exhibits.items():
             return f"{STARTED} on exhibit {exhibit!r}, which was never acquired in this case"
         return self._run_fault(event, run)
 
@@ -71,7 +74,7 @@ class EventOrder:
     def admit(self, seq: int, event: str, case: str | None, exhibit: str | None, run: str | None) -> None:
         """Take the event as having happened, whether or not it should have."""
         if event == ACQUIRED and exhibit is not None:
-            self._exhibits.add((case, exhibit))
+            self._exhibits.setdefault(exhibit, case)
         if run is None or not event.startswith(RUN_FAMILY):
             return
         if event in TERMINAL:

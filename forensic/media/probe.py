@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Geometry
 from forensic.media.image import image_facts
 from forensic.media.libav import MAX_PIXELS, MAX_SIDE, check_regular, messages, open_exhibit, too_large
+from forensic.media.metadata import describe_matrix, not_carried
 from forensic.media.pixels import Conversion, conversion_from
 from forensic.media.visible import visible
 
@@ -145,6 +147,13 @@ class MediaFacts:
             "image": self.image,
             "remarks": list(self.remarks),
         }
+
+    def not_carried_metadata(self, side_data: Mapping[str, int] | None = None) -> list[dict[str, str]]:
+        """What the master does not carry beside other streams: ``{"what", "reason"}`` each, for people.
+
+        ``side_data``: frames by type of side data (``ExhibitReader.statistics["side_data"]``).
+        """
+        return not_carried(self, side_data or {})
 
 
 def probe(path: Path) -> MediaFacts:
@@ -334,8 +343,11 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
     remarks = []
     if own.details["colour"]["full_range"] is None and conversion.layout.family == "yuv":
         remarks.append("The file does not say whether its luma is full or limited range.")
-    if own.details["colour"]["matrix"] == 2 and conversion.layout.family == "yuv":
-        remarks.append("The file does not name its colour matrix.")
+    colour = _colour(stream, per_stream.get(stream.index, []))
+    if conversion.layout.family == "yuv":
+        colour = colour.for_display(context.height)
+    if said := describe_matrix(colour, conversion.layout):
+        remarks.append(said)
     if image.get("pages", 1) > 1:
         remarks.append(f"The image file holds {image['pages']} pages; the first is the exhibit's picture.")
     if image.get("complaints"):
@@ -357,7 +369,7 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
         ignored=tuple(ignored),
         chapters=len(container.chapters()),
         geometry=Geometry(context.width, context.height, conversion.layout, stream.sample_aspect_ratio or None),
-        colour=_colour(stream, per_stream.get(stream.index, [])),
+        colour=colour,
         conversion=conversion,
         field_order=FIELD_ORDERS.get(context.field_order, "unknown"),
         rotation=_rotation(own.side_data),
@@ -373,7 +385,12 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
 
 def with_first_frame(facts: MediaFacts, geometry: Geometry, colour: ColourSpec, conversion: Conversion) -> MediaFacts:
     """``facts`` corrected by the first decoded frame, saying so where the header was wrong."""
-    remarks = list(facts.remarks)
+    if conversion.layout.family == "yuv":
+        colour = colour.for_display(geometry.height)
+    before = describe_matrix(facts.colour, facts.geometry.layout)
+    remarks = [remark for remark in facts.remarks if remark != before]
+    if said := describe_matrix(colour, geometry.layout):
+        remarks.append(said)
     if geometry != facts.geometry:
         remarks.append(f"The header claims {facts.geometry.to_record()}, the first frame is {geometry.to_record()}.")
     return replace(facts, geometry=geometry, colour=colour, conversion=conversion, remarks=tuple(remarks))

@@ -28,6 +28,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.anomaly import Anomaly, AnomalyLog
 from forensic.media.damage import PacketNote, Propagation
 from forensic.media.libav import messages, open_exhibit, refuse_too_large, wording
+from forensic.media.metadata import FrameMetadata, describe_matrix
 from forensic.media.pixels import Conversion, conversion_from, planes_of
 from forensic.media.probe import facts_of, with_first_frame
 from forensic.media.timing import Cadence, Timeline
@@ -43,15 +44,19 @@ class ExhibitReader:
 
     ``facts``, ``geometry``, ``colour``, ``time_base`` hold once it is entered (the first frame has then
     been decoded). ``anomalies`` grows while frames are read and is complete after the last one.
+    ``stage_class`` is what the file's pixels are known to be (``Exhibit.stage_class``): every frame
+    starts with it, so that generative output read again stays generative.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stage_class: StageClass = StageClass.PRESENTATION) -> None:
         self._path = path
+        self._stage_class = stage_class
         self._log = AnomalyLog()
         self._notes: dict[int, PacketNote] = {}
         self._serial = 0
         self._parser_said: tuple[list[str], list[str]] = ([], [])
         self._propagation = Propagation()
+        self._metadata = FrameMetadata()
         self._without_picture = 0
         self._pictures = 0
         self._refused = 0
@@ -111,17 +116,21 @@ class ExhibitReader:
 
     @property
     def statistics(self) -> dict[str, Any]:
-        """Packets read, frames given out and frames refused so far, and the rule for missing times."""
+        """Packets read, frames given out and refused so far, the rule for missing times, frames marked as
+        interlaced, and frames by type of side data.
+        """
         return {
             "packets": self._serial,
             "packets_without_picture": self._without_picture,
             "frames": self._pictures,
             "frames_refused": self._refused,
             "missing_times": self._timeline.rule,
+            "interlaced_frames": self._metadata.interlaced,
+            "side_data": self._metadata.side_data,
         }
 
     def frames(self) -> Iterator[CodedFrame]:
-        """Every frame in presentation order, class PRESENTATION, in the canonical layout.
+        """Every frame in presentation order, of the reader's class, in the canonical layout.
 
         ``flags`` holds the words for the manifest of the frame last given out. Frames whose size or
         format differs from the first one's are not decoded further: each is recorded as
@@ -163,6 +172,8 @@ class ExhibitReader:
         colour = _fill(declared.colour, _colour_of(picture, conversion))
         self.facts = with_first_frame(declared, geometry, colour, conversion)
         self._change = _colour_of(picture, conversion)
+        if colour.matrix != UNSPECIFIED and (assumed := describe_matrix(self.facts.colour, conversion.layout)):
+            self._log.add("colour-matrix", None, None, assumed)
         yield picture
 
     def _accept(self, picture: VideoFrame, previous: str | None) -> CodedFrame | None:
@@ -185,13 +196,14 @@ class ExhibitReader:
             return None
         index = self._pictures
         self._pictures += 1
+        self._metadata.note(picture)
         if self.facts.is_image:
             time, made_up = 0, True
         else:
             time, made_up = self._timeline.place(index, picture.pts, picture.dts)
         self._watch_colour(picture, conversion, index, time)
         timing = FrameTiming(index, time, self.time_base, made_up)
-        frame = CodedFrame(planes_of(picture, conversion), geometry, self.facts.colour, timing, StageClass.PRESENTATION)
+        frame = CodedFrame(planes_of(picture, conversion), geometry, self.facts.colour, timing, self._stage_class)
         self.flags = self._judge(picture, note, frame, previous)
         return frame
 
@@ -268,6 +280,12 @@ class ExhibitReader:
         self._retire(self._serial + 1)
         self._report_propagation()
         self.cadence = self._timeline.finish()
+        interlaced, order = self._metadata.interlaced, self.facts.field_order
+        if interlaced and order in ("unknown", "progressive"):
+            self._log.add(
+                "interlaced-frames", None, None,
+                f"{interlaced} of {self._pictures} frames are marked as interlaced; the header says {order!r}.",
+            )  # fmt: skip
         claimed = self.facts.frames_claimed
         counted = self._pictures + self._refused
         left_out = self._log.counts["not-presented"] + self._log.counts["packets-skipped"]

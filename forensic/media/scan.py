@@ -46,6 +46,7 @@ class ScanResult:
 def scan(path: Path, manifest_path: Path, progress: Callable[[int, int | None], None] | None = None) -> ScanResult:
     """Decode every frame of ``path`` once and write its manifest (one row per frame) to ``manifest_path``.
 
+    ``manifest_path`` must not exist: nothing is overwritten, and no link that lies there is followed.
     ``progress`` gets the number of frames done and the number that the container claims (or None).
     Memory stays bounded but for 8 bytes a frame. Raises ``BadInput`` as :class:`ExhibitReader`, and
     ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
@@ -55,7 +56,7 @@ def scan(path: Path, manifest_path: Path, progress: Callable[[int, int | None], 
     with ExhibitReader(path) as reader:
         claimed = reader.facts.frames_claimed
         try:
-            with manifest_path.open("wb") as manifest:
+            with manifest_path.open("xb") as manifest:
                 for frame in reader.frames():
                     leaf = FrameRow.of(frame, reader.flags).leaf()
                     tree.append(leaf)

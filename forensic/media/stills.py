@@ -8,12 +8,12 @@ from forensic.errors import InternalError
 from forensic.frames.frame import CodedFrame
 from forensic.frames.stageclass import StageClass
 from forensic.frames.still import still_png
-from forensic.media.label import burn
+from forensic.media.label import burn, is_labelled
 from forensic.media.libav import storage_failed, sync
 
 
 def write_still(path: Path, frame: CodedFrame) -> CodedFrame:
-    """Write ``frame`` to ``path`` as a still (PNG with its planes) and return it as written.
+    """Write ``frame`` to the new file ``path`` as a still (PNG with its planes) and return it as written.
 
     A GENERATIVE frame is labelled first. Raises ``InternalError`` (``media.not-a-frame``,
     ``label.too-small``), ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
@@ -22,9 +22,9 @@ def write_still(path: Path, frame: CodedFrame) -> CodedFrame:
         raise InternalError("media.not-a-frame", f"Stills are made of classed frames, not {type(frame).__name__}.")
     if frame.stage_class is StageClass.GENERATIVE:
         frame = burn(frame)
-    png = still_png(frame)
+    png = still_png(frame, labelled=is_labelled)
     try:
-        with path.open("wb") as file:
+        with path.open("xb") as file:
             file.write(png)
             file.flush()
             sync(file.fileno())

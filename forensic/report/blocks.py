@@ -36,6 +36,9 @@ from forensic.report.typeset import Span, Text
 
 Content = str | Span | Sequence[str | Span]
 _PAD_X, _PAD_Y = 4.0, 2.6
+_FEWEST = 3  # rows of a table left alone on a page
+_OPENING = 240.0
+_WHOLE = 4  # lines of a paragraph that go together
 _ROOM = 66.0  # below a heading, so that it never stands alone at a page's end
 
 
@@ -53,7 +56,7 @@ class Block(Flowable):  # type: ignore[misc]
 
     def split(self, width: float, height: float) -> list[Flowable]:
         self.text.layout(width)
-        if self.room:
+        if self.room or self.text.line_count <= _WHOLE:
             return []
         head, tail = self.text.take(height)
         if head is None:
@@ -174,9 +177,22 @@ class Grid(Flowable):  # type: ignore[misc]
                     self._like([*self.rows[:fitting], top]),
                     self._like([bottom, *self.rows[fitting + 1 :]]),
                 ]
-        if fitting == 0:
+        kept = self._not_few(fitting)
+        if kept == 0:
             return []
-        return [self._like(self.rows[:fitting]), self._like(self.rows[fitting:])]
+        head, rest = self._like(self.rows[:kept]), self._like(self.rows[kept:])
+        # Rows moved on for company must not come back into the room that they left.
+        return [head, rest] if kept == fitting else [head, CondPageBreak(height), rest]
+
+    def _not_few(self, fitting: int) -> int:
+        """``fitting`` rows, or fewer so that the next page does not begin with one or two rows alone."""
+        moved = max(0, _FEWEST - (len(self.rows) - fitting))
+        return fitting - moved if fitting - moved >= _FEWEST else fitting
+
+    def opening(self) -> float:
+        """Height of the header and the first rows, which a heading above should not be parted from."""
+        self.wrap(TEXT_WIDTH, 0)
+        return float(self.head_height + min(sum(self.heights[:_FEWEST]), _OPENING))
 
     def draw(self) -> None:
         canvas, top = self.canv, self.height
@@ -320,6 +336,11 @@ def commands(lines: Sequence[str]) -> Grid:
     """Lines to be typed, in the monospaced face, on a tinted ground."""
     hanging = TextStyle(COMMAND.size, COMMAND.leading, COMMAND.role, COMMAND.colour)
     return Grid([[Cell(tuple(Text(line, hanging) for line in lines))]], (1.0,), panel=PANEL, bar=RULE)
+
+
+def titled(title: str, grid: Grid) -> list[Flowable]:
+    """A subheading and its table, the subheading never without the table's first rows."""
+    return [keep_room(34 + grid.opening()), paragraph(title, SUBHEADING), grid]
 
 
 def keep_room(height: float) -> CondPageBreak:

@@ -12,7 +12,7 @@ from forensic.errors import StorageFailed
 from forensic.report.blocks import Heading, keep_room, paragraph
 from forensic.report.canvas import Contents, Furniture, canvas_for
 from forensic.report.record import RunRecord
-from forensic.report.sections import closing, exhibit, processing, results, risk
+from forensic.report.sections import closing, exhibit, models, processing, results, risk
 from forensic.report.sections.summary import summary, title_of
 from forensic.report.theme import BOTTOM, HEADING, MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_HEIGHT, TEXT_WIDTH
 from forensic.report.values import spoken
@@ -25,7 +25,7 @@ _SECTIONS = (
     ("container", exhibit.container, False),
     ("processing", processing.processing, False),
     ("policy", processing.policy, False),
-    ("models", processing.models, False),
+    ("models", models.models, False),
     ("output", results.output, False),
     ("pictures", results.pictures, True),
     ("risk", risk.risk, True),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -126,7 +127,7 @@ def busiest(image: Image.Image, width: int, height: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Signed brightness difference as a picture (mid grey plus ``gain`` times it), and its size in grey levels."""
+    """Absolute brightness difference as a picture (white less ``gain`` times it), and its size in grey levels."""
 
     image: Image.Image
     gain: int
@@ -134,6 +135,7 @@ class Difference:
     percentile_99: int
     largest: int
     clipped_share: float
+    changed_share: float
 
 
 def difference(before: Image.Image, after: Image.Image) -> Difference:
@@ -141,6 +143,7 @@ def difference(before: Image.Image, after: Image.Image) -> Difference:
 
     Brightness is the Rec. 601 weighted sum rounded to whole grey levels (Pillow's mode L). The gain
     is the largest power of two up to 32 that keeps 99 % of the differences within half the scale.
+    The sign is left out, so that differences do not cancel where the picture is reduced.
     """
     grey = before.convert("L")
     resized = grey if grey.size == after.size else grey.resize(after.size, Image.Resampling.BICUBIC)
@@ -148,15 +151,31 @@ def difference(before: Image.Image, after: Image.Image) -> Difference:
     counts = np.bincount(np.abs(delta).ravel(), minlength=256)
     levels = np.arange(256)
     percentile = int(np.searchsorted(np.cumsum(counts), 0.99 * delta.size))
-    gain = next((gain for gain in _GAINS if gain * percentile <= 64), 1)
+    gain = next((gain for gain in _GAINS if gain * percentile <= 128), 1)
     return Difference(
-        Image.fromarray(np.clip(delta * gain + 128, 0, 255).astype(np.uint8)),
+        Image.fromarray((255 - np.minimum(np.abs(delta) * gain, 255)).astype(np.uint8)),
         gain,
         float((counts * levels).sum() / delta.size),
         percentile,
         int(np.flatnonzero(counts)[-1]),
-        float(counts[128 // gain + 1 :].sum() / delta.size),
+        float(counts[255 // gain + 1 :].sum() / delta.size),
+        float(counts[1:].sum() / delta.size),
     )
+
+
+def darkest(image: Image.Image, width: float, height: float) -> tuple[Image.Image, int]:
+    """``image`` (mode L) reduced by whole blocks to what ``width`` x ``height`` points can print.
+
+    Each block becomes its darkest element, so that a thin dark line is not averaged away. Returns
+    the picture and the blocks' side in elements; blocks at the right and lower border may be smaller.
+    """
+    scale = min(width / image.width, height / image.height)
+    side = max(1, math.ceil(72 / (scale * PRINT_DPI)))
+    if side == 1:
+        return image, 1
+    levels = np.asarray(image)
+    rows, columns = (np.arange(0, length, side) for length in levels.shape)
+    return Image.fromarray(np.minimum.reduceat(np.minimum.reduceat(levels, rows, axis=0), columns, axis=1)), side
 
 
 def level_shares(record: RunRecord, name: str) -> dict[str, float]:

@@ -88,6 +88,11 @@ class Text:
         """Height of the lines, without the space before and after."""
         return len(self._lines) * self.style.leading
 
+    @property
+    def line_count(self) -> int:
+        """Number of lines after :meth:`layout`."""
+        return len(self._lines)
+
     def natural_width(self) -> float:
         """Width of the whole text on one line."""
         return self.style.indent + self._measure(0, len(self._text))

@@ -35,6 +35,11 @@ def words(*path: str) -> str:
     return str(_find("report.toml", path))
 
 
+def words_of(*path: str) -> dict[str, str]:
+    """The table of names and words at ``path`` of ``report.toml``."""
+    return {str(key): str(text) for key, text in _find("report.toml", path).items()}
+
+
 def word_list(*path: str) -> list[str]:
     """The list of sentences at ``path`` of ``report.toml``."""
     return [str(item) for item in _find("report.toml", path)]
@@ -42,7 +47,7 @@ def word_list(*path: str) -> list[str]:
 
 def glossary() -> dict[str, str]:
     """Terms and their explanations, in the file's order."""
-    return {str(term): str(text) for term, text in _find("report.toml", ("glossary",)).items()}
+    return words_of("glossary")
 
 
 def verification(*path: str) -> Any:

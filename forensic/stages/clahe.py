@@ -49,6 +49,8 @@ class Clahe(Stage[ClaheParameters]):
             "Brightness can no longer be compared between distant parts of the picture.",
             "Noise and compression blocks in flat areas become visible.",
             "Soft light or dark veils around objects much darker or brighter than their surroundings.",
+            "What the recording holds beyond nominal black and white (in limited range, luma below 16 and above 235) "
+            "is clipped. Many cameras put highlights there.",
         ),
         references=(
             "K. Zuiderveld, Contrast Limited Adaptive Histogram Equalization, in: Graphics Gems IV (Academic Press, "

@@ -55,6 +55,8 @@ class Curves(Stage[CurvesParameters]):
         ),
         artefacts=(
             "Where the curve is flat, differences in brightness are lost.",
+            "What the recording holds beyond nominal black and white (in limited range, luma below 16 and above 235) "
+            "is clipped by any curve that changes something. Many cameras put highlights there.",
             "Where it is steep, noise becomes visible.",
             "Colour is not changed with brightness: the picture may look less or more colourful.",
         ),

@@ -44,6 +44,8 @@ class Deinterlace(Stage[DeinterlaceParameters]):
         artefacts=(
             "Half of the lines are interpolated; fine horizontal detail of moving things may flicker or look stepped.",
             "The other instant of each frame is not shown: process the clip again with the other field to see it.",
+            "A wrongly stated first field shows the other instant of each frame than the one asked for; the statement "
+            "in a file may be wrong or missing.",
             "The first and last frame of a clip lack a neighbour and use themselves in its place.",
         ),
         references=(

@@ -61,9 +61,9 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
     card = StageCard(
         explanation=(
             "Makes the picture larger with a network that was trained on pairs of small and large photographs, so "
-            "that edges come out sharper than by interpolation. The network gives the average of what the recording "
-            "may have been; the model's card says what it was trained on and how it was measured. Colour is "
-            "interpolated."
+            "that edges come out sharper than by interpolation. What the network gives tends to the median of the "
+            "pictures that could have given the recording: it is an estimate, not what was there. The model's card "
+            "says what it was trained on and how it was measured. Colour is interpolated."
         ),
         artefacts=(
             "Edges may be drawn cleaner, straighter or slightly elsewhere than they were.",

@@ -63,6 +63,8 @@ class Levels(Stage[LevelsParameters]):
         ),
         artefacts=(
             "What is darker than the black point or brighter than the white point is lost.",
+            "What the recording holds beyond nominal black and white (in limited range, luma below 16 and above 235) "
+            "is clipped with any setting that changes something. Many cameras put highlights there.",
             "Noise in stretched dark areas becomes visible.",
             "Colour is not stretched with brightness: a stretched picture looks less or more colourful.",
         ),

@@ -17,6 +17,7 @@ from typing import Any
 from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.stages.deinterlace import Deinterlace
 from forensic.stages.stage import Stage
 
 AnyStage = Stage[Any]
@@ -69,10 +70,22 @@ class Pipeline:
     """An ordered chain of stages."""
 
     def __init__(self, stages: Iterable[AnyStage]) -> None:
-        """Raises ``BadInput`` (``recipe.order``) if a stage names pixels of an already resampled picture."""
+        """Raises ``BadInput`` (``recipe.order``) if a stage names pixels of an already resampled picture, or
+        separates fields after their lines may have moved.
+        """
         self.stages = tuple(stages)
         resampled = False
+        moved: AnyStage | None = None
         for stage in self.stages:
+            if moved is not None and isinstance(stage, Deinterlace):
+                raise BadInput(
+                    "recipe.order",
+                    f"Stage {stage.name!r} tells fields by the number of the line, which stage {moved.name!r} before "
+                    "it may change.",
+                    f"Put {stage.name!r} before it.",
+                )
+            if stage.effective_class is StageClass.GEOMETRIC or stage.resamples or stage.scale != 1.0:
+                moved = stage
             if resampled and stage.positional:
                 raise BadInput(
                     "recipe.order",

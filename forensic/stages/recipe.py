@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError
 from forensic.resources import recipes_dir as shipped_recipes_dir
 from forensic.stages import catalogue
+from forensic.stages.deinterlace import Deinterlace
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.stage import Stage
 
@@ -129,7 +130,7 @@ class Recipe:
         models_dir: Path | None = None,
     ) -> BoundRecipe:
         """Fix all parameters; ``scale`` goes to the one resampling stage, ``roi`` = (x, y, width, height)
-        puts a crop first. Both are recorded as overrides.
+        puts a crop first, or right after deinterlacing. Both are recorded as overrides.
 
         Raises ``BadInput`` (``stage.unknown``, ``stage.parameters``, ``recipe.order``), ``UsageError``
         (``recipe.scale``, ``recipe.roi``) and what a learned stage's model card raises.
@@ -174,7 +175,9 @@ class Recipe:
         except BadInput as error:
             raise UsageError("recipe.roi", f"Region {x},{y},{width},{height}: {error.message}", error.remedy) from None
         overrides.append(Override("crop", "x,y,width,height", [x, y, width, height], None, "--roi"))
-        for number, before in enumerate(stages):
+        # Fields are told by the number of the line, and a crop may change it: it comes after deinterlacing.
+        place = max((number for number, stage in enumerate(stages, 1) if isinstance(stage, Deinterlace)), default=0)
+        for number, before in enumerate(stages[place:], place):
             try:
                 after = before.after_crop(x, y)
             except BadInput:
@@ -185,8 +188,8 @@ class Recipe:
                 ) from None
             stages[number] = after
             _note_changes(before, after, "--roi", overrides)
-        stages.insert(0, crop)
-        whys.insert(0, "Region of interest given on the command line.")
+        stages.insert(place, crop)
+        whys.insert(place, "Region of interest given on the command line.")
 
 
 def _note_changes(before: Stage[Any], after: Stage[Any], by: str, overrides: list[Override]) -> None:

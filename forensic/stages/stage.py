@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, final
 
@@ -73,8 +74,9 @@ class Stage(ABC, Generic[P]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for final_name in ("process", "process_noted", "in_reference_chain"):
-            if final_name in cls.__dict__:
+        for final_name in ("process", "process_noted", "effective_class", "in_reference_chain"):
+            # Looked up as an instance would, so that a class mixed in does not slip it past us.
+            if getattr_static(cls, final_name) is not Stage.__dict__[final_name]:
                 raise TypeError(f"{cls.__name__} must not override {final_name}: it carries the class of a frame.")
 
     @classmethod
@@ -95,6 +97,7 @@ class Stage(ABC, Generic[P]):
         return self.model is not None
 
     @property
+    @final
     def effective_class(self) -> StageClass:
         """The stage's class, raised to its model card's where that is higher."""
         model = self.model

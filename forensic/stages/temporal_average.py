@@ -19,6 +19,9 @@ from forensic.stages.resampling import AxisMap, resample
 from forensic.stages.stage import Applied, Stage, StageCard
 
 _PATCH = 5  # pixels: neighbourhood in which two frames are compared
+# Full weight up to, none from: mean square difference of 1 and 9 samples over that of noise, in times the tolerance.
+_ONE_SAMPLE = (1.2, 2.0)
+_NINE_SAMPLES = (0.45, 0.65)
 _LEAST_SHARE = 0.05  # of a frame's pixels that must match for the frame to be used at all
 
 
@@ -76,7 +79,12 @@ class TemporalAverage(Stage[TemporalAverageParameters]):
         ),
         artefacts=(
             "Moving things keep their noise, so that noise differs over the picture.",
-            "Movement or change weaker than the stated noise may be blurred over the averaged time.",
+            "Moving detail that does not stand out of the stated noise in a single frame is blurred over the averaged "
+            "time or lost. Measured with five frames, noise 3 and the other defaults: of a moving line one pixel wide, "
+            "8 grey levels strong, 5.1 were left (6 levels: 2.6; 12 levels: 11.7); of a single moving pixel of 12 "
+            "levels, 9.9. Without actual noise in the picture, a line of 8 levels kept 1.6. The mean weight of a frame "
+            "on the record does not show such a loss.",
+            "Too high a stated noise erases more: set it no higher than what is measured.",
             "A flickering light may be smoothed.",
         ),
         references=(
@@ -178,7 +186,25 @@ class TemporalAverage(Stage[TemporalAverageParameters]):
         tolerance = np.float32(self.parameters.tolerance)
         match = np.clip(np.float32(2.0) - np.float32(2.0) * score / tolerance, 0.0, 1.0)
         # A moving thing's rim matches in part: keep clear of it.
-        return np.asarray(cv2.erode(match, np.ones((_PATCH, _PATCH), np.uint8)))
+        match = cv2.erode(match, np.ones((_PATCH, _PATCH), np.uint8))
+        return np.minimum(match, self._thin(difference))
+
+    def _thin(self, difference: np.ndarray) -> np.ndarray:
+        """Weight 0..1 against lines and dots, which a patch of 25 samples dilutes below its tolerance.
+
+        Each sample is judged by itself and by its 3x3 neighbourhood. At the default tolerance, independent
+        noise of the stated strength alone is left out at 5 in 1000 places by each of the two (chi-square of 1
+        and 9 degrees of freedom beyond 8 and 23.4). Samples beside a line match and are used: nothing is eroded.
+        """
+        cv2 = opencv()
+        square = difference * difference / np.float32(2.0 * self.parameters.noise**2)
+        third = np.full(3, 1.0 / 3, np.float32)
+        near = cv2.sepFilter2D(square, cv2.CV_32F, third, third, borderType=cv2.BORDER_REPLICATE)
+        tolerance = np.float32(self.parameters.tolerance)
+        match = np.ones_like(difference)
+        for score, (full, none) in ((square, _ONE_SAMPLE), (near, _NINE_SAMPLES)):
+            np.minimum(match, (np.float32(none) - score / tolerance) / np.float32(none - full), out=match)
+        return np.clip(match, 0.0, 1.0)
 
 
 def _pitch(frame: WorkingFrame, number: int) -> tuple[int, int]:

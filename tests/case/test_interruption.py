@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from forensic.case.workspace import open_workspace
 from tests.case.conftest import Case, forensic
 
 
@@ -126,3 +127,96 @@ def test_two_processes_use_one_workspace_at_the_same_time(tmp_path: Path, real_c
     assert forensic("verify", root).code == 0
     finished = [e for e in forensic("log", "-w", root, "--json").json if e["name"] == "run.finished"]
     assert len(finished) == 3
+
+
+_INSTRUMENTED = """
+import os, sys
+from pathlib import Path
+from forensic.case import enhance, recovery, reissue, reproduce
+from forensic.case.plan import EnhanceRequest
+from forensic.case.progress import Silent
+from forensic.case.workspace import open_workspace
+
+def die(*_, **__):
+    os._exit(9)
+
+point, root, exhibit, run = sys.argv[1:]
+work = open_workspace(Path(root), lambda: "")
+append = work.ledger.append
+
+def before(event):
+    def watched(name, *arguments, **identity):
+        return die() if name == event else append(name, *arguments, **identity)
+    work.ledger.append = watched
+
+if point in ("before-finished", "before-rename", "after-rename"):
+    if point == "before-finished":
+        before("run.finished")
+    elif point == "before-rename":
+        enhance.settle_run = die
+    else:
+        recovery.sync_folder = die
+    enhance.enhance(work, enhance.exhibit_for(work, exhibit, Silent()),
+                    EnhanceRequest(recipe="plain-lanczos", frames=(0, 2)), Silent())
+elif point == "reproducing":
+    reproduce._measure = reproduce.platform_key = die
+    reproduce.reproduce(work, run, Silent())
+else:
+    if point == "report-kept":
+        reissue._list_again = die
+    elif point == "report-typeset":
+        reissue._copy_aside = die
+    else:
+        before("report.issued")
+    reissue.reissue(work, run)
+raise SystemExit("the instrumented point was never reached")
+"""
+
+
+def _killed_at(point: str, case: Case) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _INSTRUMENTED, point, str(case.root), case.predicate()["exhibit"]["id"], case.run_id],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 9, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("point", "state"),
+    [("before-finished", "started, not finished"), ("before-rename", None), ("after-rename", None)],
+)
+def test_killed_at_the_end_of_a_run(attacked: Case, point: str, state: str | None) -> None:
+    """No instant at which a kill leaves a workspace that fails for ever, or a run that nobody knows."""
+    _killed_at(point, attacked)
+    with open_workspace(attacked.root, lambda: ""):
+        pass
+    folders = {path.name for path in (attacked.root / "runs").iterdir()} - {attacked.run_id}
+    assert len(folders) == 1
+    assert folders.pop().endswith(".incomplete") is (state is not None)
+    verified = forensic("verify", attacked.root)
+    assert verified.code == 0, verified.out
+    assert state is None or state in verified.out
+
+
+def test_killed_while_reproducing_leaves_nothing_after_the_next_opening(attacked: Case) -> None:
+    _killed_at("reproducing", attacked)
+    assert forensic("verify", attacked.root).code == 0
+    assert len(list(attacked.root.glob(".scratch-*"))) == 1
+    with open_workspace(attacked.root, lambda: ""):
+        pass
+    assert not list(attacked.root.glob(".scratch-*"))
+
+
+@pytest.mark.parametrize("point", ["report-typeset", "report-kept", "report-unrecorded"])
+def test_killed_while_issuing_the_report_again(attacked: Case, point: str) -> None:
+    """Before the folder is touched nothing has changed; after that, issuing it again repairs it."""
+    issued = (attacked.run / "report.pdf").read_bytes()
+    _killed_at(point, attacked)
+    if point == "report-typeset":
+        assert forensic("verify", attacked.root).code == 0
+    again = forensic("report", attacked.run_id, "-w", attacked.root)
+    assert again.code == 0, again.err
+    assert (attacked.run / "report-superseded-1.pdf").read_bytes() == issued
+    assert not (attacked.run / "report-superseded-2.pdf").exists()
+    verified = forensic("verify", attacked.root)
+    assert verified.code == 0, verified.out

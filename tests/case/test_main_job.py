@@ -169,7 +169,9 @@ def test_report_is_issued_again_and_the_old_one_kept(attacked: Case) -> None:
 
 def test_log_tells_the_custody_history(finished: Case) -> None:
     names = [entry["name"] for entry in forensic("log", "-w", finished.root, "--json").json]
-    assert names == ["workspace.created", "exhibit.acquired", "policy.decided", "run.started", "run.finished"]
+    assert names == [
+        "workspace.created", "acquisition.started", "exhibit.acquired", "policy.decided", "run.started", "run.finished",
+    ]  # fmt: skip
     readable = forensic("log", "-w", finished.root).out
     assert "carphone_pristine.mp4" in readable
 

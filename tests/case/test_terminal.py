@@ -34,7 +34,7 @@ def at_a_terminal(arguments: list[object], answers: list[tuple[str, str]], resul
             break
         shown += block.decode("utf-8", "replace")
         if waiting and waiting[0][0] in shown.rpartition("\x00")[2]:
-            prompt, answer = waiting.pop(0)
+            _prompt, answer = waiting.pop(0)
             shown += "\x00"  # what was shown before this mark has been answered
             os.write(master, answer.encode() + b"\n")
     os.close(master)

@@ -168,3 +168,14 @@ def test_any_change_to_the_bytes_is_noticed(data: st.DataObject) -> None:
 @given(st.binary(max_size=400))
 def test_garbage_after_the_signature(data: bytes) -> None:
     refused(b"\x89PNG\r\n\x1a\n" + data)
+
+
+def test_the_matrix_for_display_survives_and_older_stills_without_it_are_read() -> None:
+    frame = frame_of("yuv420p")
+    colour = ColourSpec().for_display(1080)
+    still = read_still(still_png(CodedFrame(frame.planes, frame.geometry, colour, frame.timing, frame.stage_class)))
+    assert still.rgb_matches and still.colour == colour and colour.display_matrix == 1
+    old = {key: value for key, value in frame.colour.to_record().items() if key != "display_matrix"}
+    assert read_still(with_header(colour=old)).colour == frame.colour
+    for wrong in (0, 2, "1", True):
+        refused(with_header(colour={**old, "display_matrix": wrong}))

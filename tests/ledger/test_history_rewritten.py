@@ -34,7 +34,8 @@ def _rewrite(path: Path, seq: int, change: dict[str, object] | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"data": {"note": "Seized, sealed"}}, {"event": "note.made"}, {"run": "R-other"}, {"prev": "1" * 64}, None]
+    "change",
+    [{"data": {"note": "Seized, sealed"}}, {"event": "note.made"}, {"run": "R-other"}, {"prev": "1" * 64}, None],
 )
 def test_a_rewritten_or_removed_row_stops_all_further_work(
     tmp_path: Path, identity: Identity, change: dict[str, object] | None

@@ -137,6 +137,20 @@ def test_a_run_on_an_exhibit_that_was_never_acquired_in_this_case_is_refused(pat
     assert audit(path).ok
 
 
+def test_an_exhibit_is_acquired_once_whoever_asks_and_in_whatever_case(path: Path, identity: Identity) -> None:
+    write_history(path, identity)
+    with Ledger.open(path, identity) as one, Ledger.open(path, identity) as two:
+        one.append("exhibit.acquired", {}, case="C1", exhibit="E2")
+        for ledger in (one, two):
+            for case in ("C1", "C2", None):
+                with refused(InternalError, "ledger.order"):
+                    ledger.append("exhibit.acquired", {}, case=case, exhibit="E2")
+        two.append("exhibit.acquired", {}, case="C2", exhibit="E3")
+    with Ledger.open(path, identity) as again, refused(InternalError, "ledger.order"):
+        again.append("exhibit.acquired", {}, case="C1", exhibit="E3")
+    assert audit(path).ok
+
+
 def test_the_order_is_kept_across_processes_that_share_the_file(path: Path, identity: Identity) -> None:
     with Ledger.create(path, identity) as one, Ledger.open(path, identity) as two:
         one.append("run.started", {}, run="R")

@@ -13,6 +13,7 @@ from tests.media.conftest import ffmpeg, framehash
 
 def examine(path: Path, folder: Path) -> tuple[ScanResult, bytes]:
     manifest = folder / "frames.jsonl"
+    manifest.unlink(missing_ok=True)  # a manifest is never written over
     result = scan(path, manifest)
     return result, manifest.read_bytes()
 

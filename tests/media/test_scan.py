@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -92,10 +94,25 @@ def test_rotation_is_recorded_and_not_applied(tmp_path: Path, real_clip: Path) -
     assert (result.geometry.width, result.geometry.height) == (176, 144)
 
 
-def test_full_disk_is_named(real_clip: Path) -> None:
-    with pytest.raises(StorageFailed) as caught:
-        scan(real_clip, Path("/dev/full"))
+def test_full_disk_is_named(real_clip: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        with pytest.raises(StorageFailed) as caught:
+            scan(real_clip, tmp_path / "frames.jsonl")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
     assert caught.value.code == "media.disk-full"
+
+
+def test_manifest_that_is_there_is_not_overwritten(real_clip: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "frames.jsonl"
+    manifest.write_bytes(b"kept")
+    with pytest.raises(StorageFailed):
+        scan(real_clip, manifest)
+    assert manifest.read_bytes() == b"kept"
 
 
 def test_software_facts_name_the_decoder() -> None:

@@ -133,6 +133,32 @@ def test_temporal_averaging_reduces_noise_and_leaves_no_ghost(working):
     )
 
 
+@pytest.mark.parametrize(("noise", "kept"), [(0.0, 11.9), (3.0, 10.5)])
+def test_temporal_averaging_keeps_a_thin_moving_line_and_averages_the_noise_beside_it(noise, kept, working):
+    generator = np.random.default_rng(3)
+    frames = []
+    for index in range(5):
+        plane = np.full((120, 160), 100.0)
+        plane[:, 60 + 4 * index] += 12
+        frames.append(working(160, 120, "gray", planes=(plane + generator.normal(0, noise, plane.shape),), index=index))
+    made = catalogue.build("temporal-average", {"frames": 2, "registration": "none"}).process(frames, 2).planes[0]
+    beside = made[:, 100:]
+    assert made[:, 68].mean() - beside.mean() >= kept
+    for ghost in (60, 64, 72, 76):
+        assert abs(made[:, ghost].mean() - beside.mean()) < 1.0
+    assert beside.std() <= 0.52 * noise, "five frames: towards 0.45"
+
+
+def test_temporal_averaging_keeps_a_single_moving_pixel(working):
+    frames = []
+    for index in range(5):
+        plane = np.full((60, 80), 100.0)
+        plane[10:50:16, 20 + 4 * index] += 28
+        frames.append(working(80, 60, "gray", planes=(plane,), index=index))
+    made = catalogue.build("temporal-average", {"frames": 2, "registration": "none"}).process(frames, 2).planes[0]
+    assert np.array_equal(made, frames[2].planes[0])
+
+
 def test_temporal_averaging_follows_a_moving_camera_in_fractions_of_a_pixel(working):
     frames, truths = still_and_moving(working, 3, shift=2.6)
     made, note = catalogue.build("temporal-average", {"frames": 1}).process_noted(frames, 1)

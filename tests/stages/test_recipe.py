@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from forensic.errors import BadInput, ForensicError, UsageError
 from forensic.hashes import canonical_json
 from forensic.resources import recipes_dir
+from forensic.stages import catalogue
+from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import LARGEST_FILE, load_recipe, parse_recipe, recipe_names
 
 GOOD = """
@@ -79,6 +81,33 @@ def test_a_region_becomes_a_first_crop_and_the_block_grid_follows():
     record = bound.record()
     assert {override["by"] for override in record["overrides"]} == {"--roi"}
     assert record["stages"][0]["why"] and record["overrides"][0]["value"] == [10, 6, 64, 48]
+
+
+def test_a_region_is_cut_after_deinterlacing_so_that_no_field_is_mistaken():
+    text = 'name = "x"\ntitle = "X"\nwhy = "Test."\n' + "".join(
+        f'[[stage]]\nname = "{name}"\nwhy = "Test."\nparameters = {{ {values} }}\n'
+        for name, values in (("deinterlace", 'field_order = "top"'), ("deblock", ""))
+    )
+    bound = parse_recipe(text.encode(), "x.toml").bind(roi=(2, 2, 32, 32))
+    assert [stage.name for stage in bound.stages] == ["deinterlace", "crop", "deblock"]
+    assert bound.stages[2].parameters.grid_y % 8 == 6
+    assert bound.whys[1].startswith("Region of interest")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("crop", {"x": 0, "y": 2, "width": 8, "height": 8}),
+        ("rotate-flip", {"rotate": 180}),
+        ("resize", {"scale": 2.0}),
+    ],
+)
+def test_fields_cannot_be_told_after_lines_have_moved(name, values):
+    stages = [catalogue.build(name, values), catalogue.build("deinterlace", {"field_order": "top"})]
+    with pytest.raises(BadInput) as refusal:
+        Pipeline(stages)
+    assert refusal.value.code == "recipe.order"
+    Pipeline(reversed(stages))
 
 
 @pytest.mark.parametrize("scale", [0, -2, 17])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.records import at
 from forensic.errors import ForensicError
 from forensic.signing.certificate import certificate_facts
 from forensic.signing.statement import RUN_PREDICATE, Statement, verify_statement
@@ -30,16 +31,10 @@ def check_attestation(
 
 def signer_matches_record(verification: Verification, predicate: dict[str, Any]) -> bool:
     """A2: the certificate that signed is the one that the record names as the examiner's."""
-    named = _dig(predicate, "examiner", "identity", "certificate_sha256")
+    named = at(predicate, "examiner", "identity", "certificate_sha256")
     return verification.record(
         "A2",
         "signer is the identity named in the record",
         isinstance(named, str) and set(verification.signers) == {named},
         f"fingerprint {named}",
     )
-
-
-def _dig(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value

@@ -29,4 +29,7 @@ def verify_report(path: Path) -> tuple[Verification, Statement | None]:
         signer_matches_record(verification, statement.predicate)
         verification.signed = report.sound
     verification.not_checked.append("the output itself: verify the run folder, or compare sha256sum with the report")
+    verification.not_checked.append(
+        "whether a later report of this run has replaced this one: only the run folder and the ledger can show that"
+    )
     return verification, statement

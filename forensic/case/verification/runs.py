@@ -9,30 +9,41 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.filelist import read_manifest_file
-from forensic.case.layout import REPORT, RunFolder, WorkspaceLayout
+from forensic.case.layout import INCOMPLETE, REPORT, RunFolder, WorkspaceLayout
+from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.custody import (
+    Custody,
+    end_differences,
+    exhibit_differences,
+    is_superseded_name,
+    run_id_of,
+)
+from forensic.case.verification.records import at, contradictions, exhibit_class, labelled
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.stills import verify_still
 from forensic.errors import ForensicError
 from forensic.frames.manifest import read_manifest
-from forensic.frames.stageclass import StageClass
-from forensic.hashes import MerkleTree, sha256_file
+from forensic.hashes import MerkleTree
 from forensic.ledger.audit import audit
-from forensic.ledger.reading import audited_entries
 from forensic.signing.statement import Statement
+
+_Report = tuple[Verification, Statement | None]
 
 
 class LedgerUse(Enum):
-    """What to do about the workspace's ledger: audit it and compare, only compare, or leave it alone."""
+    """What to do about the workspace's ledger: audit it and compare, or leave it alone."""
 
     AUDIT = "audit"
-    AUDITED = "audited"
     NONE = "none"
 
 
-def verify_run(root: Path, *, ledger: LedgerUse = LedgerUse.AUDIT) -> Verification:
-    """Verify the run folder ``root``, by default also against the workspace around it, if there is one."""
+def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT) -> Verification:
+    """Verify the run folder ``root``, by default also against the workspace around it, if there is one.
+
+    ``ledger`` may be what a ledger says that was already audited: then only the comparison is made.
+    """
     folder = RunFolder(root)
     verification = Verification(str(root), "run")
     listed = _check_listing(verification, folder)
@@ -40,14 +51,16 @@ def verify_run(root: Path, *, ledger: LedgerUse = LedgerUse.AUDIT) -> Verificati
         return verification
     # Hashing, inflating and most of the conversion release the interpreter lock: let them overlap.
     with ThreadPoolExecutor() as pool:
-        hashing = {name: pool.submit(_digest, folder.root / name) for name in _largest_first(folder, listed)}
+        hashing = {name: pool.submit(digest_regular, folder.root / name) for name in _largest_first(folder, listed)}
         stills = sorted(folder.stills.glob("*.png"))
         reading = [pool.submit(verify_still, still) for still in stills]
+        replaced = {name: pool.submit(verify_report, folder.root / name) for name in filter(is_superseded_name, listed)}
         report = verify_report(folder.report)
         digests = {name: job.result() for name, job in hashing.items()}
         changed = sorted(name for name, digest in digests.items() if digest != listed[name])
         verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
-        statement = _check_record(verification, folder, digests)
+        earlier = {name: job.result() for name, job in replaced.items()}
+        statement = _check_record(verification, folder, digests, earlier)
         if statement is None:
             return verification
         verification.signed = True
@@ -60,22 +73,20 @@ def verify_run(root: Path, *, ledger: LedgerUse = LedgerUse.AUDIT) -> Verificati
     verification.record(
         "A6",
         "generative output is declared and labelled",
-        _labelled(statement.predicate),
-        str(_dig(statement.predicate, "output", "stage_class")),
+        labelled(statement.predicate),
+        str(at(statement.predicate, "output", "stage_class")),
     )
+    against_itself = contradictions(statement)
+    verification.record("A7", "record agrees with itself", not against_itself, "; ".join(against_itself[:5]))
     if ledger is not LedgerUse.NONE:
-        _check_ledger(verification, folder, statement, audited=ledger is LedgerUse.AUDITED)
+        _check_ledger(verification, folder, statement, ledger if isinstance(ledger, Custody) else None)
+    if folder.root.name.endswith(INCOMPLETE):
+        verification.not_checked.append(f"why the folder is still called {folder.root.name}: rename interrupted")
     verification.not_checked.append(
         "that output.mkv decodes to the frames of the record: forensic reproduce, or "
         "ffmpeg -i output.mkv -f framehash -hash sha256 - against frames.jsonl"
     )
     return verification
-
-
-def _dig(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _check_listing(verification: Verification, folder: RunFolder) -> dict[str, str] | None:
@@ -99,16 +110,11 @@ def _largest_first(folder: RunFolder, names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (-(folder.root / name).stat().st_size, name))
 
 
-def _digest(path: Path) -> str:
+def _check_record(
+    verification: Verification, folder: RunFolder, digests: dict[str, str], earlier: dict[str, _Report]
+) -> Statement | None:
     try:
-        return sha256_file(path)
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
-
-
-def _check_record(verification: Verification, folder: RunFolder, digests: dict[str, str]) -> Statement | None:
-    try:
-        data = folder.attestation.read_bytes()
+        data = read_regular(folder.attestation, JSON_LIMIT)
     except OSError as error:
         verification.record("A1", "record is signed and unchanged", False, str(error.strerror))
         return None
@@ -117,20 +123,26 @@ def _check_record(verification: Verification, folder: RunFolder, digests: dict[s
         return None
     predicate = statement.predicate
     signer_matches_record(verification, predicate)
-    run_id = _dig(predicate, "run", "id")
-    verification.record("A3", "record is about this run folder", run_id == folder.root.name, str(run_id))
+    run_id = at(predicate, "run", "id")
+    verification.record("A3", "record is about this run folder", run_id == run_id_of(folder), str(run_id))
     wrong = [subject.name for subject in statement.subjects if digests.get(subject.name) != subject.sha256]
     verification.record("A4", "every file in the record has its recorded digest", not wrong, ", ".join(wrong[:5]))
     subjects = {subject.name for subject in statement.subjects}
     closing = {folder.attestation.name, folder.report.name}
-    extra = sorted(name for name in digests.keys() - subjects - closing if not name.startswith("report-superseded-"))
+    signers = set(verification.signers)
+    sound = {name for name, report in earlier.items() if _is_report_of(report, statement, signers)}
+    extra = sorted(digests.keys() - subjects - closing - sound)
     verification.record("A5", "every file but report and record is in the record", not extra, ", ".join(extra[:5]))
     return statement
 
 
-def _check_report(
-    verification: Verification, report: tuple[Verification, Statement | None], statement: Statement
-) -> None:
+def _is_report_of(report: _Report, statement: Statement, signers: set[str]) -> bool:
+    """Whether a replaced report is sound, carries this very record and is signed by its signer."""
+    part, inside = report
+    return all(check.passed for check in part.checks) and inside == statement and set(part.signers) == signers
+
+
+def _check_report(verification: Verification, report: _Report, statement: Statement) -> None:
     part, inside = report
     verification.absorb(part, REPORT)
     verification.record("R3", "the report carries this record", inside is not None and inside == statement)
@@ -139,7 +151,8 @@ def _check_report(
 
 def _check_frames(verification: Verification, folder: RunFolder, predicate: dict[str, Any]) -> None:
     tree = MerkleTree()
-    expected = _dig(predicate, "output", "frames") or {}
+    expected = at(predicate, "output", "frames")
+    expected = expected if isinstance(expected, dict) else {}
     try:
         numbers = []
         for row in read_manifest(folder.frames):
@@ -165,64 +178,44 @@ def _proof_names_run(proof: Statement | None, statement: Statement) -> bool:
     if proof is None:
         return False
     record, named = statement.predicate, proof.predicate
+    shows_output = named.get("shows") == "output"
+    shown_class = at(record, "output", "stage_class") if shows_output else exhibit_class(record)
     return (
-        named.get("run") == _dig(record, "run", "id")
-        and named.get("exhibit_sha256") == _dig(record, "exhibit", "sha256")
-        and named.get("output_root") == _dig(record, "output", "frames", "merkle_root")
-        and named.get("exhibit_root") == _dig(record, "exhibit", "frames", "merkle_root")
+        named.get("run") == at(record, "run", "id")
+        and named.get("exhibit_sha256") == at(record, "exhibit", "sha256")
+        and named.get("output_root") == at(record, "output", "frames", "merkle_root")
+        and named.get("exhibit_root") == at(record, "exhibit", "frames", "merkle_root")
+        and named.get("stage_class") == shown_class
     )
-
-
-def _labelled(predicate: dict[str, Any]) -> bool:
-    try:
-        stages = [StageClass.parse(stage["class"]) for stage in predicate["recipe"]["stages"]]
-        output = StageClass.parse(predicate["output"]["stage_class"])
-    except (KeyError, TypeError, ForensicError):
-        return False
-    if max(stages, default=StageClass.PRESENTATION) > output:
-        return False
-    return output is not StageClass.GENERATIVE or predicate["output"].get("labelled") is True
 
 
 def cited_head(predicate: dict[str, Any]) -> tuple[int, str] | None:
     """The ledger head that a run's record cites, if it is well-formed."""
-    head = _dig(predicate, "workspace", "ledger_head")
+    head = at(predicate, "workspace", "ledger_head")
     if not isinstance(head, dict) or not isinstance(head.get("seq"), int) or not isinstance(head.get("hash"), str):
         return None
     return head["seq"], head["hash"]
 
 
-def _check_ledger(verification: Verification, folder: RunFolder, statement: Statement, *, audited: bool) -> None:
+def _check_ledger(verification: Verification, folder: RunFolder, statement: Statement, custody: Custody | None) -> None:
+    if custody is None:
+        custody = _audited_custody(verification, folder, statement)
+    if custody is None:
+        return
+    ended = end_differences(custody, folder, statement.predicate)
+    verification.record("C2", "ledger holds this run's end with these digests", not ended, "; ".join(ended[:5]))
+    other = exhibit_differences(custody, folder, statement.predicate)
+    verification.record("C3", "ledger holds this exhibit and decision", not other, "; ".join(other[:5]))
+
+
+def _audited_custody(verification: Verification, folder: RunFolder, statement: Statement) -> Custody | None:
     workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
     if folder.root.absolute().parent != workspace.runs or not workspace.ledger.is_file():
         verification.not_checked.append("the workspace's ledger: it is not beside this run folder")
-        return
-    if not audited:
-        head = cited_head(statement.predicate)
-        result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
-        reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
-        if not verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons):
-            return
-    verification.record(
-        "C2", "ledger holds this run's end with these digests", _finished_as_recorded(workspace, folder, statement)
-    )
-
-
-def _finished_as_recorded(workspace: WorkspaceLayout, folder: RunFolder, statement: Statement) -> bool:
-    finished: list[dict[str, Any]] = []
-    issued: list[dict[str, Any]] = []
-    try:
-        for entry in audited_entries(workspace.ledger):
-            if entry.run == folder.root.name and entry.event == "run.finished":
-                finished.append(entry.data)
-            elif entry.run == folder.root.name and entry.event == "report.issued":
-                issued.append(entry.data)
-        digests = [sha256_file(path) for path in (folder.attestation, folder.report, folder.manifest)]
-    except (ForensicError, OSError):
-        return False
-    if len(finished) != 1:
-        return False
-    latest = issued[-1] if issued else finished[0]
-    return digests == [
-        finished[0].get("attestation_sha256"), latest.get("report_sha256"), latest.get("manifest_sha256"),
-    ] and finished[0].get("output_sha256") == _dig(statement.predicate, "output", "sha256")  # fmt: skip
+        return None
+    head = cited_head(statement.predicate)
+    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
+    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
+    if not verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons):
+        return None
+    return Custody.read(workspace.ledger)

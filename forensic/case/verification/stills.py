@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.layout import sidecar
+from forensic.case.regularfile import JSON_LIMIT, STILL_LIMIT, read_regular
 from forensic.case.verification.attestations import check_attestation
 from forensic.case.verification.checks import Verification
 from forensic.errors import ForensicError
@@ -21,7 +22,7 @@ def verify_still(path: Path) -> tuple[Verification, Statement | None]:
     """Verify the PNG at ``path`` with its proof; without one at most INTEGRITY ONLY. Also returns the proof."""
     verification = Verification(str(path), "still")
     try:
-        data = path.read_bytes()
+        data = read_regular(path, STILL_LIMIT)
         still = read_still(data)
     except OSError as error:
         verification.record("S1", "picture can be read", False, str(error.strerror))
@@ -32,10 +33,15 @@ def verify_still(path: Path) -> tuple[Verification, Statement | None]:
     verification.record("S1", "picture can be read", True, f"frame {still.timing.index}")
     verification.record("S2", "pixels follow from the coded planes inside", still.rgb_matches, still.planes_sha256)
     proof_file = sidecar(path)
-    if not proof_file.is_file():
+    try:
+        proof = read_regular(proof_file, JSON_LIMIT)
+    except FileNotFoundError:
         verification.not_checked.append(f"{proof_file.name} is missing: not shown to be a frame of any exhibit")
         return verification, None
-    statement = check_attestation(verification, proof_file.read_bytes(), STILL_PREDICATE, "S3")
+    except OSError as error:
+        verification.record("S3", "record is signed and unchanged", False, f"{proof_file.name}: {error.strerror}")
+        return verification, None
+    statement = check_attestation(verification, proof, STILL_PREDICATE, "S3")
     if statement is None:
         return verification, None
     verification.signed = True

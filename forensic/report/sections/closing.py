@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from reportlab.platypus import Flowable
 
-from forensic.report.blocks import Content, bullets, commands, facts, keep_room, notice, numbered, paragraph, table
+from forensic.report.blocks import (
+    Content,
+    bullets,
+    commands,
+    facts,
+    keep_room,
+    notice,
+    numbered,
+    paragraph,
+    table,
+    titled,
+)
 from forensic.report.record import RunRecord
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import Span, bold, mono
@@ -22,7 +33,7 @@ def defaults(record: RunRecord) -> list[Flowable]:
     story.append(paragraph("Warnings", SUBHEADING))
     warnings = [spoken(one) for one in record.listed("warnings")]
     story += [notice("Warning", warnings, "caution")] if warnings else [paragraph(words("notes", "warnings_none"))]
-    story.append(paragraph("Earlier attempts on this exhibit", SUBHEADING))
+    story.append(paragraph("Other runs and failed attempts on this exhibit", SUBHEADING))
     attempts = record.listed("failed_attempts")
     if not attempts:
         return [*story, paragraph(words("notes", "attempts_none"))]
@@ -97,7 +108,7 @@ def environment(record: RunRecord) -> list[Flowable]:
     flat += [(f"Wording, {name}, SHA-256", mono(digest)) for name, digest in wording_digests().items()]
     story.append(facts(flat, 0.32))
     for title, rows in groups:
-        story += [keep_room(60), paragraph(title, SUBHEADING), facts(rows, 0.32)]
+        story += titled(title, facts(rows, 0.32))
     return story
 
 

@@ -7,16 +7,17 @@ from typing import Any
 
 from reportlab.platypus import Flowable
 
-from forensic.report.blocks import Content, Grid, facts, notice, paragraph, table
+from forensic.report.blocks import Content, Grid, facts, notice, paragraph, table, titled
 from forensic.report.record import RunRecord
 from forensic.report.sections.summary import geometry_text, identity_sentences
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import mono
 from forensic.report.values import at, bytes_size, flatten, given, items, label, plural, spoken, stated
 from forensic.report.visible import exact_spelling
-from forensic.report.wording import words
+from forensic.report.wording import words, words_of
 
 STREAMS_ABREAST = 3
+_IN_TICKS = frozenset({"shortest", "median", "longest", "nominal"})
 ANOMALIES_SHOWN = 40
 _H273 = {
     "matrix": {0: "identity (RGB)", 1: "BT.709", 4: "FCC", 5: "BT.470 BG", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"},
@@ -93,17 +94,40 @@ def acquisition(record: RunRecord) -> list[Flowable]:
     return [facts(rows)]
 
 
-def colour_rows(colour: Any) -> list[tuple[str, Content]]:
-    """Colour description with names beside the code points."""
+def colour_rows(colour: Any, geometry: Any) -> list[tuple[str, Content]]:
+    """Colour description with names beside the code points, and what display assumes where the file is silent."""
     rows: list[tuple[str, Content]] = []
+    assuming = _has_chroma_matrix(geometry)
     for key, value in (colour or {}).items() if isinstance(colour, Mapping) else []:
-        known = _H273.get(str(key), {}).get(value) if isinstance(value, int) and not isinstance(value, bool) else None
+        table_of = _H273.get("matrix" if key == "display_matrix" else str(key), {})
+        known = table_of.get(value) if isinstance(value, int) and not isinstance(value, bool) else None
         if (value == 2 and key in _H273) or value is None or value == "unspecified":
             text = f"{words('notes', 'unspecified')}" + (" (2)" if value == 2 else "")
         else:
             text = f"{known} ({value})" if known else spoken(value)
+        if key == "display_matrix":
+            if isinstance(value, int) and assuming:
+                shown = f"{known or 'unknown'} ({value})"
+                rows.append(("Assumed matrix, for display", shown))
+            continue
         rows.append((label(str(key)), text))
+        if key == "full_range" and value is None and assuming:
+            rows.append(("Assumed range, for display", words("notes", "range_assumed")))
     return rows
+
+
+def _has_chroma_matrix(geometry: Any) -> bool:
+    """Whether samples are luma and colour difference: for grey and RGB pictures nothing is assumed."""
+    return str(at(geometry, "pixel_format")).startswith("yuv")
+
+
+def assumes(colour: Any, geometry: Any) -> bool:
+    """Whether anything about the colours had to be assumed to show the pictures."""
+    return (
+        _has_chroma_matrix(geometry)
+        and isinstance(colour, Mapping)
+        and (isinstance(colour.get("display_matrix"), int) or colour.get("full_range", False) is None)
+    )
 
 
 def _anomalies(record: RunRecord) -> list[Flowable]:
@@ -111,7 +135,9 @@ def _anomalies(record: RunRecord) -> list[Flowable]:
     counts = record.get("exhibit", "anomaly_counts")
     counted = {str(kind): count for kind, count in counts.items()} if isinstance(counts, Mapping) else {}
     if not listed and not any(counted.values()):
-        return [paragraph(words("notes", "anomalies_none"))]
+        # Where no interval is the usual one, a gap cannot be told from a long interval.
+        fixed = record.get("exhibit", "frames", "vfr") is False
+        return [paragraph(words("notes", "anomalies_none" if fixed else "anomalies_none_variable"))]
     story: list[Flowable] = []
     if counted:
         story.append(table(["Kind", "Count"], [[kind, spoken(count)] for kind, count in counted.items()], (0.5, 0.5)))
@@ -136,6 +162,27 @@ def _nested(record: Any) -> Grid:
     return facts(list(flatten(record)), 0.38)
 
 
+def _timing(record: RunRecord, timing: Any) -> list[Flowable]:
+    """Intervals between frames in plain words, ticks and seconds; unknown facts as they are recorded."""
+    known = words_of("timing")
+    facts_of = timing if isinstance(timing, Mapping) else {"timing": timing}
+    rows: list[tuple[str, Content]] = []
+    for key, title in known.items():
+        if key not in facts_of:
+            continue
+        value = facts_of[key]
+        if key in _IN_TICKS and isinstance(value, int) and not isinstance(value, bool):
+            rows.append((title, f"{value} ticks, {record.seconds(value)}"))
+        else:
+            rows.append((title, spoken(value)))
+    rest = {key: value for key, value in facts_of.items() if key not in known and key != "unit"}
+    rows += list(flatten(rest)) if rest else []
+    story = titled("Timing", facts(rows, 0.38)) if rows else []
+    if at(timing, "unit"):
+        story.append(paragraph(words("notes", "timing").format(unit=spoken(at(timing, "unit"))), SMALL))
+    return story
+
+
 def _streams(streams: list[Mapping[str, Any]]) -> Grid:
     """One column for each stream, one row for each fact that any of them has."""
     columns = [dict(flatten(stream)) for stream in streams]
@@ -153,14 +200,19 @@ def container(record: RunRecord) -> list[Flowable]:
     rows: list[tuple[str, Content]] = [
         ("Picture", geometry_text(at(exhibit, "geometry"))),
         ("Sample aspect", stated(at(exhibit, "geometry", "sample_aspect"))),
-        *colour_rows(at(exhibit, "colour")),
+        *colour_rows(at(exhibit, "colour"), at(exhibit, "geometry")),
         ("Time base", f"{spoken(at(exhibit, 'time_base'))} s"),
         ("First and last PTS", f"{spoken(at(frames, 'first_pts'))}, {spoken(at(frames, 'last_pts'))}"),
         ("Variable frame rate", spoken(at(frames, "vfr"))),
     ]
     story: list[Flowable] = [facts(rows), paragraph(words("notes", "code_points"), SMALL)]
+    if assumes(at(exhibit, "colour"), at(exhibit, "geometry")):
+        story.append(paragraph(words("notes", "colour_assumed"), SMALL))
+    degrees = at(exhibit, "media", "rotation")
+    if degrees not in (None, "", 0, "0", "0.00", "-0.00"):
+        story.append(notice("Turned for display", [words("notes", "rotation").format(degrees=spoken(degrees))]))
     if at(frames, "timing"):
-        story += [paragraph("Timing", SUBHEADING), _nested(at(frames, "timing"))]
+        story += _timing(record, at(frames, "timing"))
     total = len(items(at(exhibit, "anomalies")))
     story.append(paragraph(f"Anomalies: {plural(total, 'entry', 'entries')}", SUBHEADING))
     story += _anomalies(record)
@@ -169,7 +221,7 @@ def container(record: RunRecord) -> list[Flowable]:
         streams = [one for one in items(at(media, "streams")) if isinstance(one, Mapping)]
         abreast = 0 < len(streams) <= STREAMS_ABREAST
         rest = {key: value for key, value in media.items() if key != "streams"} if abreast else media
-        story += [paragraph("Container as the file states it", SUBHEADING), _nested(rest)]
+        story += titled("Container as the file states it", _nested(rest))
         if abreast:
-            story += [paragraph("Streams as the file states them", SUBHEADING), _streams(streams)]
+            story += titled("Streams as the file states them", _streams(streams))
     return story

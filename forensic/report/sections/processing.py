@@ -1,4 +1,4 @@
-"""Every step with all its parameters, the policy's decision, and the models used."""
+"""Every step with all its parameters, and the policy's decision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 
 from reportlab.platypus import Flowable
 
-from forensic.report.blocks import Content, Heading, bullets, commands, facts, keep_room, notice, paragraph, table
+from forensic.report.blocks import (
+    Content,
+    Heading,
+    commands,
+    facts,
+    keep_room,
+    notice,
+    paragraph,
+    table,
+    titled,
+)
 from forensic.report.record import RunRecord
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import bold, mono
@@ -142,51 +152,7 @@ def policy(record: RunRecord) -> list[Flowable]:
     if rows:
         story.append(table(["Stage", "Verdict", "Deciding rule", "Reason"], rows, (0.17, 0.12, 0.26, 0.45)))
     if explained:
-        story += [
-            keep_room(60),
-            paragraph("The rules in plain words", SUBHEADING),
-            facts(list(explained.items()), 0.32),
-        ]
+        story += titled("The rules in plain words", facts(list(explained.items()), 0.32))
     if at(decision, "context"):
-        story += [keep_room(60), paragraph("Circumstances put to the policy", SUBHEADING)]
-        story.append(facts(list(flatten(at(decision, "context"))), 0.32))
+        story += titled("Circumstances put to the policy", facts(list(flatten(at(decision, "context"))), 0.32))
     return story
-
-
-def models(record: RunRecord) -> list[Flowable]:
-    """The card of each learned model; the whole card, in its own order."""
-    cards = record.listed("models")
-    if not cards:
-        return [paragraph(words("notes", "models_none"))]
-    story: list[Flowable] = []
-    for entry in cards:
-        card = entry if isinstance(entry, Mapping) else {"card": entry}
-        key = spoken(at(card, "id"))
-        story += [keep_room(120), Heading(f"Model {key}", f"model-{key}", 1)]
-        for name in ("explanation", "training"):
-            if isinstance(at(card, name), str):
-                story.append(paragraph([bold(f"{label(name)}. "), at(card, name)]))
-        if items(at(card, "limitations")):
-            story += [paragraph("Limitations", SUBHEADING), *bullets([spoken(one) for one in at(card, "limitations")])]
-        measured = items(at(card, "measured"))
-        if measured and all(isinstance(row, Mapping) for row in measured):
-            story += _measurements(measured)
-        shown = {"explanation", "limitations", "measured"} | (
-            {"training"} if isinstance(at(card, "training"), str) else set()
-        )
-        rest = {name: value for name, value in card.items() if name not in shown}
-        story += [keep_room(80), paragraph("Card", SUBHEADING), facts(list(flatten(rest)), 0.32)]
-        if measured and not all(isinstance(row, Mapping) for row in measured):
-            story.append(facts(list(flatten({"measured": measured})), 0.32))
-    return story
-
-
-def _measurements(rows: list[Any]) -> list[Flowable]:
-    columns = list(dict.fromkeys(str(key) for row in rows for key in row))
-    if len(columns) > 6:
-        return [paragraph("Measured", SUBHEADING), facts(list(flatten(rows)), 0.32)]
-    cells = [[spoken(row.get(column)) for column in columns] for row in rows]
-    return [
-        paragraph("Measured", SUBHEADING),
-        table([label(column) for column in columns], cells, [1.0] * len(columns)),
-    ]

@@ -11,7 +11,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, PageBreak
 
 from forensic.report import pictures as shots
-from forensic.report.blocks import Content, Heading, Picture, PictureRow, facts, keep_room, paragraph, table
+from forensic.report.blocks import Content, Heading, Picture, PictureRow, facts, keep_room, paragraph, table, titled
 from forensic.report.record import RunRecord
 from forensic.report.sections.exhibit import colour_rows
 from forensic.report.sections.summary import frames_text, geometry_text
@@ -40,7 +40,7 @@ def output(record: RunRecord) -> list[Flowable]:
         ("Label burned in", spoken(at(result, "labelled"))),
         ("Picture", geometry_text(at(result, "geometry"))),
         ("Sample aspect", stated(at(result, "geometry", "sample_aspect"))),
-        *colour_rows(at(result, "colour")),
+        *colour_rows(at(result, "colour"), at(result, "geometry")),
         ("Time base", f"{spoken(at(result, 'time_base'))} s"),
         ("Frames", frames_text(record)),
         ("Merkle root of its frames", mono(spoken(at(frames, "merkle_root")))),
@@ -49,19 +49,18 @@ def output(record: RunRecord) -> list[Flowable]:
     ]
     story: list[Flowable] = [paragraph(words("notes", "output_lossless")), facts(rows)]
     if at(result, "codec"):
-        story += [keep_room(60), paragraph("Coding", SUBHEADING), facts(list(flatten(at(result, "codec"))), 0.32)]
-    story += [keep_room(60), paragraph("Other tracks of the exhibit", SUBHEADING)]
-    tracks = [("carried", one) for one in record.listed("tracks", "carried")]
-    tracks += [("not carried", one) for one in record.listed("tracks", "not_carried")]
-    if not tracks:
-        story.append(paragraph(words("notes", "tracks_none")))
+        story += titled("Coding", facts(list(flatten(at(result, "codec"))), 0.36))
+    carried, left = record.listed("tracks", "carried"), record.listed("tracks", "not_carried")
+    if carried:
+        story += titled("Other tracks carried to the output", table(["Track"], [[in_one_line(one)] for one in carried],
+                                                                    (1.0,)))  # fmt: skip
     else:
-        rows_ = [
-            [state, _facts_line(track), spoken(at(track, "reason")) if state != "carried" else ""]
-            for state, track in tracks
-        ]
-        story.append(table(["State", "Track", "Reason"], rows_, (0.14, 0.46, 0.4)))
-    return story
+        story += [paragraph("Other tracks carried to the output", SUBHEADING), paragraph(words("notes", "tracks_none"))]
+    story += [keep_room(90), paragraph("Not carried to the output", SUBHEADING)]
+    if not left:
+        return [*story, paragraph(words("notes", "not_carried_none"))]
+    rows_: list[list[Content]] = [[_facts_line(one), spoken(at(one, "reason"))] for one in left]
+    return [*story, paragraph(words("notes", "not_carried")), table(["What", "Reason"], rows_, (0.55, 0.45))]
 
 
 def _facts_line(track: Any) -> str:
@@ -146,12 +145,15 @@ def _difference(pair: _Comparison, tallest: float) -> list[Flowable]:
     if pair.reason is not None:
         return [paragraph(words("pictures", "no_difference").format(reason=pair.reason), SMALL)]
     measured = shots.difference(pair.before, pair.after)
-    image, width, height = shots.whole(measured.image, TEXT_WIDTH * 0.78, tallest)
-    limit = 128 // measured.gain
+    reduced, side = shots.darkest(measured.image, TEXT_WIDTH * 0.78, tallest)
+    image, width, height = shots.whole(reduced, TEXT_WIDTH * 0.78, tallest)
+    limit = 255 // measured.gain
+    block = f" Each printed element shows the largest difference of {side} × {side} elements." if side > 1 else ""
     caption = (
         f"Difference, amplified {measured.gain} times. In grey levels: mean of absolute values "
         f"{measured.mean_absolute:.2f}, 99th percentile {measured.percentile_99}, largest {measured.largest}; "
-        f"beyond ±{limit} and clipped here: {percent(measured.clipped_share)} of the area."
+        f"beyond {limit} and black here: {percent(measured.clipped_share)} of the area; "
+        f"different at all: {percent(measured.changed_share)}.{block}"
     )
     return [PictureRow([Picture(image, width, height, caption)], _GAP)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from PIL import Image
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, PageBreak
 
@@ -15,24 +16,38 @@ from forensic.report.blocks import (
     PageMark,
     Picture,
     PictureRow,
-    bullets,
     facts,
     notice,
     paragraph,
     table,
 )
+from forensic.report.legend import Legend
 from forensic.report.record import RunRecord
-from forensic.report.theme import SMALL, SUBHEADING, TEXT_WIDTH
+from forensic.report.theme import SMALL, SUBHEADING, TEXT_HEIGHT, TEXT_WIDTH
 from forensic.report.typeset import bold
 from forensic.report.values import at, flatten, items, label, percent, spoken
 from forensic.report.wording import word_list, words
 
 REGIONS_SHOWN = 14
-_HEIGHT = 118 * mm
+_HEIGHT, _LOWEST = 118 * mm, 62 * mm
+_ABOVE = 62.0  # heading, caption and the space around them, in points
+_ORDER = ("HIGH", "MEDIUM", "LOW")
 
 
 def _number(value: Any, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if isinstance(value, (int, float)) and not isinstance(value, bool) else spoken(value)
+
+
+def _printed(regions: list[Any]) -> list[Any]:
+    """The regions to be printed: by level, then by number of tiles; those with a clipped worst tile always."""
+
+    def rank(region: Any) -> tuple[int, int]:
+        level, tiles = at(region, "level"), at(region, "tiles")
+        place = _ORDER.index(level) if level in _ORDER else len(_ORDER)
+        return place, -tiles if isinstance(tiles, int) else 0
+
+    ranked = sorted(regions, key=rank)
+    return [one for number, one in enumerate(ranked) if number < REGIONS_SHOWN or at(one, "driver") == "clipped"]
 
 
 def _regions(frame: Any) -> list[Flowable]:
@@ -50,18 +65,37 @@ def _regions(frame: Any) -> list[Flowable]:
             _number(at(one, "risk_p90")),
             spoken(at(one, "driver")),
         ]
-        for one in regions[:REGIONS_SHOWN]
+        for one in _printed(regions)
     ]
     header = ["No.", "Level", "Left, top", "Size", "Tiles", "Risk, worst tile", "Driver (uncalibrated)"]
     return [table(header, rows, (0.07, 0.12, 0.14, 0.15, 0.09, 0.16, 0.27))]
 
 
+def _legend(thresholds: Any, shares: dict[str, float] | None) -> Legend:
+    """Samples of the markings with thresholds and, for one frame, the share of the area."""
+    medium, high = at(thresholds, "medium"), at(thresholds, "high")
+    limits = {
+        "LOW": f", below {spoken(medium)}",
+        "MEDIUM": f", from {spoken(medium)}",
+        "HIGH": f", from {spoken(high)}",
+    }
+    entries = []
+    for level, key in (("LOW", "low"), ("MEDIUM", "medium"), ("HIGH", "high"), ("NOT ASSESSED", "none")):
+        text = words("risk", f"legend_{key}") + limits.get(level, "")
+        if level == "HIGH":
+            text += words("risk", "legend_also")
+        entries.append((level, text if shares is None else f"{text}: {percent(shares[level])}"))
+    return Legend(entries)
+
+
 def _not_printed(frame: Any) -> list[Flowable]:
     listed = items(at(frame, "regions"))
-    rest = max(0, len(listed) - REGIONS_SHOWN)
+    rest = len(listed) - len(_printed(listed))
     unlisted = at(frame, "regions_not_listed")
     rest += unlisted if isinstance(unlisted, int) else 0
-    return [paragraph(words("risk", "regions_rest").format(count=rest), SMALL)] if rest else []
+    order = [words("risk", "regions_order")] if listed else []
+    more = [words("risk", "regions_rest").format(count=rest)] if rest else []
+    return [paragraph(" ".join([*order, *more]), SMALL)] if order or more else []
 
 
 def _measurements(summary: Any) -> list[Flowable]:
@@ -83,27 +117,42 @@ def _measurements(summary: Any) -> list[Flowable]:
     return [table(header, cells, (0.48, *([0.13] * len(columns))))]
 
 
-def _mapped(record: RunRecord, frame: Any) -> list[Flowable]:
+def _without_strip(overlay: Image.Image, size: tuple[int, int]) -> tuple[Image.Image, bool]:
+    """The overlay of an output of ``size`` (width, height) without the legend below it; whether any was cut off."""
+    zoom, rest = divmod(overlay.width, size[0])
+    if rest or zoom * size[1] >= overlay.height:
+        return overlay, False
+    return overlay.crop((0, 0, overlay.width, zoom * size[1])), True
+
+
+def _mapped(record: RunRecord, frame: Any, thresholds: Any) -> list[Flowable]:
     number, files = spoken(at(frame, "frame")), at(frame, "files")
     overlay = shots.read_picture(record, spoken(at(files, "overlay")))
     for kind in ("risk", "level"):
         if at(files, kind) is not None:
             shots.check_file(record, spoken(at(files, kind)))
-    image, width, height = shots.whole(overlay, TEXT_WIDTH, _HEIGHT)
-    caption = f"UNCALIBRATED risk map of frame {number}: {spoken(at(files, 'overlay'))}. Not a probability."
-    story: list[Flowable] = [
-        Heading(f"Frame {number} (PTS {spoken(at(frame, 'pts'))}): uncalibrated risk map", f"risk-{number}", 1),
-        PictureRow([Picture(image, width, height, caption)]),
-    ]
+    below: list[Flowable] = []
+    cut = False
     reason = at(frame, "summary", "reason") or at(frame, "summary", "not_assessed")
     if isinstance(reason, str) and reason:
-        story.append(paragraph([bold("Not assessed. "), reason]))
+        below.append(paragraph([bold("Not assessed. "), reason]))
     if isinstance(at(files, "level"), str):
-        shares = shots.level_shares(record, str(at(files, "level")))
-        text = ", ".join(f"{level} {percent(share)}" for level, share in shares.items())
-        story.append(paragraph(f"Share of the area: {text}. UNCALIBRATED.", SMALL))
-    story += _regions(frame) + _not_printed(frame)
-    return story + _measurements(at(frame, "summary"))
+        name = str(at(files, "level"))
+        shares = shots.level_shares(record, name)
+        overlay, cut = _without_strip(overlay, shots.read_picture(record, name).size)
+        below.append(_legend(thresholds, shares))
+    below += _regions(frame) + _not_printed(frame) + _measurements(at(frame, "summary"))
+    taken = sum(one.wrap(TEXT_WIDTH, TEXT_HEIGHT)[1] + one.spaceBefore + one.spaceAfter for one in below)
+    # The picture gives way, within limits, so that a frame fits on its page.
+    image, width, height = shots.whole(overlay, TEXT_WIDTH, min(_HEIGHT, max(_LOWEST, TEXT_HEIGHT - taken - _ABOVE)))
+    caption = f"UNCALIBRATED risk map of frame {number}: {spoken(at(files, 'overlay'))}. Not a probability."
+    if cut:
+        caption += f" {words('risk', 'legend_strip')}"
+    return [
+        Heading(f"Frame {number} (PTS {spoken(at(frame, 'pts'))}): uncalibrated risk map", f"risk-{number}", 1),
+        PictureRow([Picture(image, width, height, caption)]),
+        *below,
+    ]
 
 
 def risk(record: RunRecord) -> list[Flowable]:
@@ -113,7 +162,8 @@ def risk(record: RunRecord) -> list[Flowable]:
         PageMark(words("title", "uncalibrated_mark")),
         notice(spoken(at(mapped, "status")), [words("risk", "status")], "caution"),
         *(paragraph(text) for text in word_list("risk", "intro")),
-        *bullets([words("risk", f"legend_{key}") for key in ("low", "medium", "high", "none")]),
+        paragraph(words("risk", "legend")),
+        _legend(at(mapped, "thresholds"), None),
         paragraph("Thresholds, in grey levels of the 8-bit scale", SUBHEADING),
         facts(
             [
@@ -129,5 +179,5 @@ def risk(record: RunRecord) -> list[Flowable]:
     if not frames:
         story.append(paragraph(words("notes", "risk_none")))
     for frame in frames:
-        story += [PageBreak(), *_mapped(record, frame)]
+        story += [PageBreak(), *_mapped(record, frame, at(mapped, "thresholds"))]
     return [*story, PageMark("")]

@@ -123,7 +123,11 @@ def summary(record: RunRecord) -> list[Flowable]:
     attempts = len(record.listed("failed_attempts"))
     if attempts:
         result.append(
-            ("Earlier attempts", f"{plural(attempts, 'earlier run')} on this exhibit did not succeed; all are listed.")
+            (
+                "Other attempts",
+                f"{plural(attempts, 'other run or failed attempt', 'other runs and failed attempts')} on this exhibit; "
+                "all are listed.",
+            )
         )
     story.append(facts(result))
     story.append(paragraph(words("summary", "not_proved"), SUBHEADING))

@@ -1,0 +1,21 @@
+"""How an attempt ended that did not succeed, in the words of the ledger."""
+
+from __future__ import annotations
+
+from forensic.errors import ForensicError
+
+INTERRUPT = "user.interrupt"
+
+
+def why_ended(error: BaseException) -> tuple[str, str]:
+    """Stable code and plain reason for whatever ended an attempt, defects of our own included."""
+    if isinstance(error, ForensicError):
+        code, reason = error.code, error.message
+    elif isinstance(error, KeyboardInterrupt):
+        code, reason = INTERRUPT, "Interrupted by the user (Ctrl-C)."
+    elif isinstance(error, OSError):
+        code, reason = "storage.failed", str(error)
+    else:
+        code, reason = "internal.unexpected", f"{type(error).__name__}: {error}"
+    # A file name in a message may hold bytes that are no text; canonical JSON takes text only.
+    return code, reason.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,136 @@
+"""What an audited ledger says about exhibits and runs, read once; a run's record is compared with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from forensic.case.acquired import parse_acquired
+from forensic.case.layout import INCOMPLETE, RunFolder
+from forensic.case.regularfile import digest_regular
+from forensic.case.verification.records import at, exhibit_class
+from forensic.errors import ForensicError
+from forensic.ledger.entry import LedgerEntry
+from forensic.ledger.order import ACQUIRED, STARTED, TERMINAL
+from forensic.ledger.reading import audited_entries
+
+FINISHED = "run.finished"
+_SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
+
+
+@dataclass
+class RunEntries:
+    """What the ledger says about one run; ``end`` is the event that ended it, if any has."""
+
+    started: bool = False
+    end: str | None = None
+    decided: list[LedgerEntry] = field(default_factory=list)
+    finished: list[LedgerEntry] = field(default_factory=list)
+    issued: list[LedgerEntry] = field(default_factory=list)
+
+
+@dataclass
+class Custody:
+    """Exhibits in the order of their acquisition, and runs by their id."""
+
+    exhibits: list[LedgerEntry] = field(default_factory=list)
+    runs: dict[str, RunEntries] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, ledger: Path) -> Custody:
+        """Read a ledger that the audit has found sound. Raises as ``audited_entries`` does."""
+        custody = cls()
+        for entry in audited_entries(ledger):
+            if entry.event == ACQUIRED:
+                custody.exhibits.append(entry)
+            if entry.run is not None:
+                custody._about_run(entry, custody.runs.setdefault(entry.run, RunEntries()))
+        return custody
+
+    @staticmethod
+    def _about_run(entry: LedgerEntry, run: RunEntries) -> None:
+        if entry.event == STARTED:
+            run.started = True
+        elif entry.event in TERMINAL:
+            run.end = entry.event
+        if entry.event == FINISHED:
+            run.finished.append(entry)
+        elif entry.event == "report.issued":
+            run.issued.append(entry)
+        elif entry.event == "policy.decided":
+            run.decided.append(entry)
+
+    def finished(self) -> set[str]:
+        """Ids of the runs that finished."""
+        return {run_id for run_id, run in self.runs.items() if run.finished}
+
+
+def run_id_of(folder: RunFolder) -> str:
+    """The run that a folder's name stands for, also while it is called incomplete."""
+    return folder.root.name.removesuffix(INCOMPLETE)
+
+
+def end_differences(custody: Custody, folder: RunFolder, predicate: dict[str, Any]) -> list[str]:
+    """C2: where the files and the record differ from the ledger's entry on the run's end, or its latest report."""
+    run = custody.runs.get(run_id_of(folder), RunEntries())
+    if len(run.finished) != 1:
+        return ["the ledger does not say that this run finished"]
+    finished = run.finished[0].data
+    latest = run.issued[-1].data if run.issued else finished
+    pairs: list[tuple[str, Any, Any]] = [
+        ("attestation.json", finished.get("attestation_sha256"), digest_regular(folder.attestation)),
+        ("report.pdf", latest.get("report_sha256"), digest_regular(folder.report)),
+        ("manifest.sha256", latest.get("manifest_sha256"), digest_regular(folder.manifest)),
+        ("output", finished.get("output_sha256"), at(predicate, "output", "sha256")),
+        ("output's Merkle root", finished.get("output_merkle_root"), at(predicate, "output", "frames", "merkle_root")),
+        ("number of frames", finished.get("frames"), at(predicate, "output", "frames", "count")),
+        ("class", finished.get("stage_class"), at(predicate, "output", "stage_class")),
+    ]
+    differ = [name for name, recorded, found in pairs if recorded != found]
+    reports = [finished.get("report_sha256")]
+    for issue in run.issued:
+        reports += [at(issue.data, "superseded", "sha256"), issue.data.get("report_sha256")]
+    return differ + [name for name in superseded_names(folder) if digest_regular(folder.root / name) not in reports]
+
+
+def superseded_names(folder: RunFolder) -> list[str]:
+    """Names of the replaced reports that lie in the folder."""
+    return sorted(path.name for path in folder.root.iterdir() if is_superseded_name(path.name))
+
+
+def is_superseded_name(name: str) -> bool:
+    """Whether ``name`` is exactly that of a replaced report: ``report-superseded-N.pdf``, N from 1."""
+    return _SUPERSEDED.fullmatch(name) is not None
+
+
+def exhibit_differences(custody: Custody, folder: RunFolder, predicate: dict[str, Any]) -> list[str]:
+    """C3: where the record's exhibit, case and policy decision are not those of the ledger."""
+    exhibit_id, case = at(predicate, "exhibit", "id"), at(predicate, "case", "id")
+    known = [entry for entry in custody.exhibits if (entry.case, entry.exhibit) == (case, exhibit_id)]
+    if len(known) != 1:
+        return ["the ledger does not know this exhibit in this case"]
+    try:
+        acquired = parse_acquired(known[0].data)
+    except ForensicError as error:
+        return [error.message]
+    run = custody.runs.get(run_id_of(folder), RunEntries())
+    exhibit = predicate["exhibit"]
+    pairs: list[tuple[str, Any, Any]] = [
+        ("SHA-256 of the exhibit", acquired.sha256, exhibit.get("sha256")),
+        ("size of the exhibit", acquired.size, exhibit.get("size")),
+        ("frames of the exhibit", acquired.frame_count, at(exhibit, "frames", "count")),
+        ("Merkle root of the exhibit", acquired.merkle_root, at(exhibit, "frames", "merkle_root")),
+        ("manifest of the exhibit", acquired.manifest_sha256, at(exhibit, "frames", "manifest_sha256")),
+        ("class of the exhibit", acquired.stage_class.label, exhibit_class(predicate)),
+        ("time of acquisition", known[0].utc, exhibit.get("acquired_utc")),
+    ]
+    if "acquisition_sha256" in exhibit:
+        pairs.append(("acquisition record", acquired.acquisition_sha256, exhibit["acquisition_sha256"]))
+    differ = [name for name, recorded, found in pairs if recorded != found]
+    if [entry.data.get("decision") for entry in run.decided] != [predicate.get("policy")]:
+        differ.append("policy decision")
+    if any((entry.case, entry.exhibit) != (case, exhibit_id) for entry in (*run.decided, *run.finished)):
+        differ.append("the run's own case and exhibit")
+    return differ
