@@ -150,6 +150,7 @@ def build_predicate(
     warnings = []
     if identity["protection"] == "none":
         warnings.append(UNPROTECTED)
+    warnings += result.warnings
     if result.decoder_anomalies:
         counts = ", ".join(f"{count} {kind}" for kind, count in result.decoder_anomalies.items())
         warnings.append(f"While decoding for this run: {counts}. The exhibit's list locates them.")

@@ -194,6 +194,8 @@ def _close(
     progress: Progress,
 ) -> tuple[Attestation, dict[str, Any]]:
     (result, rows), (started, clock) = pixels, began
+    for warning in result.warnings:
+        progress.say(f"Warning: {warning}")
     progress.say("Signing record and report")
     acquisition = plan.exhibit.acquisition()
     trees = (FrameTree(rows), FrameTree(result.rows))

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.progress import Progress
 from forensic.case.storage import make_folder, storage
-from forensic.errors import InternalError, VerificationFailed
+from forensic.errors import InternalError, UsageError, VerificationFailed
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.manifest import FrameRow
@@ -29,9 +30,12 @@ from forensic.policy.decision import PolicyDecision
 from forensic.risk.assessment import assess
 from forensic.risk.dihedral import Dispersion, dispersion
 from forensic.risk.files import RiskPaths, write_maps
+from forensic.risk.forward import ForwardModel
 from forensic.stages.pipeline import Pipeline, PipelineOutput
 
 SourceRows = Sequence[FrameRow]
+MAPS_IN_FLIGHT = 4
+INTERLACED = ("tt", "bb", "tb", "bt")
 
 
 @dataclass
@@ -51,6 +55,7 @@ class PixelResult:
     colour: ColourSpec | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
     decoder_anomalies: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def _as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
@@ -89,17 +94,25 @@ def enhanced_frames(
 
 def open_master(path: Path, plan: RunPlan, reader: ExhibitReader, rows: SourceRows, first: CodedFrame) -> MasterWriter:
     """The writer for the plan's output, described as its first frame is; carries the exhibit's sound."""
-    deinterlaced = any(stage.name == "deinterlace" for stage in plan.recipe.stages)
     return MasterWriter(
         path,
         first.geometry,
         first.colour,
         first.timing.time_base,
-        field_order="progressive" if deinterlaced else reader.facts.field_order,
+        field_order=output_field_order(plan, reader.facts.field_order),
         carry_from=None if reader.facts.is_image else plan.exhibit.original,
         carry_span=_span(plan, rows),
         threads=plan.workers,
     )
+
+
+def output_field_order(plan: RunPlan, field_order: str) -> str:
+    """What the output may say of its fields: progressive once deinterlaced, unknown once rows were moved or mixed."""
+    if any(stage.name == "deinterlace" for stage in plan.recipe.stages):
+        return "progressive"
+    if field_order in INTERLACED and plan.pipeline.effective_class > StageClass.PRESENTATION:
+        return "unknown"
+    return field_order
 
 
 def _span(plan: RunPlan, rows: SourceRows) -> tuple[Fraction | None, Fraction | None]:
@@ -125,6 +138,16 @@ def execute(
     with open_exhibit(plan) as reader:
         _write_frames(plan, decision, rows, folder, reader, result, progress)
         result.decoder_anomalies = reader.anomaly_counts
+        result.not_carried += [
+            {"track": item["what"], "reason": item["reason"]}
+            for item in reader.facts.not_carried_metadata(reader.statistics["side_data"])
+        ]
+        interlaced = reader.facts.field_order in INTERLACED or reader.statistics["interlaced_frames"] > 0
+        if interlaced and not any(stage.name == "deinterlace" for stage in plan.recipe.stages):
+            result.warnings.append(
+                "The recording is interlaced and the recipe does not deinterlace: stages that move or mix rows have "
+                "mixed two moments in time. Consider a recipe that begins with the deinterlace stage."
+            )
     expected = plan.frames[1] - plan.frames[0]
     if result.frames != expected:
         raise InternalError("run.frames-lost", f"{result.frames} frames were written where {expected} were due.")
@@ -165,6 +188,8 @@ def _write_frames(
                 if output.window is not None:
                     job = mapper.submit(_still_and_map, plan, folder, output, written)
                     pending.append((written.timing.index, job))
+                    if len(pending) > MAPS_IN_FLIGHT:  # each holds its window: memory stays bounded
+                        pending[-MAPS_IN_FLIGHT - 1][1].result()
                 task.advance()
         for number, future in pending:
             result.risk[number] = future.result()
@@ -180,10 +205,14 @@ def _still_and_map(plan: RunPlan, folder: RunFolder, output: PipelineOutput, wri
     _write_source_still(folder, output.source)
     window = [frame.to_working() for frame in output.window or ()]
     reference = plan.pipeline.reference().process_window([window[output.at]], 0)
-    assessment = assess(reference, written, dispersion=_dispersion(plan, window, output.at))
+    spread, no_spread = _dispersion(plan, window, output.at)
+    forward, about_psf = _forward(plan)
+    assessment = assess(reference, written, forward, dispersion=spread)
     paths = RiskPaths(folder.risk_map(number), folder.level_map(number), folder.overlay(number))
     write_maps(paths, assessment, written)
-    return assessment.to_record()
+    record = assessment.to_record()
+    remarks = [remark for remark in (no_spread and f"self-ensemble dispersion {no_spread}", about_psf) if remark]
+    return {**record, "summary": {**record["summary"], "remarks": remarks}} if remarks else record
 
 
 def _write_source_still(folder: RunFolder, source: CodedFrame) -> None:
@@ -195,19 +224,42 @@ def _write_source_still(folder: RunFolder, source: CodedFrame) -> None:
     write_still(path, source)
 
 
-def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> Dispersion | None:
-    """Dispersion of the learned stages, and what follows them, over mirrored and turned inputs.
+def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> tuple[Dispersion | None, str | None]:
+    """Dispersion of the learned stage over mirrored and turned inputs, or None and why there is none.
 
-    The frames before the first learned stage are made once, in place; stages that name places in
-    the picture come before it (``recipe.order``). None where no stage is learned.
+    What stands before the stage is made once, in place, and what follows is left out: a turn or a
+    crop does not commute with the mirrors. Where something later changes the size or turns the
+    picture, the map of the stage is not a map of the output and is not measured.
     """
     stages = plan.recipe.stages
-    first = next((place for place, stage in enumerate(stages) if stage.learned), None)
-    if first is None:
-        return None
-    before, after = Pipeline(stages[:first]), Pipeline(stages[first:])
-    low, high = max(0, at - after.radius), min(len(window), at + after.radius + 1)
-    return dispersion(after.process_window, [before.process_window(window, i) for i in range(low, high)], at - low)
+    learned = [place for place, stage in enumerate(stages) if stage.learned]
+    if not learned:
+        return None, None
+    first, last = learned[0], learned[-1]
+    if any(stage.stage_class is StageClass.GEOMETRIC for stage in stages[last + 1 :]):
+        return None, "not measured: a stage after the learned one changes the geometry of the picture"
+    before, middle = Pipeline(stages[:first]), Pipeline(stages[first : last + 1])
+    low, high = max(0, at - middle.radius), min(len(window), at + middle.radius + 1)
+    inputs = [before.process_window(window, i) for i in range(low, high)]
+    return dispersion(middle.process_window, inputs, at - low), None
+
+
+def _forward(plan: RunPlan) -> tuple[ForwardModel | None, str | None]:
+    """The forward model that a deconvolution's PSF declares; None takes the default. And what to say of it."""
+    reference = plan.pipeline.reference().output_geometry(plan.source_geometry)
+    planned = plan.pipeline.plan(plan.source_geometry)
+    for place, step in enumerate(planned):
+        shape = getattr(step.stage.parameters, "psf", None)
+        if shape is None:
+            continue
+        if shape != "gaussian":
+            return None, f"the {shape} PSF of stage {step.stage.name} is not in the forward model"
+        sigma = step.stage.parameters.sigma * prod(later.scale for later in planned[place + 1 :])
+        try:
+            return ForwardModel.between(reference, plan.output_geometry, sigma), "PSF declared by the examiner"
+        except UsageError as error:
+            return None, f"the PSF of stage {step.stage.name} is not in the forward model: {error.message}"
+    return None, None
 
 
 def _still_record(folder: RunFolder, number: int) -> dict[str, Any]:

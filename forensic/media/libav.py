@@ -191,3 +191,11 @@ def software_facts() -> dict[str, Any]:
         "configuration": libraries["libavcodec"]["configuration"],
         "licence": libraries["libavcodec"]["license"],
     }
+
+
+class Serial(int):
+    """A packet's number as its ``opaque``: an object of its own for every packet.
+
+    PyAV keeps opaque values by their address and forgets them when a packet is freed. Equal small
+    integers are one object in CPython, so that a packet freed late would take another's number along.
+    """

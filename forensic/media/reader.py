@@ -27,7 +27,7 @@ from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
 from forensic.frames.stageclass import StageClass
 from forensic.media.anomaly import Anomaly, AnomalyLog
 from forensic.media.damage import PacketNote, Propagation
-from forensic.media.libav import messages, open_exhibit, refuse_too_large, wording
+from forensic.media.libav import Serial, messages, open_exhibit, refuse_too_large, wording
 from forensic.media.metadata import FrameMetadata, describe_matrix
 from forensic.media.pixels import Conversion, conversion_from, planes_of
 from forensic.media.probe import facts_of, with_first_frame
@@ -302,7 +302,7 @@ class ExhibitReader:
             self._serial += 1
             note = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
             self._notes[self._serial] = note
-            packet.opaque = self._serial
+            packet.opaque = Serial(self._serial)
             note.after = self._propagation.before(packet)
             note.errors, note.warnings = self._parser_said
             self._parser_said = ([], [])
