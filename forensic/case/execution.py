@@ -34,7 +34,7 @@ from forensic.risk.forward import ForwardModel
 from forensic.stages.pipeline import Pipeline, PipelineOutput
 
 SourceRows = Sequence[FrameRow]
-MAPS_IN_FLIGHT = 4
+MAPS_IN_FLIGHT = 1
 INTERLACED = ("tt", "bb", "tb", "bt")
 
 
