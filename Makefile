@@ -15,7 +15,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/.ready
-	bash tests/demo.sh $(BIN) $(CASEWORK) $(CLIP)
+	bash tests/demo.sh $(BIN) $(CASEWORK) '$(CLIP)'
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2
