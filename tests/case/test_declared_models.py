@@ -22,6 +22,12 @@ def _run(tmp_path: Path, clip: Path, stages: str, frames: str = "0:2") -> Case:
     return Case(root, Path(done.last_line))
 
 
+def _report_text(run: Path) -> str:
+    return subprocess.run(
+        ["pdftotext", "-layout", run / "report.pdf", "-"], capture_output=True, text=True, check=True
+    ).stdout
+
+
 def _stage(name: str, **parameters: object) -> str:
     lines = [f'[[stage]]\nname = "{name}"\nwhy = "Test."\n[stage.parameters]\n']
     lines += [f"{key} = {json.dumps(value)}\n" for key, value in parameters.items()]
@@ -40,6 +46,14 @@ def test_psf_that_the_model_cannot_hold_is_said_so(tmp_path: Path, real_clip: Pa
     summary = _run(tmp_path, real_clip, _stage("wiener", psf="defocus", disc_radius=2.0)).predicate()
     remarks = summary["risk"]["frames"][0]["summary"]["remarks"]
     assert "defocus PSF" in remarks[0]
+    assert "defocus PSF" in _report_text(next((tmp_path / "ws" / "runs").iterdir()))
+
+
+def test_report_says_why_a_frame_could_not_be_assessed(tmp_path: Path, real_clip: Path) -> None:
+    case = _run(tmp_path, real_clip, _stage("resize", width=250, height=200), "0:1")
+    assert case.predicate()["risk"]["frames"][0]["summary"]["reason_not_assessed"]
+    text = " ".join(_report_text(case.run).split())
+    assert "Not assessed. The output has 250x200 pixels" in text
 
 
 def test_dispersion_is_not_measured_where_a_turn_follows_the_learned_stage(tmp_path: Path, real_clip: Path) -> None:

@@ -133,7 +133,7 @@ def _mapped(record: RunRecord, frame: Any, thresholds: Any) -> list[Flowable]:
             shots.check_file(record, spoken(at(files, kind)))
     below: list[Flowable] = []
     cut = False
-    reason = at(frame, "summary", "reason") or at(frame, "summary", "not_assessed")
+    reason = at(frame, "summary", "reason_not_assessed")
     if isinstance(reason, str) and reason:
         below.append(paragraph([bold("Not assessed. "), reason]))
     if isinstance(at(files, "level"), str):
@@ -142,6 +142,7 @@ def _mapped(record: RunRecord, frame: Any, thresholds: Any) -> list[Flowable]:
         overlay, cut = _without_strip(overlay, shots.read_picture(record, name).size)
         below.append(_legend(thresholds, shares))
     below += _regions(frame) + _not_printed(frame) + _measurements(at(frame, "summary"))
+    below += [paragraph(f"Remark: {spoken(remark)}.", SMALL) for remark in items(at(frame, "summary", "remarks"))]
     taken = sum(one.wrap(TEXT_WIDTH, TEXT_HEIGHT)[1] + one.spaceBefore + one.spaceAfter for one in below)
     # The picture gives way, within limits, so that a frame fits on its page.
     image, width, height = shots.whole(overlay, TEXT_WIDTH, min(_HEIGHT, max(_LOWEST, TEXT_HEIGHT - taken - _ABOVE)))
