@@ -34,6 +34,38 @@ class WorkspaceLayout:
         return self.root / "identity"
 
     @property
+    def identities(self) -> Path:
+        """Folder of further identities: reviewers, former keys."""
+        return self.root / "identities"
+
+    def further_identity(self, name: str) -> Path:
+        """Folder of the further identity called ``name``."""
+        return self.identities / name
+
+    @property
+    def log_key(self) -> Path:
+        """Ed25519 key that signs checkpoints and cosigns those of others (PEM, protected as the identity is)."""
+        return self.root / "log" / "key.pem"
+
+    @property
+    def settings(self) -> Path:
+        """The laboratory's settings for this workspace (TOML): timestamp authority."""
+        return self.root / "settings.toml"
+
+    @property
+    def anchors(self) -> Path:
+        """Folder of the checkpoints issued, a folder each."""
+        return self.root / "anchors"
+
+    def anchor(self, size: int) -> AnchorFolder:
+        """Folder of the checkpoint over the first ``size`` entries."""
+        return AnchorFolder(self.anchors / f"{size:010d}")
+
+    def document_timestamp(self, sha256: str) -> Path:
+        """RFC 3161 response about the document (a report) with this digest."""
+        return self.root / "timestamps" / f"{sha256}.tsr"
+
+    @property
     def exhibits(self) -> Path:
         """Folder of the exhibits, content-addressed."""
         return self.root / "exhibits"
@@ -58,6 +90,28 @@ class WorkspaceLayout:
     def incomplete_run(self, run_id: str) -> RunFolder:
         """Folder of a run under way, broken off, or finished in the ledger and not renamed yet."""
         return RunFolder(self.runs / f"{run_id}{INCOMPLETE}")
+
+
+@dataclass(frozen=True)
+class AnchorFolder:
+    """Paths of one checkpoint and of what others said about it."""
+
+    root: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint, a signed note with the log's own signature; never changed."""
+        return self.root / "checkpoint"
+
+    @property
+    def timestamp(self) -> Path:
+        """RFC 3161 response about ``checkpoint``."""
+        return self.root / "checkpoint.tsr"
+
+    @property
+    def cosigned(self) -> Path:
+        """The same note with all cosignatures received."""
+        return self.root / "cosigned"
 
 
 @dataclass(frozen=True)

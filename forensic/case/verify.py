@@ -13,6 +13,7 @@ from forensic.case.verification.checks import Verification
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import verify_run
 from forensic.case.verification.stills import verify_still
+from forensic.case.verification.trust import NOTHING, Trust
 from forensic.case.verification.workspaces import verify_workspace
 from forensic.errors import ForensicError, UsageError
 from forensic.signing.statement import RUN_PREDICATE, STILL_PREDICATE, verify_statement
@@ -23,16 +24,15 @@ _RUN_FILES = (MANIFEST, ATTESTATION, REPORT, OUTPUT, FRAMES)
 _RUN_NAME = re.compile(r"R-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
 
 
-def verify(path: Path, *, fingerprint: str | None = None, say: Callable[[str], None] = lambda _: None) -> Verification:
+def verify(path: Path, *, trust: Trust = NOTHING, say: Callable[[str], None] = lambda _: None) -> Verification:
     """Verify a report, run folder, workspace, still or signed statement at ``path``.
 
     What it is, its name says as well as its content: a picture whose first byte was changed is a
-    picture that fails. ``fingerprint``: SHA-256 of the certificate that must have signed, obtained
-    from the laboratory by another way. Raises ``UsageError`` (``verify.unknown-kind``,
+    picture that fails. ``trust``: what the verifier has from elsewhere. Raises ``UsageError`` (``verify.unknown-kind``,
     ``verify.unreadable``) for what is none of these by name and content, or not there.
     """
     try:
-        verification = _verify(path, say)
+        verification = _verify(path, trust, say)
     except UsageError:
         raise
     except ForensicError as error:
@@ -40,8 +40,8 @@ def verify(path: Path, *, fingerprint: str | None = None, say: Callable[[str], N
         verification = failed(path, f"{error.code}: {error.message}")
     except OSError as error:
         verification = failed(path, str(error.strerror or error))
-    if fingerprint is not None:
-        wanted = fingerprint.replace(":", "").replace(" ", "").lower()
+    if trust.fingerprint is not None:
+        wanted = trust.fingerprint.replace(":", "").replace(" ", "").lower()
         verification.record(
             "K1", "signed with the expected certificate", set(verification.signers) == {wanted}, f"expected {wanted}"
         )
@@ -55,9 +55,9 @@ def failed(path: Path, reason: str) -> Verification:
     return verification
 
 
-def _verify(path: Path, say: Callable[[str], None]) -> Verification:
+def _verify(path: Path, trust: Trust, say: Callable[[str], None]) -> Verification:
     if path.is_dir():
-        return _verify_folder(path, say)
+        return _verify_folder(path, trust, say)
     # A link that the user names is followed; links inside the material are not.
     file = _resolved(path)
     suffix = path.suffix.lower()
@@ -71,7 +71,7 @@ def _verify(path: Path, say: Callable[[str], None]) -> Verification:
     if magic == _PNG or suffix == ".png":
         return verify_still(file)[0]
     if magic.startswith(_PDF) or suffix == ".pdf":
-        return verify_report(file)[0]
+        return verify_report(file, trust=trust)[0]
     if suffix == ".json":
         return _verify_statement(path, read_regular(file, JSON_LIMIT))
     raise UsageError(
@@ -88,14 +88,14 @@ def _resolved(path: Path) -> Path:
         raise OSError(str(error)) from error
 
 
-def _verify_folder(path: Path, say: Callable[[str], None]) -> Verification:
+def _verify_folder(path: Path, trust: Trust, say: Callable[[str], None]) -> Verification:
     layout = WorkspaceLayout(path)
     if layout.ledger.exists():
-        return verify_workspace(path, say)
+        return verify_workspace(path, say, trust=trust)
     if _RUN_NAME.fullmatch(path.absolute().name) or any((path / name).exists() for name in _RUN_FILES):
-        return verify_run(path)
+        return verify_run(path, trust=trust)
     if layout.runs.is_dir() and (layout.exhibits.is_dir() or layout.identity.is_dir()):
-        return verify_workspace(path, say)  # whose ledger is gone: C1 fails
+        return verify_workspace(path, say, trust=trust)  # whose ledger is gone: C1 fails
     raise UsageError("verify.unknown-kind", f"{path} is neither a run folder nor a workspace.")
 
 

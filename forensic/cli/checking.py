@@ -15,18 +15,49 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from forensic.case.verification.checks import Check, Verification
+    from forensic.case.verification.trust import Trust
+
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--fingerprint", metavar="SHA256", help="Certificate that must have signed, got from the lab itself.")
+@click.option("--tsa-root", multiple=True, type=_FILE, metavar="PEM", help="Timestamp authority that you trust.")
+@click.option("--witness", multiple=True, metavar="VKEY", help="Witness that you trust: its verifier key.")
+@click.option("--log-key", multiple=True, metavar="VKEY", help="The ledger's verifier key, got from the lab itself.")
+@click.option("--checkpoint", multiple=True, type=_FILE, metavar="FILE", help="Checkpoint that you kept yourself.")
+@click.option("--ca", multiple=True, type=_FILE, metavar="PEM", help="Laboratory's certificate authority.")
 @json_option
 @quiet_option
-def verify(paths: tuple[Path, ...], fingerprint: str | None, as_json: bool, quiet: bool) -> None:
-    """Verify reports, run folders, workspaces, stills and records. Trusts nothing, writes nothing."""
-    from forensic.case.verification.checks import Verdict
+def verify(
+    paths: tuple[Path, ...],
+    fingerprint: str | None,
+    tsa_root: tuple[Path, ...],
+    witness: tuple[str, ...],
+    log_key: tuple[str, ...],
+    checkpoint: tuple[Path, ...],
+    ca: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Verify reports, run folders, workspaces, bundles, stills and records. Trusts nothing, writes nothing.
 
-    results = _verified(paths, fingerprint, reporter(quiet).say)
+    What you trust you name yourself; without it a timestamp or witness is checked, but does not raise the verdict.
+    """
+    from forensic.case.verification.checks import Verdict
+    from forensic.case.verification.trust import Trust
+
+    trust = Trust(
+        fingerprint=fingerprint,
+        tsa_roots=_contents(tsa_root),
+        witnesses=witness,
+        log_keys=log_key,
+        checkpoints=_contents(checkpoint),
+        authorities=_contents(ca),
+    )
+    results = _verified(paths, trust, reporter(quiet).say)
     if as_json:
         records = [verification.to_record() for verification in results]
         result_json(records[0] if len(records) == 1 else records)
@@ -37,7 +68,16 @@ def verify(paths: tuple[Path, ...], fingerprint: str | None, as_json: bool, quie
         raise click.exceptions.Exit(1)
 
 
-def _verified(paths: tuple[Path, ...], fingerprint: str | None, say: Callable[[str], None]) -> list[Verification]:
+def _contents(files: tuple[Path, ...]) -> tuple[bytes, ...]:
+    from forensic.case.regularfile import JSON_LIMIT, read_regular
+
+    try:
+        return tuple(read_regular(file.resolve(), JSON_LIMIT) for file in files)
+    except OSError as error:
+        raise UsageError("verify.unreadable", f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
+def _verified(paths: tuple[Path, ...], trust: Trust, say: Callable[[str], None]) -> list[Verification]:
     """One result for every path. Bad usage only if nothing could be verified: else what is no material FAILED."""
     from forensic.case.verify import failed
     from forensic.case.verify import verify as verify_path
@@ -46,7 +86,7 @@ def _verified(paths: tuple[Path, ...], fingerprint: str | None, say: Callable[[s
     misused: list[UsageError] = []
     for path in paths:
         try:
-            results.append(verify_path(path, fingerprint=fingerprint, say=say))
+            results.append(verify_path(path, trust=trust, say=say))
         except UsageError as error:
             misused.append(error)
             results.append(failed(path, f"{error.code}: {error.message}"))
@@ -56,8 +96,6 @@ def _verified(paths: tuple[Path, ...], fingerprint: str | None, say: Callable[[s
 
 
 def _show(verification: Verification) -> None:
-    from forensic.case.verification.checks import NOT_PROVED
-
     result(f"{verification.kind} {verification.target}")
     for check, times in _folded(verification.checks):
         detail = f" ({check.detail})" if check.detail and times == 1 else ""
@@ -67,8 +105,10 @@ def _show(verification: Verification) -> None:
         result(f"  signed by {subject}, certificate SHA-256 {fingerprint}")
     for item in verification.not_checked:
         result(f"  not checked: {item}")
-    for item in NOT_PROVED:
+    for item in verification.not_proved:
         result(f"  not proved: {item}")
+    for rung, shown_by in sorted(verification.reached.items()):
+        result(f"  {rung.label.lower()}: {shown_by}")
     result(f"VERDICT: {verification.verdict.label}. {verification.verdict.meaning}")
 
 

@@ -20,6 +20,7 @@ def _start(root: Path, clip: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "forensic", "enhance", str(clip), "-w", str(root), "--quiet"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )  # fmt: skip
 
 

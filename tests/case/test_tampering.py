@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forensic.case.verification.checks import Verdict
+from forensic.case.verification.trust import Trust
 from forensic.case.verify import verify
 from tests.case.conftest import Case, flip, forensic
 
 
 def found(target: Path, fingerprint: str | None = None) -> set[str]:
     """The attack on ``target`` is found; returns the numbers of the checks that failed."""
-    verification = verify(target, fingerprint=fingerprint)
+    verification = verify(target, trust=Trust(fingerprint=fingerprint))
     assert verification.verdict is Verdict.FAILED
     return {check.number for check in verification.checks if not check.passed}
 

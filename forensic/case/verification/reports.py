@@ -6,11 +6,12 @@ from pathlib import Path
 
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.trust import NOTHING, Trust
 from forensic.report.verification import check_report
 from forensic.signing.statement import Statement
 
 
-def verify_report(path: Path) -> tuple[Verification, Statement | None]:
+def verify_report(path: Path, *, trust: Trust = NOTHING) -> tuple[Verification, Statement | None]:
     """Verify the PDF at ``path``; also returns the statement inside it, if that is sound."""
     verification = Verification(str(path), "report")
     report = check_report(path)

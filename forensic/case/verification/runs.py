@@ -23,6 +23,7 @@ from forensic.case.verification.custody import (
 from forensic.case.verification.records import at, contradictions, exhibit_class, labelled
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.stills import verify_still
+from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import ForensicError
 from forensic.frames.manifest import read_manifest
 from forensic.hashes import MerkleTree
@@ -39,7 +40,7 @@ class LedgerUse(Enum):
     NONE = "none"
 
 
-def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT) -> Verification:
+def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, trust: Trust = NOTHING) -> Verification:
     """Verify the run folder ``root``, by default also against the workspace around it, if there is one.
 
     ``ledger`` may be what a ledger says that was already audited: then only the comparison is made.
@@ -55,7 +56,7 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT) -> 
         stills = sorted(folder.stills.glob("*.png"))
         reading = [pool.submit(verify_still, still) for still in stills]
         replaced = {name: pool.submit(verify_report, folder.root / name) for name in filter(is_superseded_name, listed)}
-        report = verify_report(folder.report)
+        report = verify_report(folder.report, trust=trust)
         digests = {name: job.result() for name, job in hashing.items()}
         changed = sorted(name for name, digest in digests.items() if digest != listed[name])
         verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))

@@ -12,13 +12,16 @@ from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import FINISHED, Custody
 from forensic.case.verification.runs import cited_head, verify_run
+from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import ForensicError
 from forensic.ledger.audit import audit
 from forensic.ledger.entry import LedgerEntry
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
 
 
-def verify_workspace(root: Path, say: Callable[[str], None] = lambda _: None) -> Verification:
+def verify_workspace(
+    root: Path, say: Callable[[str], None] = lambda _: None, *, trust: Trust = NOTHING
+) -> Verification:
     """Verify the workspace at ``root``: ledger, exhibits against it, runs against it."""
     layout = WorkspaceLayout(root)
     verification = Verification(str(root), "workspace")
