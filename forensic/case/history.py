@@ -65,6 +65,8 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return str(data["verdict"])
         case "report.issued":
             return f"report issued again, {data['report_sha256']}"
+        case "export.written":
+            return f"{data['kind']} {data['file_name']}, {data['sha256']}"
         case "exhibit.changed":
             return f"{data['file']} has changed since acquisition"
         case _:

@@ -16,6 +16,7 @@ from forensic import __version__
 from forensic.cli.catalogues import models, policy, stages
 from forensic.cli.checking import doctor, verify
 from forensic.cli.custody import acquire, init, log
+from forensic.cli.exporting import export_run
 from forensic.cli.runs import enhance, report, reproduce
 from forensic.cli.terminal import printable, result_json
 from forensic.errors import ExitCode, ForensicError, Interrupted
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, acquire, enhance, report, verify, reproduce, log, policy, models, stages, doctor):
+for _command in (init, acquire, enhance, report, verify, reproduce, export_run, log, policy, models, stages, doctor):
     cli.add_command(_command)
 
 

@@ -1,0 +1,136 @@
+"""Viewing copies: a master as an H.264 MP4 that every player shows. Lossy, and never the evidence.
+
+The label of generative pixels is drawn into every frame here as in every other writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+
+from forensic.errors import InternalError
+from forensic.frames.frame import CodedFrame
+from forensic.frames.stageclass import StageClass
+from forensic.media.label import LABEL, burn
+from forensic.media.libav import messages, storage_failed, wording
+from forensic.media.pixels import picture_of
+from forensic.media.reader import ExhibitReader
+
+_TICKS = 90_000  # per second: the clock of MPEG systems, fine enough for any frame rate
+_AUDIO_RATE = 48_000
+ENCODER = {"codec": "libx264", "crf": "18", "preset": "veryfast", "pixel_format": "yuv420p"}
+
+
+def write_viewing_copy(master: Path, target: Path, *, stage_class: StageClass, title: str) -> dict[str, Any]:
+    """Encode ``master`` as the new MP4 ``target``; return what was done, JSON-able.
+
+    ``stage_class`` is that of the master in the signed record. Sound is encoded anew as AAC, one
+    track at most. Raises ``StorageFailed``, ``InternalError`` (``media.encoder``), ``BadInput`` as the reader.
+    """
+    generative = stage_class is StageClass.GENERATIVE
+    count = 0
+    try:
+        with (
+            messages() as logs,
+            ExhibitReader(master, stage_class=stage_class) as reader,
+            av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        ):
+            container.metadata["title"] = LABEL if generative else title
+            container.metadata["comment"] = f"{title}. Class {stage_class.label}. Lossy viewing copy, not the master."
+            stream: Any = None
+            sound = _Sound(master, container)
+            for frame in reader.frames():
+                picture = _picture(burn(frame) if generative else frame)
+                if stream is None:
+                    stream = _stream(container, picture, frame)
+                picture.pts = round(frame.timing.seconds * _TICKS)
+                picture.time_base = Fraction(1, _TICKS)
+                container.mux(stream.encode(picture))
+                count += 1
+            if stream is None:
+                raise InternalError("media.encoder", "The master holds no frame.")
+            container.mux(stream.encode(None))
+            sound.copy()
+    except av.error.FFmpegError as error:
+        target.unlink(missing_ok=True)
+        raise InternalError("media.encoder", f"The viewing copy cannot be made: {wording(error, logs)}.") from error
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise storage_failed(error, target) from error
+    return {
+        "frames": count,
+        "encoder": dict(ENCODER),
+        "colour": "converted to BT.709, limited range; odd sides enlarged by one sample",
+        "sound": sound.said,
+        "times": f"rounded to 1/{_TICKS} s",
+    }
+
+
+def frame_of(master: Path, number: int, stage_class: StageClass) -> CodedFrame | None:
+    """Frame ``number`` (its index among the master's frames, from 0), labelled if generative; None if there is none."""
+    with ExhibitReader(master, stage_class=stage_class) as reader:
+        for index, frame in enumerate(reader.frames()):
+            if index == number:
+                return burn(frame) if stage_class is StageClass.GENERATIVE else frame
+    return None
+
+
+def _picture(frame: CodedFrame) -> VideoFrame:
+    picture = picture_of(frame)
+    return picture.reformat(
+        width=picture.width + picture.width % 2,  # chroma at half size needs even sides
+        height=picture.height + picture.height % 2,
+        format=ENCODER["pixel_format"],
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+    )
+
+
+def _stream(container: Any, picture: VideoFrame, frame: CodedFrame) -> Any:
+    stream = container.add_stream(ENCODER["codec"], rate=25)
+    context = stream.codec_context
+    context.width, context.height = picture.width, picture.height
+    context.pix_fmt = ENCODER["pixel_format"]
+    context.time_base = stream.time_base = Fraction(1, _TICKS)
+    context.colorspace, context.color_primaries, context.color_trc, context.color_range = 1, 1, 1, 1
+    if frame.geometry.sample_aspect is not None:
+        context.sample_aspect_ratio = frame.geometry.sample_aspect
+    context.options = {"crf": ENCODER["crf"], "preset": ENCODER["preset"]}
+    return stream
+
+
+class _Sound:
+    """The first audio track of the master, if it has one."""
+
+    def __init__(self, master: Path, container: Any) -> None:
+        self._master, self._container, self._stream = master, container, None
+        self.said = "none in the master"
+        with av.open(str(master)) as source:
+            if not source.streams.audio:
+                return
+            layout = "mono" if source.streams.audio[0].codec_context.channels == 1 else "stereo"
+            others = len(source.streams.audio) - 1
+        self._stream = container.add_stream("aac", rate=_AUDIO_RATE, layout=layout)
+        self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=_AUDIO_RATE)
+        self.said = f"first track, encoded as AAC, {layout}" + (f"; {others} more left out" if others else "")
+
+    def copy(self) -> None:
+        """Encode the track into the container."""
+        if self._stream is None:
+            return
+        for frame in self._frames():
+            self._container.mux(self._stream.encode(frame))
+        self._container.mux(self._stream.encode(None))
+
+    def _frames(self) -> Iterator[Any]:
+        with av.open(str(self._master)) as source:
+            for decoded in source.decode(audio=0):
+                yield from self._resampler.resample(decoded)
+            yield from self._resampler.resample(None)
