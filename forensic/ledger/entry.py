@@ -5,20 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from forensic.errors import BadInput
 from forensic.hashes import parse_canonical, sha256_bytes
 
-VERSION = 1
+CHAINED = 1
+"""Version of entries of the older form, which name their predecessor and nothing else."""
+VERSION = 2
 PAYLOAD_TYPE = "application/vnd.forensic.ledger-entry+json"
 CLOCK_SOURCE = "system clock; synchronisation not verified"
 MAX_ENTRY_BYTES = 4 << 20
 """Longest canonical entry. Bulk data belongs in files whose digest the entry names."""
 MAX_ENVELOPE_BYTES = 8 << 20
 
-_KEYS = {"v", "seq", "prev", "time", "actor", "event", "case", "exhibit", "run", "data"}
+_CHAINED_KEYS = {"v", "seq", "prev", "time", "actor", "event", "case", "exhibit", "run", "data"}
+_KEYS = {CHAINED: _CHAINED_KEYS, VERSION: _CHAINED_KEYS | {"tree", "thread", "tally"}}
+_LINKED = ("case", "exhibit", "run")
 _TIME_KEYS = {"utc", "source", "monotonic_ns_since_previous", "session", "clock_regression"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EVENT = re.compile(r"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+")
@@ -36,9 +41,28 @@ GENESIS = Head(0, "0" * 64)
 """What the first entry names as its predecessor."""
 
 
+class TreeHead(NamedTuple):
+    """Size and RFC 9162 root (64 hexadecimal digits) of the Merkle tree over the entries before one."""
+
+    size: int
+    root: str
+
+
+class Thread(NamedTuple):
+    """Number of the last earlier entry with the same case, exhibit, run: 0 if none, None if the field is null."""
+
+    case: int | None
+    exhibit: int | None
+    run: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """An entry as it stands in the ledger; ``canonical`` is the hashed text, ``hash`` its SHA-256."""
+    """An entry as it stands in the ledger; ``canonical`` is the hashed text, ``hash`` its SHA-256.
+
+    ``tree``, ``thread`` and ``tally`` (root of the tally over the entries up to and with this one, 64
+    hexadecimal digits) are None in an entry of version 1.
+    """
 
     seq: int
     hash: str
@@ -52,6 +76,10 @@ class LedgerEntry:
     actor: dict[str, str]
     time: dict[str, Any]
     canonical: bytes
+    version: int
+    tree: TreeHead | None
+    thread: Thread | None
+    tally: str | None
 
     @property
     def head(self) -> Head:
@@ -75,10 +103,11 @@ def parse_entry(canonical: bytes) -> LedgerEntry:
     Raises ``BadInput`` (``canonical.invalid``, ``ledger.entry``).
     """
     value = parse_canonical(canonical)
-    if not isinstance(value, dict) or set(value) != _KEYS:
-        raise _invalid("it does not have exactly the specified keys")
-    if not _is_count(value["v"]) or value["v"] != VERSION:
+    version = value.get("v") if isinstance(value, dict) else None
+    if not _is_count(version) or version not in _KEYS:
         raise _invalid("its version is unknown")
+    if set(value) != _KEYS[version]:
+        raise _invalid("it does not have exactly the specified keys")
     if not _is_count(value["seq"]) or value["seq"] < 1:
         raise _invalid("seq is not a positive integer")
     if not _matches(_SHA256, value["prev"]):
@@ -92,6 +121,8 @@ def parse_entry(canonical: bytes) -> LedgerEntry:
         raise _invalid("data is not an object")
     _check_actor(value["actor"])
     _check_time(value["time"])
+    if version == VERSION:
+        _check_links(value)
     return LedgerEntry(
         seq=value["seq"],
         hash=sha256_bytes(canonical),
@@ -105,7 +136,29 @@ def parse_entry(canonical: bytes) -> LedgerEntry:
         actor=value["actor"],
         time=value["time"],
         canonical=canonical,
+        version=version,
+        tree=TreeHead(**value["tree"]) if version == VERSION else None,
+        thread=Thread(**value["thread"]) if version == VERSION else None,
+        tally=value.get("tally"),
     )
+
+
+def _check_links(value: Mapping[str, Any]) -> None:
+    tree, thread = value["tree"], value["thread"]
+    if not isinstance(tree, dict) or set(tree) != {"size", "root"}:
+        raise _invalid("tree does not have exactly the keys size and root")
+    if not _is_count(tree["size"]) or tree["size"] != value["seq"] - 1 or not _matches(_SHA256, tree["root"]):
+        raise _invalid("tree's size is not that of the entries before or its root not a SHA-256")
+    if not isinstance(thread, dict) or set(thread) != set(_LINKED):
+        raise _invalid("thread does not have exactly the keys case, exhibit and run")
+    for key in _LINKED:
+        before = thread[key]
+        if (before is None) != (value[key] is None):
+            raise _invalid(f"thread's {key} is not null exactly where {key} is")
+        if before is not None and not (_is_count(before) and 0 <= before < value["seq"]):
+            raise _invalid(f"thread's {key} is not the number of an earlier entry")
+    if not _matches(_SHA256, value["tally"]):
+        raise _invalid("tally is not a SHA-256")
 
 
 def _check_actor(actor: Any) -> None:

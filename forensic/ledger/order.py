@@ -1,4 +1,4 @@
-"""Which event may follow which. Writer and auditor apply the same rules (docs/formats/ledger.md).
+"""Which event may follow which. Writer and auditor apply the same rules (docs/formats/ledger.md, section 4).
 
 A run goes: started → (interrupted → resumed)* → finished | failed | cancelled, or refused before
 it starts. Every other ``run.…`` event belongs inside a started run. An exhibit id is acquired once, whatever
@@ -11,6 +11,7 @@ from enum import Enum
 
 CREATED = "workspace.created"
 INTRODUCED = "identity.introduced"
+MIGRATED = "ledger.migrated"
 ACQUIRED = "exhibit.acquired"
 STARTED = "run.started"
 INTERRUPTED = "run.interrupted"

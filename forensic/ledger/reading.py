@@ -24,5 +24,5 @@ def audited_entries(path: Path) -> Iterator[LedgerEntry]:
         with reading(path, leave_no_trace=True) as connection:
             for (entry,) in connection.execute("SELECT CAST(entry AS BLOB) FROM entries ORDER BY seq"):
                 yield parse_entry(entry or b"")
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
         raise VerificationFailed("ledger.corrupt", f"The ledger at {path} cannot be read: {error}.") from error

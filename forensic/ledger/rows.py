@@ -6,11 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, Select, Table, Text, cast, func, select
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    cast,
+    select,
+)
 
 from forensic.errors import BadInput, VerificationFailed
 from forensic.ledger.entry import LedgerEntry, parse_entry
+from forensic.ledger.tally import Kind
 
 ENTRIES = Table(
     "entries",
@@ -20,6 +31,10 @@ ENTRIES = Table(
     Column("entry_hash", Text),
     Column("envelope", Text),
 )
+MENTIONS = Table(
+    "mentions", ENTRIES.metadata, Column("kind", Text), Column("name", Text), Column("seq", Integer, primary_key=True)
+)
+"""The index: every entry under its event, and under its case, exhibit and run. Never believed by itself."""
 
 # As blobs, because a damaged row need not hold valid UTF-8 and must still be reported, not trip us.
 ROW = select(
@@ -28,6 +43,9 @@ ROW = select(
     cast(ENTRIES.c.entry_hash, LargeBinary),
     cast(ENTRIES.c.envelope, LargeBinary),
 )
+_FROM = """
+SELECT seq, CAST(entry AS BLOB), CAST(entry_hash AS BLOB), CAST(envelope AS BLOB)
+FROM entries WHERE seq >= ? ORDER BY seq"""
 
 
 class StoredRow(NamedTuple):
@@ -41,13 +59,20 @@ class StoredRow(NamedTuple):
 
 def rows(connection: Connection, query: Select[Any]) -> Iterator[StoredRow]:
     """Run a query built on ``ROW``."""
-    for seq, *texts in connection.execute(query):
-        yield StoredRow(seq, *(text or b"" for text in texts))
+    for seq, *values in connection.execute(query):
+        yield StoredRow(seq, *(value or b"" for value in values))
 
 
-def field(name: str) -> ColumnElement[Any]:
-    """SQL expression for a top-level field of the entry."""
-    return func.json_extract(ENTRIES.c.entry, f"$.{name}")
+def rows_from(connection: Connection, seq: int) -> Iterator[StoredRow]:
+    """The rows from number ``seq`` on, in order. In plain SQL: it is run before every read and every append."""
+    for number, *values in connection.exec_driver_sql(_FROM, (seq,)):
+        yield StoredRow(number, *(value or b"" for value in values))
+
+
+def mentioning(kind: Kind, name: str) -> Select[Any]:
+    """``ROW`` for the entries that the index names; conditions and order go on ``MENTIONS.c.seq``."""
+    joined = ROW.join_from(MENTIONS, ENTRIES, ENTRIES.c.seq == MENTIONS.c.seq)
+    return joined.where(MENTIONS.c.kind == kind, MENTIONS.c.name == name)
 
 
 def parse_row(path: Path, row: StoredRow) -> LedgerEntry:

@@ -103,6 +103,8 @@ def worded(path: Path) -> Iterator[None]:
         raise (_wording(path, error.orig) if isinstance(error.orig, sqlite3.Error) else error) from error
     except sqlite3.Error as error:
         raise _wording(path, error) from error
+    except UnicodeDecodeError as error:  # Python's, while it words an SQLite error that quotes damaged text
+        raise VerificationFailed("ledger.corrupt", f"{path} is damaged: its schema is not text.") from error
     except OSError as error:
         raise StorageFailed("ledger.storage", f"{path}: {error.strerror or error}.") from error
 

@@ -5,41 +5,27 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 
 from forensic.errors import BadInput, InternalError, UsageError, VerificationFailed
-from forensic.hashes import canonical_json
 from forensic.ledger import schema
-from forensic.ledger.entry import (
-    CLOCK_SOURCE,
-    GENESIS,
-    MAX_ENTRY_BYTES,
-    PAYLOAD_TYPE,
-    VERSION,
-    Head,
-    LedgerEntry,
-    format_utc,
-    parse_entry,
-)
-from forensic.ledger.order import CREATED, INTRODUCED, EventOrder
+from forensic.ledger.author import Author
+from forensic.ledger.entry import Head, LedgerEntry
+from forensic.ledger.history import History
+from forensic.ledger.order import CREATED, INTRODUCED, MIGRATED, EventOrder
 from forensic.ledger.readonly import reading
-from forensic.ledger.rows import ENTRIES, ROW, broken, field, parse_row, rows
+from forensic.ledger.rows import broken
 from forensic.ledger.storage import engine_over, reading_from, worded, writer_connection, writing
-from forensic.ledger.tail import Tail, read_order
+from forensic.ledger.tail import Tail
+from forensic.ledger.tally import Kind
 from forensic.signing.certificate import key_id, read_certificate
-from forensic.signing.dsse import sign_envelope
 from forensic.signing.identity import Identity
-
-_PAGE = 256
-_LONGEST_DELTA_NS = (1 << 53) - 1  # the largest integer of canonical JSON: 104 days
 
 
 def _system_clock() -> dt.datetime:
@@ -59,15 +45,13 @@ class Ledger:
         """For ``create`` and ``open`` only."""
         self._path = path
         self._engine = engine
-        self._identity = identity
-        self._clock = clock
+        self._author = None if identity is None else Author(identity, clock)
         self._stack = stack
         self._lock = threading.RLock()
         self._process = os.getpid()
-        self._session = str(uuid.uuid4())
-        self._monotonic: int | None = None
-        self._pending_monotonic: int | None = None
         self._tail = Tail(path)
+        self._history = History(path, self._view, self._tail)
+        self._linked = True  # False for a ledger of the older form that is only read
 
     @property
     def path(self) -> Path:
@@ -95,7 +79,7 @@ class Ledger:
             raise UsageError("ledger.data", "certificate and identity are written by the ledger itself.")
         with ExitStack() as stack:
             engine = _writer(stack, path, create=True, busy_seconds=busy_seconds)
-            ledger = cls(path, engine, identity, clock, stack)
+            ledger = cls(path, engine, None, clock, stack)
             with writing(engine, path) as connection:
                 if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
                     raise UsageError("ledger.exists", f"There is a ledger at {path} already.", "Open it instead.")
@@ -103,8 +87,11 @@ class Ledger:
                 connection.exec_driver_sql(f"PRAGMA user_version={schema.USER_VERSION}")
                 for statement in schema.STATEMENTS.values():
                     connection.exec_driver_sql(statement)
-                entry = ledger._insert(connection, CREATED, {**(data or {}), **own}, None, None, None)
-            ledger._advance(entry)
+                connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (str(schema.USER_VERSION),))
+                author = Author(identity, clock)
+                entry = author.write(connection, ledger._tail, CREATED, {**(data or {}), **own}, None, None, None)
+            ledger._author = author
+            ledger._advance(author, entry)
             ledger._stack = stack.pop_all()
         return ledger
 
@@ -119,11 +106,13 @@ class Ledger:
     ) -> Ledger:
         """Open an existing ledger: for appending with an ``identity``, for reading without.
 
-        For appending, the schema, the last entry's hash, link and signature, and the identity's
-        being introduced in this ledger are checked first. Reading works on read-only media.
-        Raises ``UsageError`` (``ledger.missing``, ``ledger.unknown-identity``),
-        ``VerificationFailed`` (``ledger.broken``, ``ledger.corrupt``, ``ledger.not-a-ledger``) and
-        ``StorageFailed`` (``ledger.*``).
+        The schema is checked, and the last entry: its link, its signature, and that the stored tree
+        is the one it signs; for appending also that the identity may sign here. A ledger of format
+        version 1 is followed from its first entry and then migrated when it is opened for appending;
+        for reading it is left as it is, unchecked beyond its schema. Reading works on read-only media.
+        Raises ``UsageError`` (``ledger.missing``, ``ledger.unknown-identity``, ``ledger.closed-identity``),
+        ``BadInput`` (``ledger.version``), ``VerificationFailed`` (``ledger.broken``,
+        ``ledger.corrupt``, ``ledger.not-a-ledger``) and ``StorageFailed`` (``ledger.*``).
         """
         if not path.is_file():
             raise UsageError("ledger.missing", f"There is no ledger at {path}.", "Run `forensic init` first.")
@@ -136,12 +125,34 @@ class Ledger:
             else:
                 engine = _writer(stack, path, create=False, busy_seconds=busy_seconds)
             ledger = cls(path, engine, identity, clock, stack)
-            ledger._check_schema()
-            if identity is not None:
-                with reading_from(engine, path) as view:
-                    ledger._tail.load(view, identity)
+            with reading_from(engine, path) as view:
+                version = ledger._check_schema(view)
+                if version == schema.MERKLE_LOG:
+                    ledger._tail.load(view, version, identity)
+            if version == schema.CHAIN:
+                ledger._read_chain() if ledger._author is None else ledger._migrate(ledger._author)
             ledger._stack = stack.pop_all()
         return ledger
+
+    def _read_chain(self) -> None:
+        """Read a ledger of the older form as it is."""
+        self._linked = False
+        self._history = History(self._path, self._view, None)
+
+    def _migrate(self, author: Author) -> None:
+        """Make a ledger of the older form a Merkle log, in one transaction with the entry that says so."""
+        from forensic.ledger.migrating import upgrade  # Alembic is slow to import and rarely needed
+
+        entry = None
+        with writing(self._engine, self._path) as connection:
+            version = self._check_schema(connection)
+            self._tail.load(connection, version, author.identity)
+            if version == schema.CHAIN:  # nobody else was faster
+                self._tail.stand_on_stored(connection, *upgrade(connection))
+                data = {"from": schema.CHAIN, "to": schema.MERKLE_LOG}
+                entry = author.write(connection, self._tail, MIGRATED, data, None, None, None)
+        if entry is not None:
+            self._advance(author, entry)
 
     def close(self) -> None:
         """Close the file; closing twice does nothing."""
@@ -176,120 +187,76 @@ class Ledger:
         (``ledger.broken``: the ledger's end does not hold, nothing is added to it) and
         ``StorageFailed`` (``ledger.disk-full``, ``ledger.read-only``, ``ledger.locked``, …).
         """
-        if event == INTRODUCED:
-            raise UsageError("ledger.data", f"Use introduce() to write {INTRODUCED}.")
+        if event in (INTRODUCED, MIGRATED):
+            raise UsageError("ledger.data", f"{event} is written by introduce() or by migration alone.")
         return self._append(event, data, case, exhibit, run)
 
-    def introduce(self, certificate_pem: str) -> LedgerEntry:
+    def introduce(self, certificate_pem: str, **facts: Any) -> LedgerEntry:
         """Let another certificate sign in this ledger, vouched for by the present identity.
 
-        Raises as ``append`` does, and ``BadInput`` (``certificate.*``).
+        ``facts`` such as ``role``, ``name`` and ``replaces`` (a key id) go into the entry's data.
+        Raises as ``append`` does, ``BadInput`` (``certificate.*``) and ``UsageError`` (``ledger.data``).
         """
         certificate = read_certificate(certificate_pem)
-        data = {"certificate": certificate_pem, "key_id": key_id(certificate)}
-        return self._append(INTRODUCED, data, None, None, None)
+        own = {"certificate": certificate_pem, "key_id": key_id(certificate)}
+        if own.keys() & facts.keys():
+            raise UsageError("ledger.data", "certificate and key_id are written by the ledger itself.")
+        return self._append(INTRODUCED, {**facts, **own}, None, None, None)
 
     def _append(
         self, event: str, data: Mapping[str, Any], case: str | None, exhibit: str | None, run: str | None
     ) -> LedgerEntry:
-        if self._identity is None:
+        author = self._author
+        if author is None:
             raise UsageError("ledger.read-only", "The ledger was opened for reading only.", "Open it with an identity.")
         with self._lock:
             self._check_process()
             with writing(self._engine, self._path) as connection:
                 self._catch_up(connection)
-                if EventOrder.governs(event):
-                    order = self._tail.order(connection)
+                self._tail.check_identity(author.identity)
+                fault = self._tail.keys.fault(event, data)
+                if fault is None and EventOrder.governs(event):
+                    order = self._history.order_around(connection, event, exhibit, run)
                     fault = order.fault(self._tail.head.seq + 1, event, case, exhibit, run)
-                    if fault is not None:
-                        raise InternalError("ledger.order", f"The ledger refuses an impossible history: {fault}.")
-                entry = self._insert(connection, event, dict(data), case, exhibit, run)
-            self._advance(entry)
+                if fault is not None:
+                    raise InternalError("ledger.order", f"The ledger refuses an impossible history: {fault}.")
+                entry = author.write(connection, self._tail, event, data, case, exhibit, run)
+            self._advance(author, entry)
             return entry
-
-    def _insert(
-        self,
-        connection: Connection,
-        event: str,
-        data: dict[str, Any],
-        case: str | None,
-        exhibit: str | None,
-        run: str | None,
-    ) -> LedgerEntry:
-        identity = self._identity
-        if identity is None:
-            raise InternalError("ledger.read-only", "No identity to sign with.")
-        utc, now = format_utc(self._clock()), time.monotonic_ns()
-        elapsed = None if self._monotonic is None else now - self._monotonic
-        canonical = canonical_json(
-            {
-                "v": VERSION,
-                "seq": self._tail.head.seq + 1,
-                "prev": self._tail.head.hash,
-                "time": {
-                    "utc": utc,
-                    "source": CLOCK_SOURCE,
-                    "monotonic_ns_since_previous": None if elapsed is None or elapsed > _LONGEST_DELTA_NS else elapsed,
-                    "session": self._session,
-                    "clock_regression": utc < self._tail.utc,
-                },
-                "actor": {"subject": identity.subject, "key_id": identity.key_id},
-                "event": event,
-                "case": case,
-                "exhibit": exhibit,
-                "run": run,
-                "data": data,
-            }
-        )
-        if len(canonical) > MAX_ENTRY_BYTES:
-            raise InternalError("ledger.entry-too-large", f"A ledger entry of {len(canonical)} bytes is too large.")
-        try:
-            entry = parse_entry(canonical)  # what cannot be read back is never written
-        except BadInput as error:
-            raise InternalError(error.code, error.message) from error
-        envelope = canonical_json(sign_envelope(PAYLOAD_TYPE, canonical, identity, include_certificate=False))
-        self._pending_monotonic = now
-        connection.execute(
-            insert(ENTRIES).values(
-                seq=entry.seq, entry=canonical.decode(), entry_hash=entry.hash, envelope=envelope.decode()
-            )
-        )
-        return entry
 
     def _catch_up(self, connection: Connection) -> None:
         for entry in self._tail.catch_up(connection):
-            if entry.time["session"] == self._session:
-                self._monotonic = self._pending_monotonic  # ours after all: cut off between commit and return
+            if self._author is not None and self._author.wrote(entry):
+                self._author.settle()  # ours after all: cut off between commit and return
 
-    def _advance(self, entry: LedgerEntry) -> None:
+    def _advance(self, author: Author, entry: LedgerEntry) -> None:
         self._tail.advance(entry)
-        self._monotonic = self._pending_monotonic
+        author.settle()
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
             raise InternalError("ledger.forked", "A ledger was carried into a child process; open it there instead.")
 
-    def _check_schema(self) -> None:
-        with reading_from(self._engine, self._path) as connection:
-            application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            found = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master").all()
+    def _check_schema(self, connection: Connection) -> int:
+        """The format version, of which the schema is exactly that."""
+        application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+        version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        found = connection.exec_driver_sql("SELECT type, name, sql FROM sqlite_master").all()
         if not found and not application:
             raise UsageError("ledger.missing", f"{self._path} is empty: no ledger was ever created in it.")
         if application != schema.APPLICATION_ID:
             raise VerificationFailed("ledger.not-a-ledger", f"{self._path} is not a ledger of this program.")
-        if version != schema.USER_VERSION:
+        if version not in schema.SCHEMAS:
             raise BadInput("ledger.version", f"{self._path} has format version {version}.", "Use a newer program.")
-        if faults := schema.schema_faults((kind, name, sql) for kind, name, sql in found):
+        if faults := schema.schema_faults(version, ((kind, name, sql) for kind, name, sql in found)):
             raise broken(self._path, "; ".join(faults))
+        return version
 
     # Reading ---------------------------------------------------------------------------------
 
     def head(self) -> Head:
-        """Number and hash of the last entry as the file has it now (``GENESIS`` if there is none)."""
-        with self._view() as connection:
-            row = next(rows(connection, ROW.order_by(ENTRIES.c.seq.desc()).limit(1)), None)
-        return GENESIS if row is None else parse_row(self._path, row).head
+        """Number and hash of the last entry as the file has it now."""
+        return self._history.head()
 
     def entries(
         self,
@@ -301,37 +268,92 @@ class Ledger:
     ) -> Iterator[LedgerEntry]:
         """The entries present now, in order, that match every filter given.
 
-        Each is parsed strictly and checked against its hash; links and signatures are the audit's
-        business. Memory stays bounded. Raises ``VerificationFailed`` (``ledger.broken``,
+        Each is parsed strictly and is under the signed Merkle root, and none is missing: the signed
+        tally says how many there are (up to 256 are counted before the first is given out, more
+        by the end). Memory stays bounded. Raises ``VerificationFailed`` (``ledger.broken``,
         ``ledger.corrupt``) and ``StorageFailed``.
         """
-        last, end = 0, self.head().seq
-        query = ROW.order_by(ENTRIES.c.seq).limit(_PAGE)
-        for name, value in (("event", event), ("exhibit", exhibit), ("run", run), ("case", case)):
-            if value is not None:
-                query = query.where(field(name) == value)
-        while last < end:
-            # A page at a time: no read transaction stays open while the caller thinks, or appends.
-            with self._view() as connection:
-                page = list(rows(connection, query.where(ENTRIES.c.seq > last, ENTRIES.c.seq <= end)))
-            if not page:
-                return
-            for row in page:
-                yield parse_row(self._path, row)
-            last = page[-1].seq
+        given: dict[Kind, str | None] = {"event": event, "case": case, "exhibit": exhibit, "run": run}
+        return self._history.entries({kind: name for kind, name in given.items() if name is not None})
+
+    def thread(
+        self, *, case: str | None = None, exhibit: str | None = None, run: str | None = None
+    ) -> Iterator[LedgerEntry]:
+        """All entries of one case, one exhibit or one run, newest first, along their signed pointers.
+
+        Exactly one must be given (``ValueError``). Raises as ``entries`` does.
+        """
+        given: dict[Kind, str | None] = {"case": case, "exhibit": exhibit, "run": run}
+        ((kind, name),) = ((kind, name) for kind, name in given.items() if name is not None)
+        return self._history.thread(kind, name)
+
+    def entry(self, seq: int) -> LedgerEntry:
+        """Entry ``seq``. Raises ``IndexError`` if there is none, else as ``entries`` does."""
+        with self._view() as connection:
+            return self._history.row(connection, seq)[0]
+
+    def envelope(self, seq: int) -> bytes:
+        """The DSSE envelope of entry ``seq`` (canonical JSON), its signature verified. Raises as ``entry`` does."""
+        with self._view() as connection:
+            entry, row = self._history.row(connection, seq)
+            if self._linked:
+                self._tail.check_envelope(row.envelope, entry, self._tail.keys.certificates())
+        return row.envelope
 
     def unfinished_runs(self) -> list[LedgerEntry]:
         """The ``run.started`` entries of runs that have no terminal event, oldest first."""
+        return self._history.unfinished_runs()
+
+    # The Merkle log --------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Number of entries now."""
+        return self.head().seq
+
+    def root(self, size: int | None = None) -> bytes:
+        """RFC 9162 root over the first ``size`` entries (default: all now); leaf data are canonical entries.
+
+        Raises ``IndexError`` for more entries than there are, ``UsageError`` (``ledger.version``) for a
+        ledger of the older form opened for reading, ``VerificationFailed`` (``ledger.broken``).
+        """
+        with self._log() as connection:
+            return self._tail.tree.root(connection, self._within(size))
+
+    def inclusion_proof(self, seq: int, size: int | None = None) -> list[bytes]:
+        """Audit path of entry ``seq`` (leaf ``seq - 1``) in the tree of ``size`` entries. Raises as ``root``."""
+        with self._log() as connection:
+            return self._tail.tree.inclusion_proof(connection, seq, self._within(size))
+
+    def consistency_proof(self, old: int, new: int | None = None) -> list[bytes]:
+        """Proof that the first ``old`` entries are a prefix of the first ``new``. Raises as ``root``."""
+        with self._log() as connection:
+            return self._tail.tree.consistency_proof(connection, old, self._within(new))
+
+    def _within(self, size: int | None) -> int:
+        if size is not None and not 0 <= size <= self._tail.head.seq:
+            raise IndexError(f"{size} of {self._tail.head.seq} entries")
+        return self._tail.head.seq if size is None else size
+
+    @contextmanager
+    def _log(self) -> Iterator[Connection]:
+        if not self._linked:
+            raise UsageError(
+                "ledger.version",
+                f"{self._path} is of the older form, which is no Merkle log.",
+                "Open it for work once.",
+            )
         with self._view() as connection:
-            numbers = sorted(read_order(connection).unfinished().values())
-            found = [row for seq in numbers for row in rows(connection, ROW.where(ENTRIES.c.seq == seq))]
-        return [parse_row(self._path, row) for row in found]
+            yield connection
 
     @contextmanager
     def _view(self) -> Iterator[Connection]:
+        """A read transaction in which the tail has caught up with the file."""
         with self._lock:
             self._check_process()
             with reading_from(self._engine, self._path) as connection:
+                if self._linked:
+                    self._catch_up(connection)
                 yield connection
 
 

@@ -1,143 +1,195 @@
-"""The verified end of the chain: what a writer must know before it may append the next entry."""
+"""The verified end of the ledger: what must be known before anything is read from it or appended to it.
+
+The last entry signs the root of the Merkle tree over all entries before it, and the root of the
+tally over all entries with it. So one signature is checked, and then every entry that is read is
+held against the tree, and every answer of an index against the tally.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from forensic.errors import BadInput, ForensicError, UsageError
-from forensic.hashes import parse_canonical, sha256_bytes
-from forensic.ledger.entry import GENESIS, PAYLOAD_TYPE, Head, LedgerEntry
-from forensic.ledger.order import ACQUIRED, CREATED, INTRODUCED, RUN_FAMILY, EventOrder
-from forensic.ledger.rows import ENTRIES, ROW, StoredRow, broken, field, parse_row, rows
-from forensic.signing.certificate import Certificate, key_id, read_certificate
+from forensic.hashes import MerkleTree, leaf_hash, parse_canonical, sha256_bytes
+from forensic.ledger import schema
+from forensic.ledger.chain import follow_chain, key_rows
+from forensic.ledger.counting import load_tally
+from forensic.ledger.entry import GENESIS, PAYLOAD_TYPE, VERSION, Head, LedgerEntry
+from forensic.ledger.keys import KEY_EVENTS, KeyRules
+from forensic.ledger.nodes import StoredTree
+from forensic.ledger.rows import ENTRIES, ROW, StoredRow, broken, mentioning, parse_row, rows, rows_from
+from forensic.ledger.tally import NOTHING, BrokenTally, Count, Kind, tally_key
+from forensic.signing.certificate import Certificate, key_id
 from forensic.signing.dsse import verify_envelope
 from forensic.signing.identity import Identity
 
-# In canonical JSON the keys of an entry are sorted: "prev" comes after "exhibit" and "event", "run" follows.
-_PREVIOUS = re.compile(
-    rb',"prev":"([0-9a-f]{64})","run":(?:null|"(?:[^"\\]|\\.)*"),"seq":\d+,"time":\{[^{}]*\},"v":\d+\}$'
-)
-
 
 class Tail:
-    """The last entry that was verified, the keys that may sign, and the state of the runs."""
+    """The last entry that was verified, the roots that it signs, and the keys that may sign after it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._certificates: dict[str, Certificate] = {}
-        self._order: EventOrder | None = None  # loaded when first needed
+        self.keys = KeyRules()
         self.head = GENESIS
         self.utc = ""  # of the last entry; sorts before every time
+        self.tree = StoredTree(path, MerkleTree())
+        self.tally_root = NOTHING
 
-    def load(self, connection: Connection, identity: Identity) -> None:
-        """Verify the first and the last entry, the chain between them, and that ``identity`` may sign here.
+    def load(self, connection: Connection, version: int, identity: Identity | None) -> None:
+        """Verify the end of the ledger, who may sign, and that ``identity`` (if given) is one of them.
 
-        The last entry's signature covers its predecessor's hash, and so on to the first: whatever is
-        read from this ledger afterwards is authentic. Reads the whole file once, without parsing it.
-        Raises ``VerificationFailed`` (``ledger.broken``), ``UsageError`` (``ledger.unknown-identity``).
+        In a Merkle log this takes O(log n); a ledger of the older form is followed from its first
+        entry. Raises ``VerificationFailed`` (``ledger.broken``), ``UsageError``
+        (``ledger.unknown-identity``, ``ledger.closed-identity``).
         """
-        first = next(rows(connection, ROW.where(ENTRIES.c.seq == 1)), None)
-        if first is None:
-            raise broken(self._path, "entry 1 is missing")
-        self._certificates = self._introduced(parse_row(self._path, first))
-        entry = self._verify(first, GENESIS)
-        last, *before = rows(connection, ROW.order_by(ENTRIES.c.seq.desc()).limit(2))
-        if before:
-            signer = parse_row(self._path, last).actor["key_id"]
-            if not {signer, identity.key_id} <= self._certificates.keys():
-                self._load_introductions(connection)
-            entry = self._verify(last, Head(before[0].seq, sha256_bytes(before[0].entry)))
-        self._walk(connection)
-        if identity.key_id not in self._certificates:
+        newest = list(rows(connection, ROW.order_by(ENTRIES.c.seq.desc()).limit(2)))
+        if not newest:
+            raise broken(self._path, "it holds no entry")
+        last, *before = newest
+        entry = parse_row(self._path, last)
+        previous = Head(before[0].seq, sha256_bytes(before[0].entry)) if before else GENESIS
+        if version == schema.MERKLE_LOG:
+            self._stand_on(connection, entry)
+        for key_entry, row in self._key_entries(connection, version, entry):
+            self._verify(row, key_entry, Head(key_entry.seq - 1, key_entry.prev))
+            self._check_key_rules(key_entry)
+            self._admit_key(key_entry)
+        if entry.event not in KEY_EVENTS:
+            self._verify(last, entry, previous)
+        elif (entry.seq - 1, entry.prev) != previous:
+            raise broken(self._path, f"entry {entry.seq} does not follow entry {previous.seq}")
+        if version == schema.CHAIN and follow_chain(connection, self._path) != entry.head:
+            raise broken(self._path, f"entry {entry.seq} is not the last")
+        self.head, self.utc = entry.head, entry.utc
+        if identity is not None:
+            self.check_identity(identity)
+
+    def _stand_on(self, connection: Connection, entry: LedgerEntry) -> None:
+        """Take the roots that ``entry`` signs; whether its signature holds is seen next."""
+        if entry.tree is None or entry.tally is None:
+            raise broken(self._path, f"entry {entry.seq} is of the older form, in a ledger that is a Merkle log")
+        self.tree = StoredTree.load(connection, self._path, entry.seq - 1)
+        if self.tree.tree.root().hex() != entry.tree.root:
+            raise broken(self._path, f"the stored tree is not the one that entry {entry.seq} signs")
+        self.tree.advance(leaf_hash(entry.canonical))
+        self.tally_root = bytes.fromhex(entry.tally)
+
+    def stand_on_stored(self, connection: Connection, size: int, tally_root: bytes) -> None:
+        """After migration, whose result is in this same transaction: take the tree and the tally as stored."""
+        self.tree = StoredTree.load(connection, self._path, size)
+        self.tally_root = tally_root
+
+    def _key_entries(
+        self, connection: Connection, version: int, last: LedgerEntry
+    ) -> Iterator[tuple[LedgerEntry, StoredRow]]:
+        """Every entry about keys, in order; in a Merkle log each is under the root and none can be missing."""
+        found: dict[int, tuple[LedgerEntry, StoredRow]] = {}
+        if version == schema.CHAIN:
+            found = {row.seq: (parse_row(self._path, row), row) for row in key_rows(connection)}
+        for event in KEY_EVENTS if version == schema.MERKLE_LOG else ():
+            entries = {
+                row.seq: (parse_row(self._path, row), row) for row in rows(connection, mentioning("event", event))
+            }
+            self.tree.check_entries(connection, [entry for entry, _ in entries.values()])
+            if any(entry.event != event for entry, _ in entries.values()) or len(entries) != (
+                self.count(connection, "event", event).entries
+            ):
+                raise broken(self._path, f"entries {event} are missing from the index")
+            found |= entries
+        if 1 not in found:
+            raise broken(self._path, "entry 1 is missing, or does not begin a ledger")
+        if last.event in KEY_EVENTS and last.seq not in found:
+            raise broken(self._path, f"entry {last.seq} is missing from the index")
+        yield from (found[seq] for seq in sorted(found))
+
+    def check_identity(self, identity: Identity) -> None:
+        """Refuse an identity that may not sign here."""
+        signer = self.keys.signers.get(identity.key_id)
+        if signer is None:
             raise UsageError(
                 "ledger.unknown-identity",
                 f"The identity {identity.subject} was never introduced in {self._path}.",
                 "Use the workspace's own identity, or let it introduce this one.",
             )
-        self.advance(entry)
+        if signer.closed is not None:
+            raise UsageError(
+                "ledger.closed-identity",
+                f"The key of {identity.subject} may not sign in {self._path} any more ({signer.closed}).",
+                "Work as another identity.",
+            )
 
-    def _walk(self, connection: Connection) -> None:
-        """Follow every link from the first entry to the last; none may be missing or other than signed for."""
-        before = GENESIS
-        for row in rows(connection, ROW.order_by(ENTRIES.c.seq)):
-            digest = sha256_bytes(row.entry)
-            link = _PREVIOUS.search(row.entry)
-            if row.seq != before.seq + 1 or link is None or link[1] != before.hash.encode():
-                raise broken(self._path, f"entry {row.seq} does not follow entry {before.seq}")
-            if row.entry_hash != digest.encode():
-                raise broken(self._path, f"entry {row.seq} does not match its hash")
-            before = Head(row.seq, digest)
+    def count(self, connection: Connection, kind: Kind, name: str) -> Count:
+        """How many entries up to ``head`` carry this identifier, and which is the last: signed for, not looked up."""
+        key = tally_key(kind, name)
+        try:
+            return load_tally(connection, [key], self.tally_root).count(key)
+        except BrokenTally as error:
+            raise self.broken_tally(error) from error
 
-    def _load_introductions(self, connection: Connection) -> None:
-        for row in rows(connection, ROW.where(field("event") == INTRODUCED).order_by(ENTRIES.c.seq)):
-            entry = parse_row(self._path, row)
-            self._verify(row, Head(entry.seq - 1, entry.prev))  # hash and signature; its link is the audit's
-            self._certificates.update(self._introduced(entry))
+    def broken_tally(self, error: BrokenTally) -> ForensicError:
+        """The error for a stored tally that is not the one signed for."""
+        return broken(self._path, f"the stored tally is not the one that entry {self.head.seq} signs ({error})")
 
-    def catch_up(self, connection: Connection) -> list[LedgerEntry]:
-        """Verify and return what others appended since; refuse a ledger that does not hold any more."""
-        fresh = rows(connection, ROW.where(ENTRIES.c.seq >= self.head.seq).order_by(ENTRIES.c.seq))
+    def catch_up(self, connection: Connection) -> Iterator[LedgerEntry]:
+        """Verify and yield what others appended since; refuse a ledger that does not hold any more."""
+        fresh = rows_from(connection, self.head.seq)
         known = next(fresh, None)
         if known is None:
             raise broken(self._path, f"entry {self.head.seq} and all after it are gone")
         digest = self.head.hash
         if (known.seq, sha256_bytes(known.entry), known.entry_hash) != (self.head.seq, digest, digest.encode()):
             raise broken(self._path, f"entry {self.head.seq} is gone or changed since it was read")
-        entries = []
         for row in fresh:
-            entries.append(self._verify(row, self.head))
-            self.advance(entries[-1])
-        return entries
+            entry = parse_row(self._path, row)
+            self._verify(row, entry, self.head)
+            if entry.version != VERSION or entry.tree != (self.head.seq, self.tree.tree.root().hex()):
+                raise broken(self._path, f"entry {entry.seq} signs another history than the one before it")
+            self._check_key_rules(entry)
+            self.advance(entry)
+            yield entry
 
     def advance(self, entry: LedgerEntry) -> None:
-        """Take ``entry``, known to hold, as the end of the chain."""
+        """Take ``entry``, known to hold, as the end of the ledger."""
         self.head, self.utc = entry.head, entry.utc
-        if entry.event in (CREATED, INTRODUCED):
-            self._certificates.update(self._introduced(entry))
-        if self._order is not None:
-            self._order.admit(entry.seq, entry.event, entry.case, entry.exhibit, entry.run)
+        self.tree.advance(leaf_hash(entry.canonical))
+        if entry.tally is not None:
+            self.tally_root = bytes.fromhex(entry.tally)
+        if entry.event in KEY_EVENTS:
+            self._admit_key(entry)
 
-    def order(self, connection: Connection) -> EventOrder:
-        """The state of runs and exhibits at this end of the chain."""
-        if self._order is None:
-            self._order = read_order(connection)
-        return self._order
+    def _check_key_rules(self, entry: LedgerEntry) -> None:
+        if (fault := self.keys.fault(entry.event, entry.data)) is not None:
+            raise broken(self._path, f"entry {entry.seq}: {fault}")
 
-    def _verify(self, row: StoredRow, before: Head) -> LedgerEntry:
-        entry = parse_row(self._path, row)
+    def _admit_key(self, entry: LedgerEntry) -> None:
+        try:
+            self.keys.admit(entry.seq, entry.event, entry.data)
+        except BadInput as error:
+            raise broken(self._path, f"entry {entry.seq} holds no usable certificate") from error
+
+    def _verify(self, row: StoredRow, entry: LedgerEntry, before: Head) -> None:
         if (entry.seq - 1, entry.prev) != before:
             raise broken(self._path, f"entry {entry.seq} does not follow entry {before.seq}")
+        self.check_envelope(row.envelope, entry, self._may_sign(entry))
+
+    def _may_sign(self, entry: LedgerEntry) -> dict[str, Certificate]:
+        if entry.seq > 1:
+            return self.keys.may_sign()
+        try:  # the first entry vouches for itself
+            certificate = self.keys.certificate_in(entry.data)
+        except BadInput as error:
+            raise broken(self._path, "entry 1 holds no usable certificate") from error
+        return {key_id(certificate): certificate}
+
+    def check_envelope(self, envelope: bytes, entry: LedgerEntry, trusted: dict[str, Certificate]) -> None:
+        """Raise ``VerificationFailed`` (``ledger.broken``) unless ``envelope`` is ``entry``, signed by its actor."""
         try:
-            envelope = parse_canonical(row.envelope)
-            verified = verify_envelope(envelope, payload_type=PAYLOAD_TYPE, trusted=self._certificates)
+            verified = verify_envelope(parse_canonical(envelope), payload_type=PAYLOAD_TYPE, trusted=trusted)
         except ForensicError as error:
             raise broken(self._path, f"the signature of entry {entry.seq} does not hold ({error.message})") from error
         signers = [key_id(certificate) for certificate in verified.certificates]
         if verified.payload != entry.canonical or signers != [entry.actor["key_id"]]:
             raise broken(self._path, f"the signature of entry {entry.seq} is about something else")
-        return entry
-
-    def _introduced(self, entry: LedgerEntry) -> dict[str, Certificate]:
-        pem = entry.data.get("certificate")
-        try:
-            certificate = read_certificate(pem if isinstance(pem, str) else "")
-        except BadInput as error:
-            raise broken(self._path, f"entry {entry.seq} holds no usable certificate") from error
-        return {key_id(certificate): certificate}
-
-
-def read_order(connection: Connection) -> EventOrder:
-    """Run every entry that the order rules are about through a fresh ``EventOrder``."""
-    order = EventOrder()
-    event = field("event")
-    query = (
-        select(ENTRIES.c.seq, event, field("case"), field("exhibit"), field("run"))
-        .where((event == ACQUIRED) | event.startswith(RUN_FAMILY))
-        .order_by(ENTRIES.c.seq)
-    )
-    for seq, name, case, exhibit, run in connection.execute(query):
-        order.admit(seq, name, case, exhibit, run)
-    return order

@@ -131,3 +131,46 @@ def test_file_hash_is_sha256sums(tmp_path: Path) -> None:
     seen: list[int] = []
     assert sha256_file(path, seen.append) == said
     assert sum(seen) == path.stat().st_size
+
+
+_ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.text('az\x7f"\\/\n\x1f', max_size=4)
+    | st.binary(max_size=1),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.tuples(children)
+        | st.dictionaries(st.text(max_size=3) | st.integers(0, 9) | st.none() | st.booleans(), children, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(_ANY)
+def test_the_quick_way_to_canonical_json_is_that_of_the_reference_implementation(value: object) -> None:
+    """Both ways, writing and reading, agree with the package that follows RFC 8785 to the letter."""
+    import rfc8785
+
+    try:
+        expected = rfc8785.dumps(value)  # type: ignore[arg-type]
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        with pytest.raises(InternalError):
+            canonical_json(value)
+        return
+    assert canonical_json(value) == expected
+    assert rfc8785.dumps(parse_canonical(expected)) == expected
+
+
+@given(st.text(' {}[]:,"\\u0019azE.-+eé', max_size=12))
+def test_no_other_text_passes_for_canonical(text: str) -> None:
+    import rfc8785
+
+    try:
+        value = parse_canonical(text.encode())
+    except BadInput:
+        return
+    assert rfc8785.dumps(value).decode() == text

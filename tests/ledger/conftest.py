@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,6 @@ from pytest import RaisesExc
 
 from forensic.errors import ForensicError
 from forensic.ledger.entry import Head
-from forensic.ledger.schema import STATEMENTS
 from forensic.ledger.store import Ledger
 from forensic.signing.identity import Identity, create_identity
 
@@ -68,16 +64,3 @@ def victim(path: Path, pristine: tuple[bytes, Head]) -> Path:
     """A fresh copy of the pristine ledger."""
     path.write_bytes(pristine[0])
     return path
-
-
-@contextmanager
-def tampering(path: Path) -> Iterator[sqlite3.Connection]:
-    """What an attacker with the file does: drop the triggers, change rows, put the triggers back."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous=OFF")
-        triggers = {name: sql for (kind, name), sql in STATEMENTS.items() if kind == "trigger"}
-        for name in triggers:
-            connection.execute(f"DROP TRIGGER {name}")
-        yield connection
-        for sql in triggers.values():
-            connection.execute(sql)

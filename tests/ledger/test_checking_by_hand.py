@@ -14,13 +14,18 @@ from forensic.ledger.audit import audit
 from forensic.ledger.store import Ledger
 from forensic.signing.certificate import issue_certificate
 from forensic.signing.identity import Identity, load_identity
-from tests.ledger.conftest import NOW, tampering
+from tests.ledger.conftest import NOW
+from tests.ledger.forging import tampering
 
 DOC = Path(__file__).parents[2] / "docs" / "formats" / "ledger.md"
 
 
-def run_document(folder: Path, seq: int) -> subprocess.CompletedProcess[str]:
-    script = "set -euo pipefail\n" + "\n".join(re.findall(r"```sh\n(.*?)```", DOC.read_text("utf-8"), re.DOTALL))
+def run_document(folder: Path, seq: int, only: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the commands; ``only``: those of the blocks about this check, and what all of them need."""
+    blocks = re.findall(r"```sh\n(.*?)```", DOC.read_text("utf-8"), re.DOTALL)
+    if only:
+        blocks = ["\n".join(blocks[0].splitlines()[:2]), *(block for block in blocks if block.startswith(f"# {only}"))]
+    script = "set -euo pipefail\n" + "\n".join(blocks)
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env={"PATH": "/usr/bin:/bin", "N": str(seq)}, capture_output=True, text=True
     )
@@ -30,11 +35,13 @@ def run_document(folder: Path, seq: int) -> subprocess.CompletedProcess[str]:
 def test_every_entry_passes(victim: Path, identity: Identity, seq: int) -> None:
     done = run_document(victim.parent, seq)
     assert done.returncode == 0, done.stderr
-    faults, computed, stored, *_, key_computed, key_named, verdict = done.stdout.splitlines()
+    faults, computed, stored, *_, key_computed, key_named, verdict, root, named = done.stdout.splitlines()
     assert faults == "0"
     assert computed.split()[0] == stored
     assert key_computed.split()[0] == key_named == identity.key_id
     assert verdict == "Verified OK"
+    assert len(root) == 64
+    assert root == named
 
 
 def test_a_changed_entry_fails(victim: Path) -> None:
@@ -70,3 +77,11 @@ def test_an_ed25519_ledger_is_written_audited_and_verified_by_openssl(tmp_path: 
     command = re.findall(r"`(openssl pkeyutl [^`]+)`", DOC.read_text("utf-8"))[-1]
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert "Signature Verified Successfully" in done.stdout
+
+
+def test_a_changed_entry_changes_every_later_root(victim: Path) -> None:
+    with tampering(victim) as connection:
+        connection.execute("UPDATE entries SET entry = replace(entry, ':120}', ':121}') WHERE seq = 6")
+    for seq, same in ((6, True), (7, False), (8, False)):
+        *_, root, named = run_document(victim.parent, seq, only="L13").stdout.splitlines()
+        assert (root == named) == same

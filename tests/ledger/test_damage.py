@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from forensic.ledger.audit import audit
 from forensic.ledger.entry import Head
-from tests.ledger.conftest import tampering
+from tests.ledger.forging import tampering
 
 # Files that are no ledger ----------------------------------------------------------------------
 

@@ -97,15 +97,20 @@ def test_kill_9_while_creating_leaves_a_ledger_or_none(tmp_path: Path, identity:
 
 def _append_some(path: Path, identity: Identity, name: str, results: Connection) -> None:
     with Ledger.open(path, identity) as ledger:
-        results.send([ledger.append("note.made", {"by": name, "n": number}).head for number in range(25)])
+        heads = [ledger.append("run.started", {}, case="C", exhibit="E", run=name).head]
+        heads += [ledger.append("run.progress", {"by": name, "n": n}, case="C", run=name).head for n in range(20)]
+        heads.append(ledger.append("run.finished", {}, case="C", exhibit="E", run=name).head)
+        results.send(heads)
 
 
-def test_four_processes_appending_at_once_make_one_chain(path: Path, identity: Identity) -> None:
-    Ledger.create(path, identity).close()
-    pipes = [FORK.Pipe(duplex=False) for _ in range(4)]
+def test_eight_processes_appending_at_once_make_one_chain(path: Path, identity: Identity) -> None:
+    with Ledger.create(path, identity) as ledger:
+        ledger.append("exhibit.acquired", {}, case="C", exhibit="E")
+    names = [f"p{number}" for number in range(8)]
+    pipes = [FORK.Pipe(duplex=False) for _ in names]
     children = [
-        FORK.Process(target=_append_some, args=(path, identity, f"p{number}", writer))
-        for number, (_, writer) in enumerate(pipes)
+        FORK.Process(target=_append_some, args=(path, identity, name, writer))
+        for name, (_, writer) in zip(names, pipes, strict=True)
     ]
     for child in children:
         child.start()
@@ -113,12 +118,16 @@ def test_four_processes_appending_at_once_make_one_chain(path: Path, identity: I
     for child in children:
         child.join()
         assert child.exitcode == 0
-    assert sorted(seq for seq, _ in heads) == list(range(2, 102))
-    assert audit(path, cited_heads=heads).ok
+    assert sorted(seq for seq, _ in heads) == list(range(3, 3 + 8 * 22))
+    result = audit(path, cited_heads=heads)
+    assert result.ok, result.findings
     with Ledger.open(path) as ledger:
-        written = [(entry.data["by"], entry.data["n"]) for entry in ledger.entries("note.made")]
-    for name in ("p0", "p1", "p2", "p3"):
-        assert [n for by, n in written if by == name] == list(range(25))
+        for name in names:
+            told = list(ledger.entries(run=name))
+            assert [entry.data.get("n") for entry in told] == [None, *range(20), None]
+            assert list(ledger.thread(run=name)) == told[::-1]
+        assert len(list(ledger.thread(case="C"))) == 1 + 8 * 22
+        assert ledger.unfinished_runs() == []
 
 
 def _create_one(path: Path, identity: Identity, results: Connection) -> None:

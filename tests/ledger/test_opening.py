@@ -12,7 +12,8 @@ from forensic.errors import BadInput, ForensicError, UsageError, VerificationFai
 from forensic.ledger.audit import audit
 from forensic.ledger.store import Ledger
 from forensic.signing.identity import Identity
-from tests.ledger.conftest import make_identity, refused, tampering, write_history
+from tests.ledger.conftest import make_identity, refused, write_history
+from tests.ledger.forging import tampering
 
 # Identities ----------------------------------------------------------------------------------
 
@@ -91,7 +92,7 @@ def test_what_is_not_a_ledger_is_refused_and_left_untouched(path: Path, identity
 def test_a_ledger_of_a_later_format_is_refused(path: Path, identity: Identity) -> None:
     write_history(path, identity)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version=2")
+        connection.execute("PRAGMA user_version=3")
     with refused(BadInput, "ledger.version"):
         Ledger.open(path, identity)
     assert audit(path).failed_checks() == ("L2",)
