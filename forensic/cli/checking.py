@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from forensic.cli.options import json_option, quiet_option, workspace_option, workspace_path
+from forensic.cli.options import Command, json_option, quiet_option, workspace_option, workspace_path
 from forensic.cli.terminal import reporter, result, result_json
 from forensic.errors import UsageError
 
@@ -21,49 +21,55 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
+def trust_options(command: Command) -> Command:
+    """What the verifier trusts; read them with :func:`trust_from`."""
+    for option in (
+        click.option("--ca", multiple=True, type=_FILE, metavar="PEM", help="Laboratory's certificate authority."),
+        click.option("--checkpoint", multiple=True, type=_FILE, metavar="FILE", help="Checkpoint that you kept."),
+        click.option("--log-key", multiple=True, metavar="VKEY", help="The ledger's verifier key, got from the lab."),
+        click.option("--witness", multiple=True, metavar="VKEY", help="Witness that you trust: its verifier key."),
+        click.option(
+            "--tsa-root", multiple=True, type=_FILE, metavar="PEM", help="Timestamp authority that you trust."
+        ),
+        click.option("--fingerprint", metavar="SHA256", help="Certificate that must have signed, got from the lab."),
+    ):
+        command = option(command)
+    return command
+
+
+def trust_from(given: dict[str, Any]) -> Trust:
+    """The values of :func:`trust_options`."""
+    from forensic.case.verification.trust import Trust
+
+    return Trust(
+        fingerprint=given["fingerprint"],
+        tsa_roots=_contents(given["tsa_root"]),
+        witnesses=given["witness"],
+        log_keys=given["log_key"],
+        checkpoints=_contents(given["checkpoint"]),
+        authorities=_contents(given["ca"]),
+    )
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("--fingerprint", metavar="SHA256", help="Certificate that must have signed, got from the lab itself.")
-@click.option("--tsa-root", multiple=True, type=_FILE, metavar="PEM", help="Timestamp authority that you trust.")
-@click.option("--witness", multiple=True, metavar="VKEY", help="Witness that you trust: its verifier key.")
-@click.option("--log-key", multiple=True, metavar="VKEY", help="The ledger's verifier key, got from the lab itself.")
-@click.option("--checkpoint", multiple=True, type=_FILE, metavar="FILE", help="Checkpoint that you kept yourself.")
-@click.option("--ca", multiple=True, type=_FILE, metavar="PEM", help="Laboratory's certificate authority.")
+@trust_options
 @json_option
 @quiet_option
-def verify(
-    paths: tuple[Path, ...],
-    fingerprint: str | None,
-    tsa_root: tuple[Path, ...],
-    witness: tuple[str, ...],
-    log_key: tuple[str, ...],
-    checkpoint: tuple[Path, ...],
-    ca: tuple[Path, ...],
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def verify(paths: tuple[Path, ...], as_json: bool, quiet: bool, **trusted: Any) -> None:
     """Verify reports, run folders, workspaces, bundles, stills and records. Trusts nothing, writes nothing.
 
     What you trust you name yourself; without it a timestamp or witness is checked, but does not raise the verdict.
     """
     from forensic.case.verification.checks import Verdict
-    from forensic.case.verification.trust import Trust
 
-    trust = Trust(
-        fingerprint=fingerprint,
-        tsa_roots=_contents(tsa_root),
-        witnesses=witness,
-        log_keys=log_key,
-        checkpoints=_contents(checkpoint),
-        authorities=_contents(ca),
-    )
-    results = _verified(paths, trust, reporter(quiet).say)
+    results = _verified(paths, trust_from(trusted), reporter(quiet).say)
     if as_json:
         records = [verification.to_record() for verification in results]
         result_json(records[0] if len(records) == 1 else records)
     else:
         for verification in results:
-            _show(verification)
+            show_verification(verification)
     if any(verification.verdict is Verdict.FAILED for verification in results):
         raise click.exceptions.Exit(1)
 
@@ -95,7 +101,8 @@ def _verified(paths: tuple[Path, ...], trust: Trust, say: Callable[[str], None])
     return results
 
 
-def _show(verification: Verification) -> None:
+def show_verification(verification: Verification) -> None:
+    """Every check, who signed, what is not checked and not proved, and the verdict."""
     result(f"{verification.kind} {verification.target}")
     for check, times in _folded(verification.checks):
         detail = f" ({check.detail})" if check.detail and times == 1 else ""

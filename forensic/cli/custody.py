@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import unicodedata
 from pathlib import Path
 
 import click
@@ -13,7 +11,9 @@ from forensic.cli.options import (
     existing_for_reading,
     existing_or_new,
     json_option,
+    new_key,
     quiet_option,
+    token_option,
     workspace_option,
     workspace_path,
 )
@@ -23,28 +23,34 @@ from forensic.cli.terminal import reporter, result, result_json
 @click.command()
 @click.option("--examiner", type=TEXT, metavar="NAME", help="Who works here; goes into the certificate.")
 @click.option("--lab", type=TEXT, metavar="NAME", help="Laboratory; goes into the certificate.")
+@token_option
 @workspace_option
 @json_option
 @quiet_option
-def init(examiner: str | None, lab: str | None, workspace: Path | None, as_json: bool, quiet: bool) -> None:
+def init(
+    examiner: str | None,
+    lab: str | None,
+    token_file: Path | None,
+    generate_key: bool,
+    workspace: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Create a workspace: ledger and signing identity.
 
-    At a terminal it asks for a passphrase that will protect the signing key.
+    At a terminal it asks for a passphrase that will protect the signing key, or for the PIN of the token.
     """
     from forensic.case.workspace import UNPROTECTED, create_workspace
 
     say = reporter(quiet)
-    passphrase = None
-    if sys.stdin.isatty():
-        passphrase = (
-            click.prompt(
-                "Passphrase for the signing key (empty: leave it unprotected)",
-                hide_input=True, confirmation_prompt=True, default="", show_default=False, err=True,
-            )
-            or None
-        )  # fmt: skip
+    passphrase, token = new_key("the signing key", token_file, generate_key)
     with create_workspace(
-        workspace_path(workspace), examiner=examiner, lab=lab, passphrase=passphrase, origin="forensic init"
+        workspace_path(workspace),
+        examiner=examiner,
+        lab=lab,
+        passphrase=passphrase,
+        origin="forensic init",
+        token=token,
     ) as created:
         facts = created.signer.facts()
         for default in created.facts["defaults"]:
@@ -94,22 +100,24 @@ def acquire(
 
 
 @click.command()
+@click.option("--case", type=TEXT, metavar="ID", help="Only entries about this case.")
 @click.option("--exhibit", type=TEXT, metavar="ID", help="Only entries about this exhibit.")
 @click.option("--run", "run_id", type=TEXT, metavar="ID", help="Only entries about this run.")
 @workspace_option
 @json_option
-def log(exhibit: str | None, run_id: str | None, workspace: Path | None, as_json: bool) -> None:
-    """The custody history, readable."""
+def log(case: str | None, exhibit: str | None, run_id: str | None, workspace: Path | None, as_json: bool) -> None:
+    """The custody history, readable: what people did and what the program did by itself. Times are UTC."""
     from forensic.case.history import history
 
     with existing_for_reading(workspace) as opened:
-        wanted = None if exhibit is None else unicodedata.normalize("NFC", exhibit)
-        entries = history(opened, exhibit=wanted, run=run_id)
+        entries = history(opened, exhibit=exhibit, run=run_id, case=case)
         if as_json:
             result_json(list(entries))
             return
         for entry in entries:
             about = " ".join(str(entry[key]) for key in ("case", "exhibit", "run") if entry[key])
             result(f"{entry['seq']:>5}  {entry['utc']}  {entry['name']:<22} {about}")
-            if entry["summary"]:
-                result(f"       {entry['summary']}")
+            for line in (entry["summary"], entry["people"]):
+                if line:
+                    result(f"       {line}")
+            result(f"       signed by {entry['actor']}")

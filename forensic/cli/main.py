@@ -13,26 +13,42 @@ from typing import NoReturn
 import click
 
 from forensic import __version__
+from forensic.cli.anchoring import anchor, witness
+from forensic.cli.approving import approve
 from forensic.cli.catalogues import models, policy, stages
 from forensic.cli.checking import doctor, verify
 from forensic.cli.custody import acquire, init, log
+from forensic.cli.disclosing import bundle
 from forensic.cli.exporting import export_run
-from forensic.cli.runs import enhance, report, reproduce
+from forensic.cli.handling import custody
+from forensic.cli.identities import identity
+from forensic.cli.passphrases import Passphrases
+from forensic.cli.runs import enhance, report, reproduce, resume
 from forensic.cli.terminal import printable, result_json
 from forensic.errors import ExitCode, ForensicError, Interrupted
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="forensic")
-def cli() -> None:
+@click.option(
+    "--passphrase-fd", type=click.IntRange(0), metavar="N",
+    help="Read passphrases from this file descriptor: one line each, in the order in which they are asked for.",
+)  # fmt: skip
+@click.pass_context
+def cli(context: click.Context, passphrase_fd: int | None) -> None:
     """Evidence-grade video enhancement under a chain of custody.
 
     Exit codes: 0 ok, 1 verification failed, 2 usage, 3 refused by policy, 4 bad input,
     5 interrupted, 70 internal error.
     """
+    context.obj = Passphrases(passphrase_fd)
+    context.call_on_close(context.obj.close)
 
 
-for _command in (init, acquire, enhance, report, verify, reproduce, export_run, log, policy, models, stages, doctor):
+for _command in (
+    init, acquire, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run, custody, log,
+    policy, models, stages, doctor, identity, approve,
+):  # fmt: skip
     cli.add_command(_command)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from forensic.case.progress import Silent
+from forensic.cli.passphrases import passphrases
 from forensic.cli.terminal import Terminal
-from forensic.errors import UsageError
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
+    from forensic.signing.token import TokenPlace
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_WORKSPACE = "casework"
@@ -67,22 +67,16 @@ def workspace_path(given: Path | None) -> Path:
     return given or Path(os.environ.get("FORENSIC_WORKSPACE") or DEFAULT_WORKSPACE)
 
 
-def ask_passphrase() -> str:
-    """Ask on the terminal. Raises ``UsageError`` (``identity.passphrase-needed``) where there is none."""
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "identity.passphrase-needed",
-            "The signing key of this workspace has a passphrase and there is no terminal to ask for it.",
-            "Give the command at a terminal.",
-        )
-    return str(click.prompt("Passphrase of the signing key", hide_input=True, err=True))
+def existing(given: Path | None, identity: str | None = None) -> Workspace:
+    """Open the workspace for work that is signed: by the examiner, or by the further identity named."""
+    from forensic.case.layout import WorkspaceLayout
+    from forensic.case.workspace import identity_folder, open_workspace
 
-
-def existing(given: Path | None) -> Workspace:
-    """Open the workspace for work that is signed."""
-    from forensic.case.workspace import open_workspace
-
-    return open_workspace(workspace_path(given), ask_passphrase)
+    path = workspace_path(given)
+    sources = passphrases()
+    return open_workspace(
+        path, lambda: sources.of(identity_folder(WorkspaceLayout(path.absolute()), identity)), identity=identity
+    )
 
 
 def existing_for_reading(given: Path | None) -> Workspace:
@@ -95,13 +89,39 @@ def existing_for_reading(given: Path | None) -> Workspace:
 def existing_or_new(given: Path | None, command: str, say: Terminal | Silent) -> Workspace:
     """Open the workspace; where there is none, create one and say so, without any question."""
     from forensic.case.layout import WorkspaceLayout
-    from forensic.case.workspace import UNPROTECTED, create_workspace, open_workspace
+    from forensic.case.workspace import UNPROTECTED, create_workspace
 
     path = workspace_path(given)
     if WorkspaceLayout(path).ledger.exists():
-        return open_workspace(path, ask_passphrase)
+        return existing(given)
     say.say(f"No workspace at {path}: creating one.")
     say.say(UNPROTECTED)
     return create_workspace(
         path, examiner=None, lab=None, passphrase=None, origin=f"forensic {command}, one-command use"
     )
+
+
+def token_option(command: Command) -> Command:
+    """``--token`` and ``--generate-key``."""
+    command = click.option(
+        "--generate-key", is_flag=True, help="Make the key on the token (else it must be there already)."
+    )(command)
+    return click.option(
+        "--token", "token_file", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="TOML",
+        help="PKCS#11 token that holds the key: module, token_label, key_label or key_id.",
+    )(command)  # fmt: skip
+
+
+def new_key(what: str, token_file: Path | None, generate: bool) -> tuple[str | None, TokenPlace | None]:
+    """Passphrase (or PIN) and place of a key about to be made; on a token it is made here if asked for."""
+    if token_file is None:
+        if generate:
+            raise click.UsageError("--generate-key goes with --token.")
+        return passphrases().new(what), None
+    from forensic.signing.token import generate_on_token, read_token_description
+
+    place = read_token_description(token_file)
+    pin = passphrases().new(what, token=True) or ""
+    if generate:
+        generate_on_token(place, pin)
+    return pin, place

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from forensic.cli.options import TEXT, Text, existing, existing_or_new, json_option, quiet_option, workspace_option
+from forensic.cli.checking import show_verification, trust_from, trust_options
+from forensic.cli.options import (
+    TEXT,
+    Text,
+    existing,
+    existing_for_reading,
+    existing_or_new,
+    json_option,
+    quiet_option,
+    workspace_option,
+)
 from forensic.cli.terminal import reporter, result, result_json
 
-_PURPOSES = ("investigation", "evidence", "identification", "comparison", "illustration", "validation")
+if TYPE_CHECKING:
+    from forensic.case.enhance import FinishedRun
+    from forensic.case.reproduce import Reproduction
+
+PURPOSES = ("investigation", "evidence", "identification", "comparison", "illustration", "validation")
 
 
 _LARGEST = (1 << 53) - 1  # the largest integer of canonical JSON
@@ -55,6 +69,10 @@ class _Integers(click.ParamType[Any]):
         return numbers
 
 
+FRAMES = _Frames()
+REGION = _Integers("X,Y,W,H", 4)
+
+
 @click.command()
 @click.argument("target", metavar="EXHIBIT|FILE", type=Text(4096))
 @click.option("--recipe", type=TEXT, metavar="NAME|FILE.toml", help="Built-in recipe or a file; default: classic.")
@@ -66,7 +84,7 @@ class _Integers(click.ParamType[Any]):
 @click.option("--stills", type=_Integers("I,J,..."), default=(), help="Frames that get stills and maps in any case.")
 @click.option("--reason", type=TEXT, metavar="TEXT", help="Why this is done; creative mode demands it.")
 @click.option("--question", type=TEXT, metavar="TEXT", help="The question that the examination is to answer.")
-@click.option("--purpose", type=click.Choice(_PURPOSES), help="What the result is for.")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="What the result is for.")
 @click.option("--policy", type=TEXT, metavar="NAME|FILE", help="Policy to be judged by; default: that of the mode.")
 @workspace_option
 @json_option
@@ -85,17 +103,22 @@ def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, **a
         exhibit = exhibit_for(opened, target, say)
         request = EnhanceRequest(**asked, command=("forensic", *sys.argv[1:]))
         run = enhance_exhibit(opened, exhibit, request, say)
+    _show(run, as_json)
+
+
+def _show(run: FinishedRun, as_json: bool) -> None:
     output = run.predicate["output"]
     if as_json:
         result_json(
             {
                 "run": run.run_id,
                 "folder": str(run.folder),
-                "exhibit": exhibit.id,
+                "exhibit": run.predicate["exhibit"]["id"],
                 "report": str(run.folder / "report.pdf"),
                 "output": {"file": str(run.folder / output["file"]), "sha256": output["sha256"]},
                 "stage_class": output["stage_class"],
                 "frames": output["frames"],
+                "frames_reused": run.predicate["run"]["frames_reused"],
                 "risk_status": run.predicate["risk"]["status"],
             }
         )
@@ -107,6 +130,38 @@ def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, **a
 
 
 @click.command()
+@click.argument("run_id", metavar="[RUN]", type=TEXT, required=False)
+@click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Threads; never changes the output.")
+@click.option("--recompute", is_flag=True, help="Make every frame again; needs less space on the disk.")
+@workspace_option
+@json_option
+@quiet_option
+def resume(
+    run_id: str | None, workers: int | None, recompute: bool, workspace: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Go on with RUN, which a kill, a power cut or a full disk broke off; without RUN, list such runs.
+
+    The result is the one of an uninterrupted run, byte for byte; the interruption is on the record.
+    """
+    from forensic.case.resume import resume as resume_run
+    from forensic.case.resume import unfinished
+
+    if run_id is None:
+        with existing_for_reading(workspace) as opened:
+            found = unfinished(opened)
+        if as_json:
+            result_json([one.to_record() for one in found])
+            return
+        for one in found:
+            state = "being worked on" if one.held else one.interrupted or "started, not finished"
+            result(f"{one.run_id}  exhibit {one.exhibit}, {one.frames_stated} of {one.frames} frames stated: {state}")
+        return
+    with existing(workspace) as opened:
+        run = resume_run(opened, run_id, reporter(quiet), workers=workers, recompute=recompute)
+    _show(run, as_json)
+
+
+@click.command()
 @click.argument("run_id", metavar="RUN", type=TEXT)
 @workspace_option
 @json_option
@@ -115,7 +170,7 @@ def report(run_id: str, workspace: Path | None, as_json: bool) -> None:
     from forensic.case.reissue import reissue
 
     with existing(workspace) as opened:
-        path = reissue(opened, run_id)
+        path = reissue(opened, run_id, reporter(False).say)
     if as_json:
         result_json({"run": run_id, "report": str(path)})
     else:
@@ -123,23 +178,53 @@ def report(run_id: str, workspace: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_id", metavar="RUN", type=TEXT)
+@click.argument("target", metavar="RUN|BUNDLE", type=Text(4096))
+@trust_options
 @workspace_option
 @json_option
 @quiet_option
-def reproduce(run_id: str, workspace: Path | None, as_json: bool, quiet: bool) -> None:
-    """Compute RUN again from the exhibit and compare every frame's hash."""
+def reproduce(target: str, workspace: Path | None, as_json: bool, quiet: bool, **trusted: Any) -> None:
+    """Compute RUN again from the exhibit and compare every frame's hash.
+
+    Given an unpacked disclosure BUNDLE with originals, verify it and compute its runs again; needs no workspace.
+    """
     from forensic.case.reproduce import reproduce as reproduce_run
 
+    if _is_bundle(Path(target)):
+        _reproduce_bundle(Path(target), trusted, as_json, quiet)
+        return
     with existing(workspace) as opened:
-        outcome = reproduce_run(opened, run_id, reporter(quiet))
+        outcome = reproduce_run(opened, target, reporter(quiet))
     if as_json:
         result_json(outcome.to_record())
     else:
-        for key, change in outcome.platform_changes.items():
-            result(f"platform differs: {key}: {change['then']} -> {change['now']}")
-        for difference in outcome.differences[:10]:
-            result(f"differs: {difference}")
-        result(outcome.verdict)
+        _show_outcome(outcome)
     if not outcome.succeeded:
         raise click.exceptions.Exit(1)
+
+
+def _is_bundle(path: Path) -> bool:
+    return (path / "bundle.json").is_file() or path.suffix.lower() == ".zip"
+
+
+def _reproduce_bundle(path: Path, trusted: dict[str, Any], as_json: bool, quiet: bool) -> None:
+    from forensic.case.reproduce_disclosed import reproduce_disclosed
+    from forensic.case.verification.checks import Verdict
+
+    verification, outcomes = reproduce_disclosed(path, reporter(quiet), trust=trust_from(trusted))
+    if as_json:
+        result_json({**verification.to_record(), "reproductions": [outcome.to_record() for outcome in outcomes]})
+    else:
+        for outcome in outcomes:
+            _show_outcome(outcome)
+        show_verification(verification)
+    if verification.verdict is Verdict.FAILED:
+        raise click.exceptions.Exit(1)
+
+
+def _show_outcome(outcome: Reproduction) -> None:
+    for key, change in outcome.platform_changes.items():
+        result(f"platform differs: {key}: {change['then']} -> {change['now']}")
+    for difference in outcome.differences[:10]:
+        result(f"differs: {difference}")
+    result(outcome.verdict)

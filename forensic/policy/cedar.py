@@ -11,9 +11,12 @@ from typing import Any
 import cedarpy
 
 from forensic.frames.stageclass import StageClass
-from forensic.policy.facts import ContextFacts, ModelFacts, StageFacts
+from forensic.policy.facts import ContextFacts, ModelFacts, StageFacts, names_differ
 from forensic.policy.rules import PolicyRule
 from forensic.policy.store import Policy
+
+FIRST_SCHEMA_SHA256 = "059c73ff288c17df4f75b865177e8f7731e22f15c25e20e2017036dae551cac2"
+"""Schema of release 0.1.0, whose runs are judged again by what it knew: no keys, no authority."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,43 @@ def _model(model: ModelFacts) -> dict[str, Any]:
     }
 
 
-def cedar_request(stage: StageFacts, context: ContextFacts) -> dict[str, Any]:
-    """The request and its entities in Cedar's JSON format: keys ``request`` and ``entities``."""
+def _circumstances(context: ContextFacts, first_schema: bool) -> dict[str, Any]:
+    circumstances: dict[str, Any] = {
+        "mode": _entity("Mode", context.mode.value),
+        "purpose": _entity("Purpose", context.purpose.value),
+        "reason": context.reason,
+        "reasonLength": context.reason_length,
+        "recipe": context.recipe,
+        "exhibitClass": _class(context.exhibit_class),
+    }
+    approval = context.approval
+    if first_schema:
+        if approval is not None:
+            circumstances["approval"] = {
+                "by": approval.by,
+                "role": approval.role,
+                "note": approval.note,
+                "secondPerson": names_differ(approval, context.examiner),
+            }
+        return circumstances
+    circumstances["authorityPinned"] = context.authority_pinned
+    if approval is not None:
+        circumstances["approval"] = {
+            "by": approval.by,
+            "role": approval.role,
+            "note": approval.note,
+            "keyId": approval.key_id,
+            "certified": approval.certified is True,
+            "secondPerson": context.second_person,
+        }
+    return circumstances
+
+
+def cedar_request(stage: StageFacts, context: ContextFacts, policy: Policy) -> dict[str, Any]:
+    """The request and its entities in Cedar's JSON format, as the policy's schema has them.
+
+    Keys ``request`` and ``entities``.
+    """
     examiner = {"type": "Examiner", "id": context.examiner}
     resource = {"type": "Stage", "id": stage.stage}
     attributes: dict[str, Any] = {
@@ -69,27 +107,12 @@ def cedar_request(stage: StageFacts, context: ContextFacts) -> dict[str, Any]:
     }
     if stage.model is not None:
         attributes["model"] = _model(stage.model)
-    circumstances: dict[str, Any] = {
-        "mode": _entity("Mode", context.mode.value),
-        "purpose": _entity("Purpose", context.purpose.value),
-        "reason": context.reason,
-        "reasonLength": context.reason_length,
-        "recipe": context.recipe,
-        "exhibitClass": _class(context.exhibit_class),
-    }
-    if context.approval is not None:
-        circumstances["approval"] = {
-            "by": context.approval.by,
-            "role": context.approval.role,
-            "note": context.approval.note,
-            "secondPerson": context.second_person,
-        }
     return {
         "request": {
             "principal": examiner,
             "action": {"type": "Action", "id": "apply"},
             "resource": resource,
-            "context": circumstances,
+            "context": _circumstances(context, policy.schema_sha256 == FIRST_SCHEMA_SHA256),
         },
         "entities": [
             {"uid": examiner, "attrs": {"lab": context.lab, "role": context.role}, "parents": []},

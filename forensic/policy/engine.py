@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from forensic.frames.stageclass import StageClass
@@ -51,11 +52,10 @@ def _record_request(request: StageRequest) -> dict[str, Any]:
 
 
 def _record_context(context: PolicyContext) -> dict[str, Any]:
-    names = ("examiner", "lab", "role", "mode", "purpose", "reason", "recipe", "exhibit_class")
-    record = {name: _recordable(getattr(context, name)) for name in names}
+    record = {one.name: _recordable(getattr(context, one.name)) for one in fields(context) if one.name != "approval"}
     approval = context.approval
     if isinstance(approval, Approval):
-        record["approval"] = {name: _recordable(getattr(approval, name)) for name in ("by", "role", "note")}
+        record["approval"] = {one.name: _recordable(getattr(approval, one.name)) for one in fields(approval)}
     else:
         record["approval"] = _recordable(approval)
     return record
@@ -107,7 +107,7 @@ def evaluate(policy: Policy, requests: Sequence[StageRequest], context: PolicyCo
         if facts is None:
             # With the circumstances unknown, what they would have implied is not worth telling.
             violations = [rule for rule in violations if rule.id != builtin.GENERATIVE_NEEDS_CREATIVE_MODE.id]
-        question = cedar_request(stage, facts) if stage is not None and facts is not None else None
+        question = cedar_request(stage, facts, policy) if stage is not None and facts is not None else None
         verdicts.append(_verdict(request, objections + violations, policy, question))
     return PolicyDecision(
         policy=policy.name,

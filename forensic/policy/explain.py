@@ -14,6 +14,8 @@ from forensic.policy.store import Policy
 
 _LONG_REASON = "Reason given for trial of the policy " * 12
 _TRIAL_DIGEST = "0" * 64
+_OWN_KEY = "1" * 64
+_REVIEWER = Approval("Second Person", "reviewer", key_id="2" * 64, certified=True)
 
 
 class _Change(NamedTuple):
@@ -77,7 +79,7 @@ def highest_class(policy: Policy) -> StageClass | None:
             }
             request = StageRequest("trial", stage_class, learned, 1.0, model if learned else None)
             context = PolicyContext(
-                "trial", mode=mode, purpose=purpose, reason=_LONG_REASON, approval=Approval("second person")
+                "trial", mode=mode, purpose=purpose, reason=_LONG_REASON, approval=_REVIEWER, key_id=_OWN_KEY
             )
             if evaluate(policy, [request], context).allowed:
                 return stage_class
@@ -93,16 +95,19 @@ def _shown(value: object) -> str:
 def _changes(request: StageRequest, context: PolicyContext) -> list[list[_Change]]:
     """Per circumstance, the single changes worth trying."""
     purposes = [purpose for purpose in Purpose if purpose not in (context.purpose, Purpose.UNSTATED)]
+    own_key = context.key_id or _OWN_KEY
     approvals = {
-        context.examiner: "an approval by a named person is recorded",
-        "Second Person": "a second person approves",
+        "the examiner approves, signed and recorded": Approval(context.examiner, context.role, key_id=own_key),
+        "a second person, whoever it is, approves": replace(_REVIEWER, role="", certified=False),
+        "a reviewer who is a second person approves": replace(_REVIEWER, certified=False),
+        "a reviewer who is a second person and whom the laboratory's authority certified approves": _REVIEWER,
     }
     scale = request.scale if isinstance(request.scale, (int, float)) else 0
     changes = [
         [_Change("context", "mode", mode, f"the mode is {mode}") for mode in Mode if mode != context.mode],
         [_Change("context", "purpose", purpose, f"the purpose truly is {purpose}") for purpose in purposes],
         [_Change("context", "reason", _LONG_REASON, "a written reason, long enough for the policy, is given")],
-        [_Change("context", "approval", Approval(by), words) for by, words in approvals.items()],
+        [_Change("context", "approval", approval, words) for words, approval in approvals.items()],
         [_Change("request", "scale", s, f"the scale is {s:g} or less") for s in (8.0, 4.0, 3.0, 2.0, 1.0) if s < scale],
     ]
     if isinstance(request.model, Mapping) and request.model.get("digest_verified") is not True:
@@ -119,7 +124,8 @@ def _trials(request: StageRequest, context: PolicyContext) -> Iterator[tuple[lis
             for changes in product(*chosen):
                 asked: dict[str, Any] = {change.name: change.value for change in changes if change.target == "request"}
                 stated: dict[str, Any] = {change.name: change.value for change in changes if change.target == "context"}
-                yield [change.words for change in changes], replace(request, **asked), replace(context, **stated)
+                known = context if context.key_id else replace(context, key_id=_OWN_KEY)
+                yield [change.words for change in changes], replace(request, **asked), replace(known, **stated)
 
 
 def _what_would_have_to_change(policy: Policy, request: StageRequest, context: PolicyContext) -> list[str]:

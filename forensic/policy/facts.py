@@ -72,6 +72,7 @@ class ContextFacts:
     second_person: bool
     recipe: str
     exhibit_class: StageClass
+    authority_pinned: bool
 
 
 @dataclass(frozen=True)
@@ -142,14 +143,15 @@ def read_context(context: PolicyContext) -> tuple[ContextFacts | None, list[Rule
         violations.append(builtin.UNKNOWN_CLASS.because(f"The exhibit's class is {context.exhibit_class!r}."))
     violations += [
         builtin.MALFORMED_REQUEST.because(f"The {name} is not text.")
-        for name in ("examiner", "lab", "role", "reason", "recipe")
+        for name in ("examiner", "lab", "role", "reason", "recipe", "key_id")
         if not _is_text(getattr(context, name))
     ]
     if isinstance(context.examiner, str) and not reason_length(context.examiner):
         violations.append(builtin.NO_EXAMINER.because("The examiner's name is empty."))
     approval = context.approval
     if approval is not None and not (
-        isinstance(approval, Approval) and all(map(_is_text, (approval.by, approval.role, approval.note)))
+        isinstance(approval, Approval)
+        and all(map(_is_text, (approval.by, approval.role, approval.note, approval.key_id)))
     ):
         violations.append(builtin.MALFORMED_REQUEST.because("The approval is not an approval by a named person."))
     if violations or mode is None or purpose is None or exhibit_class is None:
@@ -166,11 +168,23 @@ def read_context(context: PolicyContext) -> tuple[ContextFacts | None, list[Rule
         reason=context.reason.strip(),
         reason_length=reason_length(context.reason),
         approval=approval,
-        second_person=approval is not None and _same_name(approval.by) != _same_name(context.examiner),
+        second_person=approval is not None and _is_second_person(approval, context),
         recipe=context.recipe,
         exhibit_class=exhibit_class,
+        authority_pinned=context.authority_pinned is True,
     )
     return facts, violations
+
+
+def _is_second_person(approval: Approval, context: PolicyContext) -> bool:
+    """Another key and another name. Where either key is not known, nobody has shown to be a second person."""
+    keys = {approval.key_id, context.key_id}
+    return len(keys) == 2 and "" not in keys and _same_name(approval.by) != _same_name(context.examiner)
+
+
+def names_differ(approval: Approval, examiner: str) -> bool:
+    """What the schema of release 0.1.0 called a second person: another name, as claimed."""
+    return _same_name(approval.by) != _same_name(examiner)
 
 
 def _same_name(name: str) -> str:

@@ -31,11 +31,21 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Approval:
-    """An approval recorded for the run. ``by`` names who gave it; a name is a claim, not a proof."""
+    """An approval recorded for the run, as the ledger holds it: entry ``seq`` with ``hash``.
+
+    ``by`` names who gave it: the name on the certificate of the key ``key_id`` that signed the entry.
+    ``role`` is the role under which the ledger introduced that key. ``certified``: the laboratory's authority
+    vouches for key, name and role; ``certified_detail`` says why not. Without ``key_id`` it is a claim.
+    """
 
     by: str
     role: str = ""
     note: str = ""
+    key_id: str = ""
+    certified: bool = False
+    certified_detail: str = ""
+    seq: int | None = None
+    hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,11 @@ class StageRequest:
 
 @dataclass(frozen=True)
 class PolicyContext:
-    """The circumstances of a run. All of it is stated by the examiner and goes on the record.
+    """The circumstances of a run, as they go on the record.
 
+    Mode, purpose and reason are the examiner's statements. Examiner, ``role`` and ``key_id`` are those of
+    the key that signs, as the ledger introduced it; ``authority_pinned`` whether the ledger names a
+    laboratory's authority that vouches for people.
     ``exhibit_class`` is the class that the exhibit's pixels already carry: ``presentation`` for a
     recording as acquired, higher where an earlier output is processed again.
     """
@@ -74,3 +87,5 @@ class PolicyContext:
     approval: Approval | None = None
     recipe: str = ""
     exhibit_class: StageClass | str = StageClass.PRESENTATION
+    key_id: str = ""
+    authority_pinned: bool = False

@@ -26,7 +26,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 SELF_ISSUED = "self-issued"
 ISSUED = "issued"
 
-_VALIDITY = dt.timedelta(days=3652)  # ten years
+SELF_ISSUED_VALIDITY = dt.timedelta(days=3652)  # ten years
 _NAME_LIMIT = 64  # ub-common-name and ub-organization-name, RFC 5280 appendix A.1
 _FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}  # control, surrogate, unassigned, private
 
@@ -37,13 +37,30 @@ def issue_certificate(key: PrivateKey, *, examiner: str, lab: str, now: dt.datet
     It fits document signing (PAdES): key usage digitalSignature and nonRepudiation, not a CA.
     ``now`` must carry a time zone. Raises ``UsageError`` (``identity.name``, ``identity.time``).
     """
-    if now.tzinfo is None:
-        raise UsageError("identity.time", "The time of issue has no time zone.")
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, _name(examiner, "examiner"))]
+    subject = distinguished_name(examiner, lab)
+    builder = signer_certificate(key.public_key(), subject, subject, now, now + SELF_ISSUED_VALIDITY)
+    return builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+
+
+def distinguished_name(name: str, lab: str, title: str = "") -> x509.Name:
+    """Common name, organisation and title (X.520), those that are given.
+
+    Raises ``UsageError`` (``identity.name``).
+    """
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, _name(name, "examiner"))]
     if lab:
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, _name(lab, "laboratory")))
-    subject = x509.Name(attributes)
-    start = now.astimezone(dt.UTC).replace(microsecond=0)
+    if title:
+        attributes.append(x509.NameAttribute(NameOID.TITLE, _name(title, "role")))
+    return x509.Name(attributes)
+
+
+def signer_certificate(
+    public_key: PublicKey, subject: x509.Name, issuer: x509.Name, start: dt.datetime, end: dt.datetime
+) -> x509.CertificateBuilder:
+    """An end-entity certificate for document signing, to be signed by the issuer's key."""
+    if start.tzinfo is None:
+        raise UsageError("identity.time", "The time of issue has no time zone.")
     usage = x509.KeyUsage(
         digital_signature=True,
         content_commitment=True,  # nonRepudiation, under its newer name
@@ -55,19 +72,18 @@ def issue_certificate(key: PrivateKey, *, examiner: str, lab: str, now: dt.datet
         encipher_only=False,
         decipher_only=False,
     )
-    builder = (
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
+        .issuer_name(issuer)
+        .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + _VALIDITY)
+        .not_valid_before(start.astimezone(dt.UTC).replace(microsecond=0))
+        .not_valid_after(end.astimezone(dt.UTC).replace(microsecond=0))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
-    return builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
 
 
 def _name(text: str, what: str) -> str:
@@ -115,6 +131,26 @@ def _algorithm(key: Any) -> str | None:
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return "ECDSA P-256 with SHA-256"
     return None
+
+
+def common_name(certificate: Certificate) -> str:
+    """The holder's name: the common name, or the whole subject where there is none."""
+    return _attribute(certificate, NameOID.COMMON_NAME) or certificate.subject.rfc4514_string()
+
+
+def certified_title(certificate: Certificate) -> str | None:
+    """The title (X.520) on the certificate: in a laboratory's own certificates the role. None if there is none."""
+    return _attribute(certificate, NameOID.TITLE)
+
+
+def _attribute(certificate: Certificate, kind: x509.ObjectIdentifier) -> str | None:
+    values = [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(kind)]
+    return values[0] if len(values) == 1 else None
+
+
+def is_supported_key(key: Any) -> bool:
+    """Whether ``key`` is of a kind that is accepted for signing: ECDSA P-256 or Ed25519."""
+    return _algorithm(key) is not None
 
 
 def certificate_pem(certificate: Certificate) -> str:
@@ -181,7 +217,11 @@ def sign_bytes(key: PrivateKey, data: bytes) -> bytes:
 
 def signature_is_valid(certificate: Certificate, signature: bytes, data: bytes) -> bool:
     """Whether ``signature`` over ``data`` was made with the key that ``certificate`` certifies."""
-    key = certificate.public_key()
+    return signature_by_key_is_valid(certificate.public_key(), signature, data)
+
+
+def signature_by_key_is_valid(key: Any, signature: bytes, data: bytes) -> bool:
+    """Whether ``signature`` over ``data`` was made with the private half of ``key``, P-256 or Ed25519."""
     try:
         if isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, data)

@@ -1,49 +1,62 @@
-"""The examiner's signing identity: a private key and its certificate, in a folder of two PEM files."""
+"""A signing identity: a key, on disk or on a token, and its certificate, in a folder of its own.
+
+Files: ``certificate.pem``; ``key.pem`` or ``token.toml``; where an authority certified the key,
+``chain.pem`` (its certificates, issuer first) and ``crl.pem`` (its revocation list).
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import secrets
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError, VerificationFailed
+from forensic.errors import StorageFailed, UsageError, VerificationFailed
 from forensic.signing.certificate import (
+    SELF_ISSUED_VALIDITY,
     Certificate,
-    PrivateKey,
+    PublicKey,
     certificate_facts,
     certificate_kind,
     certificate_pem,
-    issue_certificate,
+    distinguished_name,
     key_id,
     public_key_id,
     read_certificate,
-    sign_bytes,
+    signer_certificate,
 )
+from forensic.signing.chain import read_certificates
+from forensic.signing.keyfile import is_encrypted, read_private_key, write_private_key
+from forensic.signing.sealing import seal_certificate
+from forensic.signing.signer import FileKey, Signer
+from forensic.signing.token import TOKEN_FILE, TokenPlace, open_token, read_token_description
 
 KEY_FILE = "key.pem"
 CERTIFICATE_FILE = "certificate.pem"
-_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+CHAIN_FILE = "chain.pem"
+CRL_FILE = "crl.pem"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A key that can sign, and the certificate by which others know it.
 
-    ``protection`` says how the key lay on disk: ``passphrase`` or ``none``.
+    ``chain``: certificates of the authorities above it, issuer first; empty if self-issued.
     """
 
-    private_key: PrivateKey = field(repr=False)
+    signer: Signer = field(repr=False)
     certificate: Certificate
-    protection: str
+    chain: tuple[Certificate, ...] = ()
+
+    @property
+    def protection(self) -> str:
+        """What guards the key: ``token``, ``passphrase`` or ``none``."""
+        return self.signer.protection
 
     @property
     def kind(self) -> str:
@@ -70,9 +83,14 @@ class Identity:
         """The certificate as DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
+    @property
+    def chain_pem(self) -> list[str]:
+        """The chain as PEM texts."""
+        return [certificate_pem(certificate) for certificate in self.chain]
+
     def sign(self, data: bytes) -> bytes:
         """Sign ``data``: DER ECDSA over SHA-256 for P-256, 64 raw bytes for Ed25519."""
-        return sign_bytes(self.private_key, data)
+        return self.signer.sign(data)
 
     def facts(self) -> dict[str, str]:
         """``certificate_facts`` plus ``protection``; JSON-ready, holds nothing secret."""
@@ -84,36 +102,51 @@ def create_identity(folder: Path, *, examiner: str, lab: str, passphrase: str | 
 
     ``folder`` appears complete or not at all (staged beside it, then renamed), the key has mode
     0600 from its first byte, and an existing identity is never overwritten. With a passphrase the
-    key is PKCS#8 encrypted (PBES2: AES-256-CBC, PBKDF2-HMAC-SHA-256); ``None`` leaves it plain.
+    key is encrypted (see ``keyfile``); ``None`` leaves it plain.
 
     Raises ``UsageError`` (``identity.name``, ``identity.passphrase``, ``identity.exists``,
     ``identity.time``) and ``StorageFailed`` (``identity.storage``).
     """
-    secret = None if passphrase is None else _passphrase_bytes(passphrase)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = issue_certificate(key, examiner=examiner, lab=lab, now=now)
-    encryption: serialization.KeySerializationEncryption = (
-        serialization.NoEncryption() if secret is None else serialization.BestAvailableEncryption(secret)
-    )
-    key_pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    key_pem = write_private_key(key, passphrase)
+    signer = FileKey(key, "none" if passphrase is None else "passphrase")
+    certificate = self_issued(signer, name=examiner, lab=lab, now=now)
+    place_files(folder, {KEY_FILE: key_pem, CERTIFICATE_FILE: certificate_pem(certificate).encode("ascii")})
+    return Identity(signer, certificate)
+
+
+def create_token_identity(
+    folder: Path, place: TokenPlace, pin: str, *, examiner: str, lab: str, now: dt.datetime
+) -> Identity:
+    """An identity whose key lies on a token already; ``folder`` gets certificate and ``token.toml``, no secret.
+
+    Raises as :func:`create_identity`, and ``UsageError`` (``identity.token…``).
+    """
+    signer = open_token(place, pin, None)
+    certificate = self_issued(signer, name=examiner, lab=lab, now=now)
+    pem = certificate_pem(certificate).encode("ascii")
+    place_files(folder, {TOKEN_FILE: place.to_toml().encode("utf-8"), CERTIFICATE_FILE: pem})
+    return Identity(signer, certificate)
+
+
+def self_issued(signer: Signer, *, name: str, lab: str, now: dt.datetime) -> Certificate:
+    """A ten-year certificate for the signer's key, signed by it; as ``issue_certificate`` makes them."""
+    subject = distinguished_name(name, lab)
+    builder = signer_certificate(signer.public_key, subject, subject, now, now + SELF_ISSUED_VALIDITY)
+    return seal_certificate(builder, signer)
+
+
+def place_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Write ``files`` into a new ``folder`` in one step, readable by the owner only.
+
+    Raises ``UsageError`` (``identity.exists``) and ``StorageFailed`` (``identity.storage``).
+    """
     try:
-        _place(folder, {KEY_FILE: key_pem, CERTIFICATE_FILE: certificate_pem(certificate).encode("ascii")})
+        _place(folder, files)
     except OSError as error:
         raise StorageFailed(
             "identity.storage", f"The identity could not be written to {folder}: {error.strerror or error}."
         ) from error
-    return Identity(key, certificate, "none" if secret is None else "passphrase")
-
-
-def _passphrase_bytes(passphrase: str) -> bytes:
-    # NFC, because keyboards and systems differ in how they compose the same visible letters.
-    try:
-        secret = unicodedata.normalize("NFC", passphrase).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UsageError("identity.passphrase", "The passphrase is not valid text.") from error
-    if not 1 <= len(secret) <= 1023:
-        raise UsageError("identity.passphrase", "The passphrase must have 1 to 1023 bytes.", "Choose another one.")
-    return secret
 
 
 def _place(folder: Path, files: dict[str, bytes]) -> None:
@@ -124,11 +157,7 @@ def _place(folder: Path, files: dict[str, bytes]) -> None:
     staging.mkdir(0o700)
     try:
         for name, data in files.items():
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            with os.fdopen(os.open(staging / name, flags, 0o600), "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+            _write(staging / name, data)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()  # Windows renames onto nothing only
         if folder.exists():
@@ -143,40 +172,98 @@ def _place(folder: Path, files: dict[str, bytes]) -> None:
             (staging / name).unlink(missing_ok=True)
         staging.rmdir()
         # Somebody else's identity arrived between the look and the rename: theirs stands.
-        if isinstance(error, OSError) and (folder / KEY_FILE).exists():
+        if isinstance(error, OSError) and (folder / CERTIFICATE_FILE).exists():
             raise UsageError("identity.exists", f"{folder} already holds an identity.") from error
         raise
 
 
+def _write(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def load_identity(folder: Path, passphrase_callback: Callable[[], str] | None = None) -> Identity:
-    """Load the identity in ``folder``; the callback is asked once, only if the key is encrypted.
+    """Load the identity in ``folder``; the callback is asked once, only if the key is encrypted or on a token.
 
     The certificate must certify this very key. Raises ``UsageError`` (``identity.missing``,
-    ``identity.passphrase``), ``BadInput`` (``identity.unreadable``, ``identity.algorithm``,
+    ``identity.passphrase``, ``identity.token…``), ``BadInput`` (``identity.unreadable``, ``identity.algorithm``,
     ``certificate.*``), ``VerificationFailed`` (``identity.mismatch``) and ``StorageFailed``
     (``identity.storage``).
     """
-    key_pem, certificate_text = _read(folder / KEY_FILE), _read(folder / CERTIFICATE_FILE)
-    encrypted = _ENCRYPTED in key_pem
-    secret = None
-    if encrypted:
-        if passphrase_callback is None:
-            raise UsageError(
-                "identity.passphrase",
-                f"The key in {folder} is protected by a passphrase and nobody is there to ask.",
-                "Run the command at a terminal.",
-            )
-        secret = _passphrase_bytes(passphrase_callback())
-    key = _private_key(key_pem, secret, folder)
-    certificate = read_certificate(certificate_text.replace(b"\r\n", b"\n"))  # an editor's line ends
+    if (folder / TOKEN_FILE).is_file() and not (folder / KEY_FILE).exists():
+        certificate = _certificate(_read(folder / CERTIFICATE_FILE))
+        place = read_token_description(folder / TOKEN_FILE)
+        pin = _ask(folder, passphrase_callback)
+        signer: Signer = open_token(place, pin, certificate)
+    else:
+        key_pem, certificate_text = _read(folder / KEY_FILE), _read(folder / CERTIFICATE_FILE)
+        encrypted = is_encrypted(key_pem)
+        secret = _ask(folder, passphrase_callback) if encrypted else None
+        signer = FileKey(read_private_key(key_pem, secret, str(folder)), "passphrase" if encrypted else "none")
+        certificate = _certificate(certificate_text)
+    if key_id(certificate) != public_key_id(signer.public_key):
+        raise _mismatch(folder)
+    chain = folder / CHAIN_FILE
+    return Identity(signer, certificate, read_certificates(_read(chain)) if chain.is_file() else ())
+
+
+def needs_passphrase(folder: Path) -> bool:
+    """Whether :func:`load_identity` would ask."""
+    if (folder / TOKEN_FILE).is_file() and not (folder / KEY_FILE).exists():
+        return True
+    return is_encrypted(_read(folder / KEY_FILE))
+
+
+def install_certificate(
+    folder: Path, certificate: Certificate, chain: tuple[Certificate, ...], public_key: PublicKey
+) -> None:
+    """Replace the certificate beside an existing key by one that an authority issued for this very key.
+
+    Raises ``VerificationFailed`` (``identity.mismatch``) and ``StorageFailed`` (``identity.storage``).
+    """
+    if key_id(certificate) != public_key_id(public_key):
+        raise _mismatch(folder)
+    pem = "".join(certificate_pem(one) for one in chain)
+    replace_file(folder / CHAIN_FILE, pem.encode("ascii"))
+    replace_file(folder / CERTIFICATE_FILE, certificate_pem(certificate).encode("ascii"))
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put ``data`` durably in place of ``path``, readable by the owner only. Raises ``StorageFailed``."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        _write(partial, data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageFailed("identity.storage", f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _certificate(pem: bytes) -> Certificate:
+    certificate = read_certificate(pem.replace(b"\r\n", b"\n"))  # an editor's line ends
     certificate_kind(certificate)
-    if key_id(certificate) != public_key_id(key.public_key()):
-        raise VerificationFailed(
-            "identity.mismatch",
-            f"The certificate in {folder} belongs to another key.",
-            "Restore key.pem and certificate.pem from the same backup.",
+    return certificate
+
+
+def _ask(folder: Path, passphrase_callback: Callable[[], str] | None) -> str:
+    if passphrase_callback is None:
+        raise UsageError(
+            "identity.passphrase",
+            f"The key in {folder} is protected by a passphrase and nobody is there to ask.",
+            "Run the command at a terminal, or use --passphrase-fd.",
         )
-    return Identity(key, certificate, "passphrase" if encrypted else "none")
+    return passphrase_callback()
+
+
+def _mismatch(folder: Path) -> VerificationFailed:
+    return VerificationFailed(
+        "identity.mismatch",
+        f"The certificate in {folder} belongs to another key.",
+        "Restore key and certificate from the same backup.",
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -186,23 +273,3 @@ def _read(path: Path) -> bytes:
         raise UsageError("identity.missing", f"There is no {path}.", "Run `forensic init` first.") from error
     except OSError as error:
         raise StorageFailed("identity.storage", f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _private_key(pem: bytes, secret: bytes | None, folder: Path) -> PrivateKey:
-    try:
-        key: Any = serialization.load_pem_private_key(pem, secret)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        problem: ForensicError = BadInput(
-            "identity.unreadable",
-            f"The key in {folder} is damaged or not a PKCS#8 PEM key.",
-            "Restore it from a backup.",
-        )
-        if secret is not None:
-            problem = UsageError(
-                "identity.passphrase", f"The passphrase does not open the key in {folder}.", "Try again."
-            )
-        raise problem from error
-    p256 = isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
-    if not (p256 or isinstance(key, ed25519.Ed25519PrivateKey)):
-        raise BadInput("identity.algorithm", f"The key in {folder} is neither ECDSA P-256 nor Ed25519.")
-    return cast(PrivateKey, key)

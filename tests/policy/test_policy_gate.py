@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cedarpy
@@ -12,6 +14,7 @@ import pytest
 from forensic.errors import ExitCode, PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json
+from forensic.policy.cedar import FIRST_SCHEMA_SHA256
 from forensic.policy.engine import Approval, PolicyContext, PolicyDecision, StageRequest, evaluate
 from forensic.policy.store import Policy, load_policy
 
@@ -22,7 +25,8 @@ CREATIVE = PolicyContext(
     mode="creative",
     purpose="illustration",
     reason="Picture for a museum exhibition.",
-    approval=Approval("Bea Head", role="head of laboratory"),
+    approval=Approval("Bea Head", role="reviewer", key_id="b" * 64),
+    key_id="a" * 64,
 )
 
 
@@ -208,14 +212,29 @@ def test_a_laboratory_can_limit_a_numeric_parameter(lab_policy: Callable[[str], 
         assert ask(policy, ANN, request).allowed is allowed
 
 
-def test_a_laboratory_can_ask_for_a_second_person(lab_policy: Callable[[str], Policy]) -> None:
+@pytest.mark.parametrize(
+    ("name", "key", "own", "second"),
+    [
+        ("Bea", "b" * 64, "a" * 64, True),
+        ("Ann Examiner", "b" * 64, "a" * 64, False),
+        (" ann EXAMINER. ", "b" * 64, "a" * 64, False),
+        ("Ann\u200bExaminer", "b" * 64, "a" * 64, False),
+        ("Bea", "a" * 64, "a" * 64, False),
+        ("Bea", "", "a" * 64, False),
+        ("Bea", "b" * 64, "", False),
+        ("Bea", "", "", False),
+    ],
+)
+def test_a_second_person_has_another_key_and_another_name(
+    lab_policy: Callable[[str], Policy], name: str, key: str, own: str, second: bool
+) -> None:
     policy = lab_policy(
         '@id("four-eyes") @explain("A second person approves.") permit (principal, action, resource) when '
         "{ context has approval && context.approval.secondPerson };"
     )
-    for name, allowed in (("Bea", True), (" ann  EXAMINER", False), ("Ann\u200bExaminer", False), ("", False)):
-        context = PolicyContext("Ann Examiner", approval=Approval(name))
-        assert ask(policy, context, CROP).allowed is allowed
+    context = PolicyContext("Ann Examiner", approval=Approval(name, key_id=key), key_id=own)
+    assert ask(policy, context, CROP).allowed is second
+    assert not ask(policy, ANN, CROP).allowed
 
 
 @pytest.mark.parametrize(
@@ -308,7 +327,13 @@ def test_creative_permits_a_generative_stage_when_every_demand_is_met() -> None:
         ({"reason": "\u200b\u2060\u3164\u2800\u115f" * 20}, "generative-needs-reason"),
         ({"reason": "because"}, "generative-needs-reason"),
         ({"approval": None}, "generative-needs-approval"),
-        ({"approval": Approval(" ")}, "generative-needs-approval"),
+        ({"approval": Approval(" ", "reviewer", key_id="b" * 64)}, "generative-needs-approval"),
+        ({"approval": Approval("Bea Head", "examiner", key_id="b" * 64)}, "generative-needs-approval"),
+        ({"approval": Approval("Bea Head", key_id="b" * 64)}, "generative-needs-approval"),
+        ({"approval": Approval("Ann Examiner", "reviewer", key_id="b" * 64)}, "generative-needs-second-person"),
+        ({"approval": Approval("Bea Head", "reviewer", key_id="a" * 64)}, "generative-needs-second-person"),
+        ({"approval": Approval("Bea Head", "reviewer")}, "generative-needs-second-person"),
+        ({"authority_pinned": True}, "generative-needs-certified-reviewer"),
         ({"purpose": "identification"}, "generative-never-identifies"),
         ({"purpose": "comparison"}, "generative-never-identifies"),
         ({"purpose": "evidence"}, "generative-never-identifies"),
@@ -321,6 +346,36 @@ def test_creative_refuses_a_generative_stage_with_one_demand_unmet(changes: dict
     decision = ask("creative", context, GENERATIVE)
     assert not decision.allowed
     assert rule in rules(decision)
+
+
+def test_a_reviewer_whom_the_pinned_authority_certified_may_approve() -> None:
+    approval = Approval("Bea Head", "reviewer", key_id="b" * 64, certified=True)
+    context = PolicyContext(**{**CREATIVE.__dict__, "approval": approval, "authority_pinned": True})
+    assert ask("creative", context, GENERATIVE).allowed
+
+
+def test_the_refusal_names_the_command_that_helps() -> None:
+    context = PolicyContext(**{**CREATIVE.__dict__, "approval": None})
+    verdict = ask("creative", context, GENERATIVE).verdicts[0]
+    assert "forensic approve EXHIBIT" in verdict.remedy
+
+
+def test_a_policy_with_the_schema_of_the_first_release_is_still_judged_by_it(tmp_path: Path) -> None:
+    """Runs of 0.1.0 hold their policy and schema, which knew names only; they must stay reproducible."""
+    released = Path(__file__).parents[1] / "compat" / "0.1.0" / "workspace.tar.xz"
+    with tarfile.open(released) as archive:
+        for member in archive.getmembers():
+            name = Path(member.name).name
+            if name in ("policy.cedar", "policy.cedarschema"):
+                data = archive.extractfile(member)
+                assert data is not None
+                target = "old.cedar" if name == "policy.cedar" else "schema.cedarschema"
+                (tmp_path / target).write_bytes(data.read())
+    old = load_policy("old", tmp_path)
+    assert old.schema_sha256 == FIRST_SCHEMA_SHA256
+    decision = ask(old, ANN, CROP)
+    assert decision.allowed
+    assert "authorityPinned" not in json.dumps(decision.to_record()["stages"])
 
 
 def test_the_record_holds_what_is_needed_to_ask_cedar_again() -> None:

@@ -44,14 +44,23 @@ requests = st.builds(
     model=st.none() | verified | models,
     parameters=st.dictionaries(st.text(max_size=3), st.floats() | st.integers() | st.text(max_size=3), max_size=2),
 )
-approvals = st.none() | st.builds(Approval, by=st.sampled_from(["Bea", "", " ", "Ann"]))
+approvals = st.none() | st.builds(
+    Approval,
+    by=st.sampled_from(["Bea", "", " ", "Ann"]),
+    role=st.sampled_from(["reviewer", "examiner", ""]),
+    key_id=st.sampled_from(["b" * 64, "a" * 64, ""]),
+    certified=st.booleans(),
+)
+REVIEWER = Approval("Bea", "reviewer", key_id="b" * 64)
 contexts = st.builds(
     PolicyContext,
     examiner=st.sampled_from(["Ann", "Ann", "Ann", ""]),
     mode=st.sampled_from(["forensic", "creative", "creative", "", "Creative"]),
     purpose=st.sampled_from(["unstated", "identification", "comparison", "illustration", "validation", "fun"]),
     reason=st.sampled_from(["", "   ", "too short", "a reason that is long enough", "." * 40]),
-    approval=approvals | st.just(Approval("Bea")),
+    approval=approvals | st.just(REVIEWER),
+    key_id=st.sampled_from(["a" * 64, "a" * 64, ""]),
+    authority_pinned=st.booleans(),
     exhibit_class=st.sampled_from(["presentation", *CLASSES, "magic"]),
 )
 
@@ -101,7 +110,10 @@ def test_generative_pixels_pass_only_when_every_demand_is_met(
             assert context.mode == "creative"
             assert context.purpose in ("illustration", "validation")
             assert context.reason == "a reason that is long enough"
-            assert context.approval is not None and context.approval.by.strip()
+            given = context.approval
+            assert given is not None and (given.by, given.role, given.key_id) == ("Bea", "reviewer", "b" * 64)
+            assert context.key_id == "a" * 64
+            assert given.certified or not context.authority_pinned
 
 
 @settings(max_examples=200, deadline=None)

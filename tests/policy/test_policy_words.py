@@ -30,13 +30,14 @@ def test_a_refusal_says_everything_that_would_have_to_change() -> None:
     text = explain(load_policy("creative"), GENERATIVE, ANN)
     assert "REFUSED" in text
     change = next(line for line in text.splitlines() if "All of these together" in line)
-    for demand in ("the mode is creative", "purpose truly is illustration", "written reason", "approval by a named"):
+    for demand in ("the mode is creative", "purpose truly is illustration", "written reason", "second person approves"):
         assert demand in change
     assert "scale" not in change
 
 
 def test_only_the_missing_demand_is_named() -> None:
-    context = PolicyContext("Ann", mode="creative", purpose="validation", approval=Approval("Bea"))
+    approval = Approval("Bea", "reviewer", key_id="b" * 64)
+    context = PolicyContext("Ann", mode="creative", purpose="validation", approval=approval, key_id="a" * 64)
     text = explain(load_policy("creative"), GENERATIVE, context)
     assert "This alone: a written reason, long enough for the policy, is given." in text
     unverified = StageRequest("net", "fidelity", True, 2.0, MODEL)

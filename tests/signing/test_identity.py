@@ -165,7 +165,7 @@ def test_the_identity_signs_a_pdf_that_pdfsig_accepts(tmp_path: Path, folder: Pa
     signer = signers.SimpleSigner(
         signing_cert=asn1_x509.Certificate.load(made.certificate_der),
         signing_key=keys.PrivateKeyInfo.load(
-            made.private_key.private_bytes(
+            made.signer.private_key.private_bytes(
                 serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         ),
@@ -281,7 +281,7 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
 
 def test_facts_hold_no_secret(folder: Path) -> None:
     made = make(folder, "hunter2")
-    secret = made.private_key.private_numbers().private_value  # type: ignore[union-attr]
+    secret = made.signer.private_key.private_numbers().private_value  # type: ignore[union-attr]
     text = repr(made) + repr(made.facts())
     assert "hunter2" not in text
     assert f"{secret:x}" not in text
