@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 LISTED_PER_KIND = 10_000
+KINDS = frozenset(
+    {
+        "damaged", "decode-error", "after-damage", "missing", "gap", "duplicate", "pts-missing", "pts-not-increasing",
+        "pts-unusable", "geometry-change", "colour-change", "colour-matrix", "interlaced-frames", "truncated",
+        "packets-skipped", "not-presented", "read-error", "container-warning", "decoder-warning", "extra-picture",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Anomaly:
     """One finding. ``frame`` is the frame's index (None where no frame came out), ``pts`` in ticks.
 
-    Kinds are listed in docs/media.md.
+    The kinds are :data:`KINDS`; docs/media.md says what they mean.
     """
 
     kind: str

@@ -11,10 +11,12 @@ from av.video.frame import VideoFrame
 
 from forensic.frames.colour import LUMA_WEIGHTS, UNSPECIFIED, ColourSpec
 from forensic.frames.layout import PixelLayout
+from forensic.media.pixels import Conversion
 
 if TYPE_CHECKING:
     from forensic.media.probe import MediaFacts
 
+_RANGES = {0: None, 1: False, 2: True}
 _MATRIX_NAMES = {1: "BT.709", 6: "BT.601"}
 _SIDE_DATA = {
     "A53_CC": "closed captions (ATSC A/53)",
@@ -55,6 +57,25 @@ def _types_of(picture: VideoFrame) -> set[str]:
         # PyAV refuses all side data of a frame at the first type that it does not know, naming its number.
         number = re.match(r"\d+", str(error))
         return {f"TYPE_{number[0]}" if number else "TYPE_UNKNOWN"}
+
+
+def colour_of_picture(picture: VideoFrame, conversion: Conversion) -> ColourSpec:
+    """Colour description that one decoded picture carries."""
+    full_range = _RANGES.get(picture.color_range)
+    if full_range is None and conversion.full_range:
+        full_range = True
+    return ColourSpec(int(picture.colorspace), int(picture.color_primaries), int(picture.color_trc), full_range)
+
+
+def completed_colour(declared: ColourSpec, found: ColourSpec) -> ColourSpec:
+    """The stream's description, completed by the first frame's where it is silent."""
+    return ColourSpec(
+        declared.matrix if declared.matrix != UNSPECIFIED else found.matrix,
+        declared.primaries if declared.primaries != UNSPECIFIED else found.primaries,
+        declared.transfer if declared.transfer != UNSPECIFIED else found.transfer,
+        declared.full_range if declared.full_range is not None else found.full_range,
+        declared.chroma_location,
+    )
 
 
 def describe_matrix(colour: ColourSpec, layout: PixelLayout) -> str | None:

@@ -18,6 +18,8 @@ from forensic.errors import BadInput
 from forensic.frames.frame import CodedFrame, Geometry, Planes
 from forensic.frames.layout import LAYOUTS, PixelLayout, layout_named
 
+_BAND = 16  # rows compared at a time: two pictures of a scene differ in the first few
+
 Unpack = Callable[[VideoFrame, PixelLayout], Planes]
 
 
@@ -211,6 +213,21 @@ def conversion_from(pixel_format: str) -> Conversion:
 def planes_of(frame: VideoFrame, conversion: Conversion) -> Planes:
     """Canonical planes (own memory) of a decoded picture."""
     return conversion.unpack(frame, conversion.layout)
+
+
+def plane_bytes(plane: np.ndarray) -> memoryview:
+    """The samples of a plane as they lie in memory, row by row; a view where the plane has no gaps."""
+    flat: Any = np.ascontiguousarray(plane).reshape(-1).view(np.uint8)
+    return memoryview(flat)
+
+
+def same_planes(one: Planes, other: Planes) -> bool:
+    """Whether two pictures of one geometry are the same, sample for sample."""
+    return all(
+        np.array_equal(a[row : row + _BAND], b[row : row + _BAND])
+        for a, b in zip(one, other, strict=True)
+        for row in range(0, a.shape[0], _BAND)
+    )
 
 
 def coder_format(geometry: Geometry) -> str:

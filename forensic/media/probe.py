@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,27 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.logging
 from av.container import InputContainer
 from av.stream import Stream
 
 from forensic.errors import BadInput
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Geometry
+from forensic.media.dump import chroma_location, dump_by_stream, rotation_of, side_data_of
 from forensic.media.image import image_facts
-from forensic.media.libav import MAX_PIXELS, MAX_SIDE, check_regular, messages, open_exhibit, too_large
+from forensic.media.libav import MAX_PIXELS, MAX_SIDE, ExhibitFile, messages, open_exhibit, too_large
 from forensic.media.metadata import describe_matrix, not_carried
 from forensic.media.pixels import Conversion, conversion_from
 from forensic.media.visible import visible
 
 FIELD_ORDERS = {0: "unknown", 1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
-CHROMA_LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 _RANGES = {0: None, 1: False, 2: True}
 _SAFE = (1 << 53) - 1
 _MOST_TAGS = 256
 _FormatFlags: Any = av.format.Flags
 _NO_TIMESTAMPS = int(_FormatFlags.no_timestamps.value)
-_dump_lock = threading.Lock()
 
 
 def ratio(value: Fraction | None) -> str | None:
@@ -120,6 +116,11 @@ class MediaFacts:
     image: dict[str, Any]
     remarks: tuple[str, ...] = ()
 
+    @property
+    def has_more_than_pictures(self) -> bool:
+        """Whether there are other streams, or chapters, that the writer carries or lists as not carried."""
+        return not self.is_image and (len(self.streams) > 1 or self.chapters > 0)
+
     def to_record(self) -> dict[str, Any]:
         """JSON-able facts; integers beyond 2**53 are given as text."""
         return {
@@ -157,14 +158,23 @@ class MediaFacts:
 
 
 def probe(path: Path) -> MediaFacts:
-    """Read the facts of the media file at ``path``.
+    """Read the facts of the media file at ``path`` in this process.
 
     Raises ``BadInput``: ``media.unreadable``, ``media.empty``, ``media.no-video``,
-    ``media.too-large``, ``media.pixel-format``.
+    ``media.names-other-files``, ``media.too-large``, ``media.pixel-format``.
     """
-    container = open_exhibit(path)
+    file = ExhibitFile.at(path)
     try:
-        return facts_of(container, path)
+        return probe_open(file)
+    finally:
+        file.close()
+
+
+def probe_open(file: ExhibitFile) -> MediaFacts:
+    """As :func:`probe`, of a file that is open and stays so."""
+    container = open_exhibit(file)
+    try:
+        return facts_of(container, file)
     finally:
         container.close()
 
@@ -198,59 +208,6 @@ def choose_video(container: InputContainer) -> tuple[Stream, list[dict[str, Any]
     return chosen, ignored
 
 
-def _dump(container: InputContainer) -> str:
-    """FFmpeg's own summary, the only place where PyAV lets chroma siting and stream side data through."""
-    dumper: Any = container  # PyAV's stubs do not know dumps_format
-    with _dump_lock:
-        av.logging.set_libav_level(av.logging.VERBOSE)
-        try:
-            return str(dumper.dumps_format())
-        finally:
-            av.logging.set_libav_level(av.logging.INFO)
-
-
-_STREAM_LINE = re.compile(r"^  Stream #0:(\d+)")
-
-
-def _per_stream(dump: str) -> dict[int, list[str]]:
-    lines: dict[int, list[str]] = {}
-    current: list[str] | None = None
-    for line in dump.splitlines():
-        if found := _STREAM_LINE.match(line):
-            current = lines.setdefault(int(found[1]), [])
-        if current is not None:
-            current.append(line)
-    return lines
-
-
-def _chroma_location(lines: list[str], pixel_format: str | None) -> str:
-    if lines and pixel_format:
-        found = re.search(rf", {re.escape(pixel_format)}\(([^)]*)\)", lines[0])
-        words = found[1].split(", ") if found else []
-        return next((word for word in words if word in CHROMA_LOCATIONS), "unspecified")
-    return "unspecified"
-
-
-def _side_data(lines: list[str]) -> tuple[str, ...]:
-    """Lines below "Side data:", which FFmpeg indents by four, its entries by six."""
-    collected, inside = [], False
-    for line in lines[1:]:
-        if line.startswith("    Side data:"):
-            inside = True
-        elif inside and line.startswith("      "):
-            collected.append(visible(line.strip(), 300))
-        else:
-            inside = False
-    return tuple(collected)
-
-
-def _rotation(side_data: tuple[str, ...]) -> str | None:
-    for line in side_data:
-        if found := re.match(r"(?i)display ?matrix: rotation of (-?[\d.]+|nan) degrees", line):
-            return found[1]
-    return None
-
-
 def _colour(stream: Any, lines: list[str]) -> ColourSpec:
     context = stream.codec_context
     full_range = _RANGES.get(context.color_range)
@@ -261,7 +218,7 @@ def _colour(stream: Any, lines: list[str]) -> ColourSpec:
         primaries=int(context.color_primaries),
         transfer=int(context.color_trc),
         full_range=full_range,
-        chroma_location=_chroma_location(lines, context.pix_fmt),
+        chroma_location=chroma_location(lines, context.pix_fmt),
     )
 
 
@@ -311,7 +268,7 @@ def _stream_facts(stream: Any, lines: list[str]) -> StreamFacts:
         frames_claimed=stream.frames or None,
         disposition=tuple(str(d.name) for d in av.stream.Disposition if dispositions & int(d)),
         tags=_tags(stream.metadata),
-        side_data=_side_data(lines),
+        side_data=side_data_of(lines),
         details=details,
     )
 
@@ -321,9 +278,8 @@ def _check_size(width: int, height: int) -> None:
         raise too_large(f"{width}x{height}")
 
 
-def facts_of(container: InputContainer, path: Path) -> MediaFacts:
-    """Facts of an open container. Raises as :func:`probe`."""
-    size = check_regular(path)
+def facts_of(container: InputContainer, file: ExhibitFile) -> MediaFacts:
+    """Facts of an open container over ``file``. Raises as :func:`probe`."""
     stream: Any
     stream, ignored = choose_video(container)
     context = stream.codec_context
@@ -335,15 +291,15 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
         )  # fmt: skip
     conversion = conversion_from(context.pix_fmt)
     with messages():
-        per_stream = _per_stream(_dump(container))
-    streams = tuple(_stream_facts(s, per_stream.get(s.index, [])) for s in container.streams)
+        dumped = dump_by_stream(container)
+    streams = tuple(_stream_facts(s, dumped.get(s.index, [])) for s in container.streams)
     own = streams[stream.index]
     is_image = container.format.name.endswith("_pipe")
-    image = image_facts(path) if is_image else {}
+    image = image_facts(file) if is_image else {}
     remarks = []
     if own.details["colour"]["full_range"] is None and conversion.layout.family == "yuv":
         remarks.append("The file does not say whether its luma is full or limited range.")
-    colour = _colour(stream, per_stream.get(stream.index, []))
+    colour = _colour(stream, dumped.get(stream.index, []))
     if conversion.layout.family == "yuv":
         colour = colour.for_display(context.height)
     if said := describe_matrix(colour, conversion.layout):
@@ -352,6 +308,8 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
         remarks.append(f"The image file holds {image['pages']} pages; the first is the exhibit's picture.")
     if image.get("complaints"):
         remarks.append(f"The image's metadata is damaged: {image['complaints'][0]}")
+    if image.get("not_read"):
+        remarks.append(f"Not read: {image['not_read']}.")
     if image.get("exif_orientation") not in (None, 1):
         remarks.append(f"EXIF orientation {image['exif_orientation']} is recorded and not applied.")
     rate = stream.average_rate or stream.guessed_rate or None
@@ -359,7 +317,7 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
     return MediaFacts(
         container=container.format.name,
         container_name=container.format.long_name or container.format.name,
-        size=size,
+        size=file.size,
         duration_us=whole(container.duration),
         start_us=whole(container.start_time),
         bit_rate=whole(container.bit_rate) or None,
@@ -372,7 +330,7 @@ def facts_of(container: InputContainer, path: Path) -> MediaFacts:
         colour=colour,
         conversion=conversion,
         field_order=FIELD_ORDERS.get(context.field_order, "unknown"),
-        rotation=_rotation(own.side_data),
+        rotation=rotation_of(own.side_data),
         time_base=Fraction(1) if is_image else Fraction(stream.time_base),
         rate=None if is_image else rate,
         frames_claimed=None if is_image else own.frames_claimed,

@@ -23,61 +23,76 @@ from av.video.frame import VideoFrame
 
 from forensic.errors import BadInput, InternalError
 from forensic.frames.colour import UNSPECIFIED, ColourSpec
-from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
+from forensic.frames.frame import CodedFrame, FrameTiming, Geometry, Planes
 from forensic.frames.stageclass import StageClass
 from forensic.media.anomaly import Anomaly, AnomalyLog
 from forensic.media.damage import PacketNote, Propagation
-from forensic.media.libav import Serial, messages, open_exhibit, refuse_too_large, wording
-from forensic.media.metadata import FrameMetadata, describe_matrix
-from forensic.media.pixels import Conversion, conversion_from, planes_of
+from forensic.media.demux import Demuxer
+from forensic.media.libav import (
+    ExhibitFile,
+    Serial,
+    messages,
+    open_exhibit,
+    refuse_exhausted,
+    refuse_too_large,
+    wording,
+)
+from forensic.media.metadata import FrameMetadata, colour_of_picture, completed_colour, describe_matrix
+from forensic.media.pixels import Conversion, conversion_from, planes_of, same_planes
 from forensic.media.probe import facts_of, with_first_frame
 from forensic.media.timing import Cadence, Timeline
 from forensic.media.visible import visible
 
-_DEMUX_ERRORS_IN_A_ROW = 64
 _PACKETS_IN_FLIGHT = 256
-_RANGES = {0: None, 1: False, 2: True}
 
 
 class ExhibitReader:
-    """Context manager over one media file; :meth:`frames` may be walked once.
+    """Context manager over one media file, decoded in this process; :meth:`frames` may be walked once.
 
     ``facts``, ``geometry``, ``colour``, ``time_base`` hold once it is entered (the first frame has then
     been decoded). ``anomalies`` grows while frames are read and is complete after the last one.
     ``stage_class`` is what the file's pixels are known to be (``Exhibit.stage_class``): every frame
-    starts with it, so that generative output read again stays generative.
+    starts with it, so that generative output read again stays generative. A file that is given open
+    stays so. Exhibits of a case are read by
+    :class:`~forensic.media.sandbox.reader.SandboxedReader`, whose process runs this class.
     """
 
-    def __init__(self, path: Path, stage_class: StageClass = StageClass.PRESENTATION) -> None:
-        self._path = path
+    def __init__(self, source: Path | ExhibitFile, stage_class: StageClass = StageClass.PRESENTATION) -> None:
+        self._source_file = source
         self._stage_class = stage_class
         self._log = AnomalyLog()
         self._notes: dict[int, PacketNote] = {}
         self._serial = 0
-        self._parser_said: tuple[list[str], list[str]] = ([], [])
         self._propagation = Propagation()
         self._metadata = FrameMetadata()
         self._without_picture = 0
         self._pictures = 0
         self._refused = 0
         self._started = False
-        self._ended_early = False
         self.flags: frozenset[str] = frozenset()
         self.cadence: Cadence | None = None
 
     def __enter__(self) -> ExhibitReader:
-        self._container = open_exhibit(self._path)
+        given = self._source_file
+        self._file = ExhibitFile.at(given) if isinstance(given, Path) else given
         try:
-            self.facts = facts_of(self._container, self._path)
+            self._container = open_exhibit(self._file)
+        except BaseException:
+            self._let_go()
+            raise
+        try:
+            self.facts = facts_of(self._container, self._file)
             self._stream: Any = self._container.streams[self.facts.video_stream]
             context = self._stream.codec_context
             context.thread_count = 1
             context.options = {"err_detect": "crccheck", "max_pixels": str(1 << 27)}
             context.flags |= int(CodecFlags.output_corrupt) | int(CodecFlags.copy_opaque)
+            self._demuxer = Demuxer(self._container, self._stream, self._file, self._log)
             self._source = self._decoded()
             self._first = deque(self._prime())
         except BaseException:
             self._container.close()
+            self._let_go()
             raise
         self._timeline = Timeline(self.time_base, self.facts.rate, self.facts.timestamps == "stored", self._log)
         self._timeline.announce(self.facts.is_image)
@@ -88,6 +103,11 @@ class ExhibitReader:
     ) -> None:
         self._source.close()
         self._container.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file is not self._source_file:
+            self._file.close()
 
     @property
     def geometry(self) -> Geometry:
@@ -139,12 +159,12 @@ class ExhibitReader:
         if self._started:
             raise InternalError("media.read-twice", "An exhibit reader was walked twice.", "Open it again.")
         self._started = True
-        previous: str | None = None
+        previous: Planes | None = None
         while self._first:
             picture = self._first.popleft()
             frame = self._accept(picture, previous)
             if frame is not None:
-                previous = frame.sha256
+                previous = frame.planes
                 yield frame
             if self.facts.is_image:
                 break
@@ -154,7 +174,7 @@ class ExhibitReader:
                 continue
             frame = self._accept(picture, previous)
             if frame is not None:
-                previous = frame.sha256
+                previous = frame.planes
                 yield frame
         self._finish()
 
@@ -169,14 +189,14 @@ class ExhibitReader:
         conversion = conversion_from(picture.format.name)
         declared = self.facts
         geometry = Geometry(picture.width, picture.height, conversion.layout, declared.geometry.sample_aspect)
-        colour = _fill(declared.colour, _colour_of(picture, conversion))
+        colour = completed_colour(declared.colour, colour_of_picture(picture, conversion))
         self.facts = with_first_frame(declared, geometry, colour, conversion)
-        self._change = _colour_of(picture, conversion)
+        self._change = colour_of_picture(picture, conversion)
         if colour.matrix != UNSPECIFIED and (assumed := describe_matrix(self.facts.colour, conversion.layout)):
             self._log.add("colour-matrix", None, None, assumed)
         yield picture
 
-    def _accept(self, picture: VideoFrame, previous: str | None) -> CodedFrame | None:
+    def _accept(self, picture: VideoFrame, previous: Planes | None) -> CodedFrame | None:
         note = self._take_note(picture)
         format_name = picture.format.name
         conversion = self.facts.conversion
@@ -207,7 +227,9 @@ class ExhibitReader:
         self.flags = self._judge(picture, note, frame, previous)
         return frame
 
-    def _judge(self, picture: VideoFrame, note: PacketNote, frame: CodedFrame, previous: str | None) -> frozenset[str]:
+    def _judge(
+        self, picture: VideoFrame, note: PacketNote, frame: CodedFrame, previous: Planes | None
+    ) -> frozenset[str]:
         """Findings about one frame; the words for its manifest row."""
         index, time = frame.timing.index, frame.timing.pts
         flags = {"pts-synthesised"} if frame.timing.synthesised else set()
@@ -232,7 +254,7 @@ class ExhibitReader:
         if note.after is not None and "damaged" not in flags:
             flags.add("after-damage")
             self._propagation.touched(note.after, index)
-        if previous == frame.sha256:
+        if previous is not None and same_planes(previous, frame.planes):
             flags.add("duplicate")
             self._log.add("duplicate", index, time, f"Identical, sample for sample, to frame {index - 1}.")
         return frozenset(flags)
@@ -248,7 +270,7 @@ class ExhibitReader:
                 )  # fmt: skip
 
     def _watch_colour(self, picture: VideoFrame, conversion: Conversion, index: int, time: int) -> None:
-        colour = _colour_of(picture, conversion)
+        colour = colour_of_picture(picture, conversion)
         if colour != self._change:
             self._change = colour
             self._log.add(
@@ -293,19 +315,18 @@ class ExhibitReader:
             self._log.add(
                 "truncated", None, None, f"The container claims {claimed} frames, {counted} could be decoded."
             )
-        elif self._ended_early:
+        elif self._demuxer.ended_early:
             self._log.add("truncated", None, None, "Reading ended in an error before the end of the file.")
 
     def _decoded(self) -> Generator[VideoFrame, None, None]:
         """Pictures in presentation order, as the decoder gives them."""
-        for packet in self._packets():
+        for packet in self._demuxer.packets():
             self._serial += 1
             note = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
             self._notes[self._serial] = note
             packet.opaque = Serial(self._serial)
             note.after = self._propagation.before(packet)
-            note.errors, note.warnings = self._parser_said
-            self._parser_said = ([], [])
+            note.errors, note.warnings = self._demuxer.take_parser_messages()
             pictures = self._decode(packet, note)
             if note.errors or note.concealed or note.corrupt:
                 self._propagation.damaged(self._serial)
@@ -325,6 +346,8 @@ class ExhibitReader:
                 pass
             except (av.error.FFmpegError, ValueError, MemoryError) as error:
                 failure = error
+        if failure is not None:
+            refuse_exhausted(failure)
         refuse_too_large(logs)
         for level, source, text in logs:
             line = visible(f"{source}: {text.strip()}", 300)
@@ -335,63 +358,3 @@ class ExhibitReader:
         if failure is not None and not note.errors:
             note.errors.append(wording(failure))
         return pictures
-
-    def _packets(self) -> Iterator[Packet[Any]]:
-        """Packets of the chosen stream; reading goes on after an error."""
-        errors = 0
-        while True:
-            packets = self._container.demux(self._stream)
-            while True:
-                failure: Exception | None = None
-                packet: Packet[Any] | None = None
-                with messages() as logs:
-                    try:
-                        packet = next(packets, None)
-                    except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
-                        failure = error
-                self._container_said(logs, packet)
-                if failure is not None:
-                    break
-                if packet is None:
-                    return
-                if packet.size:
-                    errors = 0
-                    yield packet
-                elif packet.pts is not None or packet.dts is not None or packet.pos is not None:
-                    self._log.add("packets-skipped", None, packet.pts, "An empty packet: a frame left out or repeated.")
-            errors += 1
-            self._log.add("read-error", None, None, f"Reading the container failed: {wording(failure, logs)}")
-            if errors >= _DEMUX_ERRORS_IN_A_ROW or isinstance(failure, MemoryError):
-                self._ended_early = True
-                return
-
-    def _container_said(self, logs: list[tuple[int, str, str]], packet: Packet[Any] | None) -> None:
-        """Messages of the demuxer, located by the packet being read; those of a parser belong to its packet."""
-        parser = self._stream.codec_context.name
-        for level, source, text in logs:
-            if level > av.logging.WARNING:
-                continue
-            line = visible(f"{source}: {text.strip()}", 300)
-            if source == parser and packet is not None:
-                self._parser_said[0 if level <= av.logging.ERROR else 1].append(line)
-            else:
-                kind = "read-error" if level <= av.logging.ERROR else "container-warning"
-                self._log.add(kind, None, packet.pts if packet is not None else None, line)
-
-
-def _colour_of(picture: VideoFrame, conversion: Conversion) -> ColourSpec:
-    full_range = _RANGES.get(picture.color_range)
-    if full_range is None and conversion.full_range:
-        full_range = True
-    return ColourSpec(int(picture.colorspace), int(picture.color_primaries), int(picture.color_trc), full_range)
-
-
-def _fill(declared: ColourSpec, found: ColourSpec) -> ColourSpec:
-    """The stream's description, completed by the first frame's where it is silent."""
-    return ColourSpec(
-        declared.matrix if declared.matrix != UNSPECIFIED else found.matrix,
-        declared.primaries if declared.primaries != UNSPECIFIED else found.primaries,
-        declared.transfer if declared.transfer != UNSPECIFIED else found.transfer,
-        declared.full_range if declared.full_range is not None else found.full_range,
-        declared.chroma_location,
-    )

@@ -15,7 +15,8 @@ from forensic.hashes import MerkleTree
 from forensic.media.anomaly import Anomaly
 from forensic.media.libav import storage_failed, sync
 from forensic.media.probe import MediaFacts
-from forensic.media.reader import ExhibitReader
+from forensic.media.sandbox.process import Limits
+from forensic.media.sandbox.reader import SandboxedReader
 from forensic.media.timing import Cadence
 
 
@@ -36,6 +37,7 @@ class ScanResult:
     vfr: bool
     cadence: Cadence
     statistics: dict[str, Any]
+    isolation: dict[str, Any]
 
     @property
     def intervals(self) -> dict[str, Any]:
@@ -43,17 +45,24 @@ class ScanResult:
         return self.cadence.to_record(self.time_base)
 
 
-def scan(path: Path, manifest_path: Path, progress: Callable[[int, int | None], None] | None = None) -> ScanResult:
+def scan(
+    path: Path,
+    manifest_path: Path,
+    progress: Callable[[int, int | None], None] | None = None,
+    *,
+    limits: Limits | None = None,
+) -> ScanResult:
     """Decode every frame of ``path`` once and write its manifest (one row per frame) to ``manifest_path``.
 
     ``manifest_path`` must not exist: nothing is overwritten, and no link that lies there is followed.
     ``progress`` gets the number of frames done and the number that the container claims (or None).
-    Memory stays bounded but for 8 bytes a frame. Raises ``BadInput`` as :class:`ExhibitReader`, and
+    Memory stays bounded but for 8 bytes a frame. The decoding is done in a confined process
+    (:class:`SandboxedReader`, whose ``BadInput`` this raises). Also raises
     ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
     """
     tree = MerkleTree()
     first = last = None
-    with ExhibitReader(path) as reader:
+    with SandboxedReader(path, limits=limits) as reader:
         claimed = reader.facts.frames_claimed
         try:
             with manifest_path.open("xb") as manifest:
@@ -85,4 +94,5 @@ def scan(path: Path, manifest_path: Path, progress: Callable[[int, int | None], 
             vfr=not cadence.constant,
             cadence=cadence,
             statistics=reader.statistics,
+            isolation=reader.isolation,
         )

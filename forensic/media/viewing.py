@@ -21,7 +21,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.label import LABEL, burn
 from forensic.media.libav import messages, storage_failed, wording
 from forensic.media.pixels import picture_of
-from forensic.media.reader import ExhibitReader
+from forensic.media.sandbox.reader import SandboxedReader
 
 _TICKS = 90_000  # per second: the clock of MPEG systems, fine enough for any frame rate
 _AUDIO_RATE = 48_000
@@ -39,7 +39,7 @@ def write_viewing_copy(master: Path, target: Path, *, stage_class: StageClass, t
     try:
         with (
             messages() as logs,
-            ExhibitReader(master, stage_class=stage_class) as reader,
+            SandboxedReader(master, stage_class=stage_class) as reader,
             av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container,
         ):
             container.metadata["title"] = LABEL if generative else title
@@ -75,7 +75,7 @@ def write_viewing_copy(master: Path, target: Path, *, stage_class: StageClass, t
 
 def frame_of(master: Path, number: int, stage_class: StageClass) -> CodedFrame | None:
     """Frame ``number`` (its index among the master's frames, from 0), labelled if generative; None if there is none."""
-    with ExhibitReader(master, stage_class=stage_class) as reader:
+    with SandboxedReader(master, stage_class=stage_class) as reader:
         for index, frame in enumerate(reader.frames()):
             if index == number:
                 return burn(frame) if stage_class is StageClass.GENERATIVE else frame

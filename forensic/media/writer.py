@@ -24,11 +24,12 @@ from forensic.errors import InternalError, StorageFailed
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry
 from forensic.frames.stageclass import StageClass
+from forensic.media.dump import CHROMA_LOCATIONS
 from forensic.media.label import LABEL, burn
 from forensic.media.libav import messages, storage_failed, sync, wording
 from forensic.media.matroska import PLACEHOLDER_NAME, TimeScale, finish
 from forensic.media.pixels import coder_format, picture_of
-from forensic.media.probe import CHROMA_LOCATIONS, FIELD_ORDERS
+from forensic.media.probe import FIELD_ORDERS
 from forensic.media.tracks import PRETENDED, CarriedTracks, TrackReport
 from forensic.media.visible import visible
 
