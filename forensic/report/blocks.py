@@ -320,6 +320,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Content]], widths: Sequ
     )
 
 
+def stacked_table(header: Sequence[str], rows: Sequence[Sequence[Cell]], widths: Sequence[float]) -> Grid:
+    """A table whose cells hold several lines each; the header repeats on each page."""
+    return Grid(rows, widths, header=[text_cell(title, CELL_HEAD) for title in header])
+
+
 _TONES = {"note": (PANEL, ACCENT), "caution": (CAUTION_PANEL, CAUTION), "warning": (WARNING_PANEL, WARNING)}
 
 

@@ -13,6 +13,9 @@ from forensic.report.blocks import Heading, keep_room, paragraph
 from forensic.report.canvas import Contents, Furniture, canvas_for
 from forensic.report.record import RunRecord
 from forensic.report.sections import closing, exhibit, models, processing, results, risk
+from forensic.report.sections.attempts import attempts
+from forensic.report.sections.certification import certification
+from forensic.report.sections.custody import custody
 from forensic.report.sections.summary import summary, title_of
 from forensic.report.theme import BOTTOM, HEADING, MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_HEIGHT, TEXT_WIDTH
 from forensic.report.values import spoken
@@ -22,6 +25,7 @@ from forensic.report.wording import words
 _SECTIONS = (
     ("case", exhibit.case, False),
     ("acquisition", exhibit.acquisition, False),
+    ("custody", custody, False),
     ("container", exhibit.container, False),
     ("processing", processing.processing, False),
     ("policy", processing.policy, False),
@@ -37,12 +41,21 @@ _SECTIONS = (
 )
 
 
+# The second is left out of a report on generated pictures: nobody is to certify those.
+_APPENDICES = (("attempts", attempts), ("certification", certification))
+
+
 def _story(record: RunRecord) -> list[Flowable]:
-    story = [*summary(record), PageBreak(), paragraph(words("headings", "contents"), HEADING), Contents(len(_SECTIONS))]
+    appendices = _APPENDICES[:1] if record.generative else _APPENDICES
+    contents = Contents(len(_SECTIONS) + len(appendices))
+    story = [*summary(record), PageBreak(), paragraph(words("headings", "contents"), HEADING), contents]
     for number, (key, build, new_page) in enumerate(_SECTIONS, 1):
         story.append(PageBreak() if new_page else keep_room(150))
         story.append(Heading(f"{number}   {words('headings', key)}", key, 0))
         story += build(record)
+    for letter, (key, append) in zip("AB", appendices, strict=False):
+        story += [PageBreak(), Heading(f"{words('headings', 'appendix')} {letter}   {words('headings', key)}", key, 0)]
+        story += append(record)
     return story
 
 

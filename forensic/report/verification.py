@@ -1,8 +1,9 @@
 """Check of a signed report: signature, coverage, permissions, attachment. Never raises on bad files.
 
-Stricter than PDF allows: exactly one signature, nothing after it, one canonical encoding of the
-signature value (so that no byte of the file can change unnoticed), one attachment, no active
-content. Imports neither torch nor OpenCV nor PyAV.
+Stricter than PDF allows: exactly one signature, nothing after it but validation data and a document
+timestamp (``forensic.report.levels``), one canonical encoding of the signature value (so that no byte
+of the file can change unnoticed), one attachment, no active content. Imports neither torch nor OpenCV
+nor PyAV.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from forensic.report.cmsform import canonical_cms
+from forensic.report.cmsform import SignatureForm, canonical_cms
+from forensic.report.levels import check_levels, whole_value
+from forensic.signing.chain import Authorities
+from forensic.signing.timestamp import NO_ROOTS, Timestamp
 
 ATTACHMENT = "attestation.json"
 MAX_BYTES = 1 << 29
-_REVISIONS = 2  # the document, and the signature added to it
 _CATALOG = {"/Type", "/Pages", "/Outlines", "/PageMode", "/Lang", "/Names", "/AcroForm", "/Perms", "/Extensions"}
-_CATALOG |= {"/Version", "/PageLayout", "/ViewerPreferences"}
+_CATALOG |= {"/Version", "/PageLayout", "/ViewerPreferences", "/DSS"}
 _ANNOTATIONS = {"/Link", "/Widget"}
 
 
@@ -31,7 +34,8 @@ class ReportCheck:
     """What was found. ``findings`` is empty for a sound report; each entry is a sentence.
 
     ``intact``: the covered bytes have the signed digest. ``valid``: the signature over that digest
-    holds for the enclosed certificate. ``signing_time`` is the signer's claim.
+    holds for the enclosed certificate. ``signing_time`` is the signer's claim. ``level``: PAdES baseline
+    level. ``timestamp_findings`` are those of ``findings`` that are about timestamps or validation data.
     """
 
     signature_count: int = 0
@@ -44,6 +48,13 @@ class ReportCheck:
     signer_sha256: str | None = None
     signing_time: datetime | None = None
     attestation: bytes | None = None
+    level: str = "B-B"
+    signature_timestamp: Timestamp | None = None
+    document_timestamp: Timestamp | None = None
+    timestamps_present: int = 0
+    timestamp_findings: list[str] = field(default_factory=list)
+    signature: bytes | None = None
+    chain: tuple[bytes, ...] = ()
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -73,8 +84,8 @@ def _quiet() -> Iterator[None]:
             logger.disabled = state
 
 
-def check_report(path: Path) -> ReportCheck:
-    """Check the signed PDF at ``path`` by the list in ``docs/formats/report.md``."""
+def check_report(path: Path, roots: Authorities = NO_ROOTS) -> ReportCheck:
+    """Check the signed PDF at ``path`` by the list in ``docs/formats/report.md``; ``roots``: trusted for timestamps."""
     check = ReportCheck()
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
@@ -87,9 +98,11 @@ def check_report(path: Path) -> ReportCheck:
     if not data.startswith(b"%PDF-"):
         check.findings.append("The file does not begin as a PDF.")
         return check
+    import pyhanko.sign.validation  # noqa: F401 - before silence: what is imported later makes new loggers
+
     with _quiet():
         try:
-            _check(data, check)
+            _check(data, check, roots)
         except Exception as error:  # noqa: BLE001 - a hostile PDF can make a parser raise anything
             check.findings.append(f"The file cannot be read as a PDF of this kind: {_plain(error)}.")
     return check
@@ -108,7 +121,7 @@ def _entry(dictionary: Any, key: str, default: Any = None) -> Any:
         return default
 
 
-def _check(data: bytes, check: ReportCheck) -> None:
+def _check(data: bytes, check: ReportCheck, roots: Authorities) -> None:
     from pyhanko.pdf_utils.decode_limits import DecodeLimits
     from pyhanko.pdf_utils.reader import PdfFileReader
 
@@ -116,11 +129,7 @@ def _check(data: bytes, check: ReportCheck) -> None:
     if reader.encrypted:
         check.findings.append("The document is encrypted.")
         return
-    if reader.xrefs.total_revisions != _REVISIONS:
-        check.findings.append(
-            f"The file has {reader.xrefs.total_revisions} revisions; a signed report has exactly {_REVISIONS}."
-        )
-    signatures = list(reader.embedded_signatures)
+    signatures = list(reader.embedded_regular_signatures)
     check.signature_count = len(signatures)
     if not signatures:
         check.findings.append("The document is not signed.")
@@ -128,39 +137,32 @@ def _check(data: bytes, check: ReportCheck) -> None:
         check.findings.append(f"The document has {len(signatures)} signatures; a report has exactly one.")
     if signatures:
         try:
-            _signature(reader, data, signatures[0], check)
+            _signature(reader, data, signatures[0], check, roots)
         except Exception as error:  # noqa: BLE001 - as above; the attachment is still looked at
             check.findings.append(f"The signature cannot be checked: {_plain(error)}.")
     _content(reader, check)
     _attachment(reader, check)
 
 
-def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck) -> None:
+def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck, roots: Authorities) -> None:
     from pyhanko.sign.fields import MDPPerm
     from pyhanko.sign.validation import validate_pdf_signature
-    from pyhanko.sign.validation.status import SignatureCoverageLevel
     from pyhanko_certvalidator import ValidationContext
 
     certificate = signature.signer_cert
     check.signer_subject = _subject(certificate.dump())
     check.signer_sha256 = certificate.sha256.hex()
     check.signing_time = signature.self_reported_timestamp
+    form = _value(data, signature, check)
     status = validate_pdf_signature(
         signature,
-        signer_validation_context=ValidationContext(trust_roots=[certificate], allow_fetching=False),
+        signer_validation_context=ValidationContext(trust_roots=[certificate, *_stamping(form)], allow_fetching=False),
     )
     check.intact, check.valid = bool(status.intact), bool(status.valid)
-    check.covers_whole_document = status.coverage is SignatureCoverageLevel.ENTIRE_FILE
-    level = status.modification_level
-    check.modification_level = "unknown" if level is None else level.name
     if not check.intact:
         check.findings.append("The document was changed after it was signed: the signed digest does not match.")
     if not check.valid:
         check.findings.append("The signature does not hold for the enclosed certificate.")
-    if not check.covers_whole_document:
-        check.findings.append("The signature does not cover the whole file.")
-    elif check.modification_level != "NONE":
-        check.findings.append(f"The document was modified after signing (level {check.modification_level}).")
     certified = _entry(_entry(reader.root, "/Perms", {}), "/DocMDP") is signature.sig_object
     check.certified_no_changes = certified and signature.docmdp_level is MDPPerm.NO_CHANGES
     if not check.certified_no_changes:
@@ -169,8 +171,48 @@ def _signature(reader: Any, data: bytes, signature: Any, check: ReportCheck) -> 
         check.findings.append("The signature is not of the PAdES kind (ETSI.CAdES.detached).")
     _algorithm(certificate, signature, check)
     _usage(certificate, check)
-    _value(data, signature, check)
+    if form is not None:
+        _levels(reader, data, signature, form, check, roots)
+    _coverage(status, check)
     _validity(certificate, check)
+
+
+def _stamping(form: SignatureForm | None) -> list[Any]:
+    """The certificates of the signature's timestamp: given as known, so that pyHanko does not search for a path.
+
+    Whether the timestamp holds and whom it leads to is checked in ``forensic.report.levels``.
+    """
+    from asn1crypto import cms
+
+    if form is None or form.token is None:
+        return []
+    return [choice.chosen for choice in cms.ContentInfo.load(form.token)["content"]["certificates"]]
+
+
+def _levels(
+    reader: Any, data: bytes, signature: Any, form: SignatureForm, check: ReportCheck, roots: Authorities
+) -> None:
+    end = int(signature.byte_range[2]) + int(signature.byte_range[3])
+    levels = check_levels(reader, data, form, end, roots)
+    check.level, check.timestamps_present = levels.level, levels.timestamps_present
+    check.signature_timestamp, check.document_timestamp = levels.signature_timestamp, levels.document_timestamp
+    check.signature, check.chain = form.signature, form.certificates
+    check.timestamp_findings = levels.findings
+    check.findings += levels.findings
+
+
+def _coverage(status: Any, check: ReportCheck) -> None:
+    from pyhanko.sign.validation.status import SignatureCoverageLevel
+
+    extended = check.level in ("B-LT", "B-LTA")
+    whole = SignatureCoverageLevel.ENTIRE_REVISION if extended else SignatureCoverageLevel.ENTIRE_FILE
+    check.covers_whole_document = status.coverage is whole and not check.timestamp_findings
+    level = status.modification_level
+    check.modification_level = "unknown" if level is None else level.name
+    if status.coverage is not whole:
+        check.findings.append("The signature does not cover the whole file.")
+    elif check.modification_level != ("LTA_UPDATES" if extended else "NONE"):
+        check.findings.append(f"The document was modified after signing (level {check.modification_level}).")
 
 
 def _subject(der: bytes) -> str:
@@ -192,17 +234,18 @@ def _usage(certificate: Any, check: ReportCheck) -> None:
         check.findings.append("The certificate is not meant for signing documents (no nonRepudiation key usage).")
 
 
-def _value(data: bytes, signature: Any, check: ReportCheck) -> None:
+def _value(data: bytes, signature: Any, check: ReportCheck) -> SignatureForm | None:
     """The bytes that the signature cannot cover: its own value must have the one canonical form."""
     spans = [int(number) for number in signature.byte_range]
-    if len(spans) != 4 or spans[0] != 0 or min(spans) < 0 or spans[2] + spans[3] != len(data):
+    if len(spans) != 4 or spans[0] != 0 or min(spans) < 0 or spans[1] > spans[2] or spans[2] + spans[3] > len(data):
         check.findings.append("The signed byte range is not of the expected form.")
-        return
-    gap = data[spans[1] : spans[2]]
-    form = canonical_cms(signature.pkcs7_content)
-    hexadecimal = form.hex().upper().encode("ascii") if form is not None else None
-    if hexadecimal is None or gap != b"<" + hexadecimal + b"0" * (len(gap) - 2 - len(hexadecimal)) + b">":
+        return None
+    value = whole_value(data[spans[1] : spans[2]])
+    form = None if value is None else canonical_cms(value)
+    if form is None or form.encoded != value:
         check.findings.append("The signature's value is not in its canonical form: bytes outside the signature differ.")
+        return None
+    return form
 
 
 def _validity(certificate: Any, check: ReportCheck) -> None:
@@ -213,6 +256,10 @@ def _validity(certificate: Any, check: ReportCheck) -> None:
         check.findings.append("The claimed signing time has no time zone.")
     elif not certificate.not_valid_before <= check.signing_time <= certificate.not_valid_after:
         check.findings.append("The claimed signing time lies outside the certificate's validity.")
+    stamp = check.signature_timestamp
+    if stamp is not None and not certificate.not_valid_before <= stamp.time <= certificate.not_valid_after:
+        check.timestamp_findings.append("The signature was timestamped outside the certificate's validity.")
+        check.findings.append(check.timestamp_findings[-1])
 
 
 def _content(reader: Any, check: ReportCheck) -> None:
@@ -221,7 +268,7 @@ def _content(reader: Any, check: ReportCheck) -> None:
     if unknown:
         check.findings.append(f"The document's catalogue has entries that a report never has: {', '.join(unknown)}.")
     form = _entry(root, "/AcroForm", {})
-    if len(_entry(form, "/Fields", [])) > 1 or "/XFA" in form:
+    if len(_entry(form, "/Fields", [])) > 1 + (check.level == "B-LTA") or "/XFA" in form:
         check.findings.append("The document has form fields besides its signature.")
     kinds = set()
     for page in _pages(root["/Pages"], 0):

@@ -22,6 +22,7 @@ from forensic.report.pictures import busiest, difference
 from forensic.report.verification import check_report
 from forensic.signing.identity import Identity
 from forensic.signing.statement import STILL_PREDICATE, Subject, build_statement, sign_statement
+from tests.report.example_history import history
 from tests.report.example_run import RUN, ExampleRun, build_run, drawn_frame
 
 
@@ -321,6 +322,7 @@ def test_any_value_anywhere_in_the_record_gives_a_report_or_a_clear_error(
     tmp_path_factory: pytest.TempPathFactory, identity: Identity, data: st.DataObject
 ) -> None:
     def change(predicate: dict[str, Any]) -> None:
+        predicate.update(history(predicate))
         for _ in range(3):
             *parents, last = data.draw(st.sampled_from(_places(predicate)[1:]))
             holder: Any = predicate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 from forensic.report.pictures import darkest, difference
 from forensic.report.values import flatten, spoken
 from forensic.signing.identity import Identity
+from tests.report.example_history import history
+from tests.report.example_run import RUN
 from tests.report.test_document import _built, _pages, _text
 
 
@@ -102,3 +105,111 @@ def test_measurements_of_a_model_stand_beside_one_another(tmp_path: Path, identi
     assert re.search(r"Conditions\s+n\s+bicubic\s+net", text)
     assert re.search(r"plain\s+18\s+30\.5\s+31\.25", text)
     assert re.search(r"noisy\s+18\s+–\s+29\.75", text)
+
+
+# Chain of custody and appendices
+
+
+def _with_history(repeated: int = 1) -> Any:
+    return lambda predicate: predicate.update(history(predicate, repeated))
+
+
+def _words(pdf: Path) -> str:
+    """The text cell by cell, where ``-layout`` would go line by line through all cells of a row."""
+    shown = subprocess.run(["pdftotext", "-raw", str(pdf), "-"], check=True, capture_output=True)
+    return " ".join(shown.stdout.decode("utf-8").split())
+
+
+def test_the_custody_page_tells_people_and_program(tmp_path: Path, identity: Identity) -> None:
+    text = _words(_built(tmp_path, identity, change=_with_history()))
+    for fact in (
+        "Chain of custody", "stated 2026-02-27 16:30:00 +01:00", "recorded 2026-03-01 09:00:00 UTC", "J. Warden",
+        "seal: evidence bag 00417, seal intact", "All entries were signed by O=Lab 7,CN=Ada Examiner", "A. Counsel",
+        "Accessed: computed", "reason: Viewing with the defence", "Copied to /media/stick/EX-1.mp4", "Second opinion",
+        "A change was found", "recorded by the program", "This run.",
+    ):  # fmt: skip
+        assert fact in text, fact
+
+
+def test_receipts_are_told_as_acknowledged_or_not(tmp_path: Path, identity: Identity) -> None:
+    text = _words(_built(tmp_path, identity, change=_with_history()))
+    receipts = text.partition("Receipts for what was handed on")[2].partition("A stated time is what")[0]
+    assert "acknowledged; signed by O=Institute,CN=B. Second, certificate SHA-256" in receipts
+    assert receipts.count("Not acknowledged up to this run.") == 1
+    assert "to Court Registry" in receipts
+
+
+def test_a_receipt_on_paper_is_called_the_senders_word(tmp_path: Path, identity: Identity) -> None:
+    def change(predicate: dict[str, Any]) -> None:
+        predicate.update(history(predicate))
+        for event in predicate["custody"]["events"]:
+            if event["event"] == "custody.acknowledged":
+                event["data"] |= {"on_paper": "Registry, book 17", "accepted": None, "signer": None}
+
+    assert "on paper, says the sender; the program has not seen it: Registry, book 17" in _words(
+        _built(tmp_path, identity, change=change)
+    )
+
+
+def test_every_run_and_attempt_stands_in_appendix_a_with_its_entries(tmp_path: Path, identity: Identity) -> None:
+    appendix = _words(_built(tmp_path, identity, change=_with_history())).partition("Runs, one row each")[2]
+    for fact in (
+        "failed: storage.disk-full, No space left while writing output.mkv.", "refused: policy.denied",
+        "interrupted: the process was killed", "resumed", "finished: fidelity", "no end on record", "this report",
+        "Acquisition failed", "copy.mismatch", "custody.exported; export.exists", "Found changed",
+        "Entries of this case 27, the last of them entry 28", "Repeated later, same recipe and frames, in run",
+    ):  # fmt: skip
+        assert fact in appendix, fact
+    numbers = {int(number) for number in re.findall(r"(\d+) 2026-03-01 \d\d:\d\d:\d\d UTC", appendix)}
+    assert numbers >= {4, *range(7, 16), 23, 24, 25, 26, 27, 28}
+
+
+def test_a_run_under_another_id_is_told_under_that_id(tmp_path: Path, identity: Identity) -> None:
+    def change(predicate: dict[str, Any]) -> None:
+        predicate.update(history(predicate))
+        for event in predicate["custody"]["events"]:
+            if event["run"] is not None and event["run"].endswith("aa0000"):
+                event["exhibit"] = "OTHER-9"
+
+    assert _words(_built(tmp_path, identity, change=change)).count("as exhibit OTHER-9") == 2
+
+
+def test_a_long_history_goes_over_many_pages_without_loss(tmp_path: Path, identity: Identity) -> None:
+    pdf = _built(tmp_path, identity, change=_with_history(120))
+    pages = _pages(pdf)
+    text = " ".join(" ".join(pages).split())
+    assert len(pages) > 60
+    assert text.count("No space left while writing output.mkv.") == 2 * 120
+    assert "Entries of this exhibit" in text
+    assert all(f"Page {number} of {len(pages)}" in page for number, page in enumerate(pages, 1))
+    headed = [page for page in pages if re.search(r"^\s*Entry\s+When\s+Event\s+Who", page, re.M)]
+    assert len(headed) > 15  # the header stands on each page of the table
+
+
+def test_the_certification_is_a_draft_on_every_page_of_it(tmp_path: Path, identity: Identity) -> None:
+    pages = _pages(_built(tmp_path, identity, change=_with_history()))
+    drafts = [page for page in pages if "DRAFT, NOT SIGNED, NOT A CERTIFICATION" in page]
+    assert len(drafts) == 2
+    text = " ".join(" ".join(drafts).split())
+    for fact in ("902(13)", "902(14)", "no legal advice", "28 U.S.C. § 1746", "penalty of perjury", "5e" * 31, RUN,
+                 "REPRODUCED: all 100 frames", "forensic 0.1.0", "Signature", "____"):  # fmt: skip
+        assert fact in text, fact
+    assert "{" not in text
+
+
+def test_generated_pictures_get_no_certification_text(tmp_path: Path, identity: Identity) -> None:
+    def change(predicate: dict[str, Any]) -> None:
+        predicate.update(history(predicate))
+        predicate["run"]["mode"] = "creative"
+        predicate["output"].update(stage_class="generative", labelled=True)
+
+    text = _text(_built(tmp_path, identity, change=change))
+    assert "Appendix A" in text
+    assert "902" not in text
+    assert "perjury" not in text
+
+
+def test_a_record_of_an_earlier_version_keeps_its_list(tmp_path: Path, identity: Identity) -> None:
+    text = _words(_built(tmp_path, identity))
+    assert "It has no custody list; the ledger has." in text
+    assert text.count("policy.denied: stage test-generative is of generative class") == 2

@@ -24,6 +24,7 @@ from forensic.report.signature import sign_pdf
 from forensic.report.verification import check_report
 from forensic.report.wording import verification
 from forensic.signing.identity import Identity
+from forensic.signing.signer import FileKey
 from tests.report.conftest import SIGNED
 from tests.report.example_run import ExampleRun, build_run
 
@@ -262,7 +263,7 @@ def test_a_certificate_that_is_not_for_signing_is_found(unsigned: Path, tmp_path
         name, name, key.public_key(), 1, SIGNED.replace(year=2025), SIGNED.replace(year=2030)
     )
     certificate = builder.sign(key, hashes.SHA256())
-    sign_pdf(unsigned, tmp_path / "web.pdf", Identity(key, certificate, "none"), reason="x", when=SIGNED)
+    sign_pdf(unsigned, tmp_path / "web.pdf", Identity(FileKey(key, "none"), certificate), reason="x", when=SIGNED)
     check = check_report(tmp_path / "web.pdf")
     assert check.valid
     assert [finding for finding in check.findings if "nonRepudiation" in finding]
@@ -288,7 +289,7 @@ def test_an_ed25519_key_signs_too(unsigned: Path, tmp_path: Path) -> None:
 
     key = ed25519.Ed25519PrivateKey.generate()
     certificate = issue_certificate(key, examiner="Ed", lab="Lab", now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-    sign_pdf(unsigned, tmp_path / "ed.pdf", Identity(key, certificate, "none"), reason="x", when=SIGNED)
+    sign_pdf(unsigned, tmp_path / "ed.pdf", Identity(FileKey(key, "none"), certificate), reason="x", when=SIGNED)
     assert check_report(tmp_path / "ed.pdf").findings == []
 
 
@@ -312,7 +313,7 @@ def test_checking_a_report_imports_nothing_that_made_the_pictures(report: Path) 
     code = (
         "import sys; from pathlib import Path; from forensic.report.verification import check_report; "
         f"assert check_report(Path({str(report)!r})).sound; "
-        "print(sorted({'torch', 'cv2', 'av', 'reportlab', 'PIL'} & set(sys.modules)))"
+        "print(sorted({'torch', 'cv2', 'av', 'reportlab', 'PIL', 'rfc3161_client'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

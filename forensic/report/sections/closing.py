@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reportlab.platypus import Flowable
 
 from forensic.report.blocks import (
@@ -13,13 +15,13 @@ from forensic.report.blocks import (
     notice,
     numbered,
     paragraph,
-    table,
     titled,
 )
 from forensic.report.record import RunRecord
+from forensic.report.sections.attempts import listed_attempts
 from forensic.report.theme import SMALL, SUBHEADING
-from forensic.report.typeset import Span, bold, mono
-from forensic.report.values import at, flatten, label, spoken
+from forensic.report.typeset import bold, mono
+from forensic.report.values import flatten, label, spoken
 from forensic.report.wording import glossary as terms
 from forensic.report.wording import verification as check
 from forensic.report.wording import word_list, wording_digests, words
@@ -34,18 +36,10 @@ def defaults(record: RunRecord) -> list[Flowable]:
     warnings = [spoken(one) for one in record.listed("warnings")]
     story += [notice("Warning", warnings, "caution")] if warnings else [paragraph(words("notes", "warnings_none"))]
     story.append(paragraph("Other runs and failed attempts on this exhibit", SUBHEADING))
-    attempts = record.listed("failed_attempts")
-    if not attempts:
-        return [*story, paragraph(words("notes", "attempts_none"))]
-    rows: list[list[str | Span]] = [
-        [mono(spoken(at(one, "run"))), spoken(at(one, "event")), spoken(at(one, "utc")), spoken(at(one, "reason"))]
-        for one in attempts
-    ]
-    return [
-        *story,
-        paragraph(words("notes", "attempts")),
-        table(["Run", "Event", "Time", "Reason"], rows, (0.24, 0.15, 0.2, 0.41)),
-    ]
+    if isinstance(record.get("custody"), Mapping):
+        count = len(record.listed("failed_attempts"))
+        return [*story, paragraph(words("notes", "attempts_count" if count else "attempts_none").format(count=count))]
+    return [*story, *listed_attempts(record)]
 
 
 def limitations(record: RunRecord) -> list[Flowable]:

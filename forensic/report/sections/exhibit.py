@@ -34,6 +34,21 @@ def name_rows(title: str, name: Any) -> list[tuple[str, Content]]:
     return rows
 
 
+def _approval(approval: object) -> list[tuple[str, Content]]:
+    """Who approved this run beforehand, and whether the laboratory's authority vouches for that; none if nobody did."""
+    if not isinstance(approval, dict) or "seq" not in approval:
+        return []
+    why_not = approval.get("certified_detail") or "reason not recorded"
+    vouched = (
+        "certified by the laboratory's authority" if approval.get("certified") is True else f"NOT certified: {why_not}"
+    )
+    return [
+        ("Approved by", f"{spoken(approval.get('by'))}, {spoken(approval.get('role'))}, {spoken(vouched)}"),
+        ("Approval", f"ledger entry {spoken(approval.get('seq'))}: {spoken(approval.get('note'))}"),
+        ("Approver's key", mono(spoken(approval.get("key_id")))),
+    ]
+
+
 def case(record: RunRecord) -> list[Flowable]:
     """Case, exhibit, question, examiner and signing identity."""
     run, examiner = record.get("run"), record.get("examiner")
@@ -47,6 +62,8 @@ def case(record: RunRecord) -> list[Flowable]:
         ("Reason given", given(at(run, "reason"))),
         ("Mode", spoken(at(run, "mode"))),
         ("Examiner", spoken(at(examiner, "name"))),
+        *([("Role", spoken(at(examiner, "role")))] if at(examiner, "role") else []),
+        *_approval(at(run, "approval")),
         ("Laboratory", spoken(at(examiner, "lab"))),
     ]
     signing: list[tuple[str, Content]] = [

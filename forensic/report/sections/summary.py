@@ -26,14 +26,17 @@ def _subtitle(record: RunRecord) -> str:
     return words("title", "subtitle_creative_fidelity" if record.creative else "subtitle_forensic")
 
 
+PROTECTED = ("passphrase", "token")
+
+
 def identity_sentences(record: RunRecord) -> list[str]:
     """Plain words on what the signature is worth."""
     identity = record.get("examiner", "identity")
     issued = at(identity, "kind") != "self-issued"
-    protected = at(identity, "protection") == "passphrase"
+    protection = at(identity, "protection")
     return [
         words("identity", "issued" if issued else "self_issued"),
-        words("identity", "passphrase" if protected else "none"),
+        words("identity", protection if protection in PROTECTED else "none"),
         words("identity", "time"),
     ]
 
@@ -126,7 +129,7 @@ def summary(record: RunRecord) -> list[Flowable]:
             (
                 "Other attempts",
                 f"{plural(attempts, 'other run or failed attempt', 'other runs and failed attempts')} on this exhibit; "
-                "all are listed.",
+                f"all are listed in {words('headings', 'appendix')} A.",
             )
         )
     story.append(facts(result))
@@ -142,8 +145,6 @@ def summary(record: RunRecord) -> list[Flowable]:
         *identity_sentences(record),
     ]
     story.append(
-        notice(
-            words("summary", "signature"), signer, "note" if at(identity, "protection") == "passphrase" else "caution"
-        )
+        notice(words("summary", "signature"), signer, "note" if at(identity, "protection") in PROTECTED else "caution")
     )
     return story
