@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CASEWORK ?= demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types contracts check bench wheel-test clean
+.PHONY: demo test lint types contracts check kills bench fuzz wheel-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,8 +35,19 @@ wheel-test: $(VENV)/.ready
 
 check: lint types contracts test wheel-test
 
+# Processes killed at N random moments, their runs resumed and compared with an undisturbed one.
+kills: N = 50
+kills: $(VENV)/.ready
+	$(BIN)/python -m tests.kills $(N)
+
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.bench
+
+# N changed files of all kinds; the inputs are other ones with FIRST=100000.
+N ?= 20000
+FIRST ?= 0
+fuzz: $(VENV)/.ready
+	$(BIN)/python -m tests.fuzz $(N) --first $(FIRST)
 
 clean:
 	rm -rf $(VENV) demo dist build .assets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,21 @@ settings.register_profile(
     "forensic", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("forensic")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many inputs the fuzz campaign tried, kind by kind, whichever processes ran it."""
+    tried: Counter[str] = Counter()
+    findings = 0
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "fuzz" and report.when == "call":
+                    tried[value[0]] += value[1]
+                    findings += value[2]
+    if tried:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in tried.items())
+        terminalreporter.write_line(f"fuzz campaign: {tried.total()} inputs, {findings} findings ({kinds})")
 
 
 @pytest.fixture(scope="session")

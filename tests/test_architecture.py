@@ -19,7 +19,9 @@ def _modules() -> list[Path]:
 
 def test_frames_are_made_coded_only_by_decoder_quantiser_and_label() -> None:
     """Nobody else constructs a CodedFrame: the class of a picture cannot be set anew in passing."""
-    allowed = {"frames/frame.py", "media/reader.py", "media/label.py", "media/writer.py"}
+    allowed = {
+        "frames/frame.py", "media/reader.py", "media/sandbox/reader.py", "media/label.py", "media/writer.py"
+    }  # fmt: skip
     makers = set()
     for path in _modules():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -36,8 +38,10 @@ def test_nothing_is_unpickled() -> None:
         ), path
 
 
-def test_nothing_opens_a_network_connection() -> None:
+def test_one_module_opens_network_connections_and_no_other() -> None:
     for path in _modules():
+        if path.relative_to(PACKAGE).as_posix() == "signing/tsa.py":
+            continue
         names = {
             alias.name.partition(".")[0]
             for node in ast.walk(ast.parse(path.read_text("utf-8")))

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
 from forensic.case.acquired import SUFFIX
-from forensic.case.exhibits import Exhibit, check_untouched, checked_id, exhibit_of, find_exhibit
+from forensic.case.custody import Act, custody_lock, order_of
+from forensic.case.destruction import others_sharing
+from forensic.case.exhibits import (
+    Exhibit,
+    check_copy,
+    checked_id,
+    exhibit_of,
+    find_exhibit,
+    require_not_destroyed,
+)
+from forensic.case.holding import Holding, under_way
 from forensic.case.layout import ExhibitFolder
 from forensic.case.origin import class_of
 from forensic.case.progress import Progress
@@ -26,10 +37,11 @@ from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError, InternalError, Interrupted, StorageFailed, UsageError, VerificationFailed
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_file
+from forensic.ledger.order import ACQUIRED
 from forensic.media import software_facts
 from forensic.media.scan import ScanResult, scan
 
-_OF_THE_ATTEMPT = ("path", "note", "defaults", "software")
+_OF_THE_ATTEMPT = ("path", "note", "defaults", "software", "isolation", "started", "attempt", "copy_restored")
 _MOST_TRIES = 4
 
 
@@ -61,8 +73,23 @@ def acquire(
         "path": _printable(file.absolute()),
         "note": None if note is None else _printable(note),
         "defaults": list(defaults),
+        "attempt": f"A-{secrets.token_hex(8)}",
     }
-    workspace.ledger.append("acquisition.started", attempt, case=case, exhibit=exhibit_id)
+    with under_way(workspace.layout, attempt["attempt"]) as holding:
+        return _attempt(workspace, file, attempt, (case, exhibit_id), progress, holding)
+
+
+def _attempt(
+    workspace: Workspace,
+    file: Path,
+    attempt: dict[str, Any],
+    named: tuple[str, str | None],
+    progress: Progress,
+    holding: Holding,
+) -> Exhibit:
+    """One attempt on the record. Where its end cannot be recorded, ``holding`` stays, for the next opening to do so."""
+    case, exhibit_id = named
+    attempt["started"] = workspace.ledger.append("acquisition.started", attempt, case=case, exhibit=exhibit_id).seq
     try:
         with progress.task(f"Hashing {file.name}", _size(file), "bytes") as task:
             sha256 = hash_input(file, task.advance)
@@ -71,32 +98,43 @@ def acquire(
             exhibit_id = f"EX-{sha256[:12]}"
         known = find_exhibit(workspace, exhibit_id)
         if known is None:
-            data = _store(workspace, file, sha256, progress)
+            Act(workspace, ACQUIRED, {}, exhibit_id, case).require_possible(attempt)
+            data = _store(workspace, file, sha256, attempt["attempt"], progress)
             known = _enter(workspace, {**attempt, **data}, case, exhibit_id)
             if known is None:
                 return _recorded(workspace, exhibit_id)
         return _again(workspace, known, sha256, case, attempt)
     except KeyboardInterrupt:
         reason = {"code": "user.interrupt", "reason": "Interrupted by the user (Ctrl-C)."}
-        _ended(workspace, "acquisition.cancelled", {**attempt, **reason}, case, exhibit_id)
+        holding.settled = _ended(workspace, "acquisition.cancelled", {**attempt, **reason}, case, exhibit_id)
         raise Interrupted(
             "acquisition.cancelled", "The acquisition was cancelled; that is on the record.", "Give the command again."
         ) from None
     except ForensicError as error:
         reason = {"code": error.code, "reason": error.message}
-        _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
+        holding.settled = _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
         raise
     except BaseException as error:
         # A defect of ours, or of a library: recorded like any failure, then shown as what it is.
         reason = {"code": "internal.unexpected", "reason": _printable(f"{type(error).__name__}: {error}")}
-        _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
+        holding.settled = _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
         raise
 
 
 def _enter(workspace: Workspace, data: dict[str, Any], case: str, exhibit_id: str) -> Exhibit | None:
-    """Record the acquisition; if another process took the id meanwhile, return its exhibit instead."""
+    """Record the acquisition; if another process took the id meanwhile, return its exhibit instead.
+
+    Raises ``UsageError`` (``custody.order``) for an exhibit received in another case, ``StorageFailed``
+    (``copy.gone``) if somebody destroyed the shared copy in the meantime.
+    """
+    act = Act(workspace, ACQUIRED, {}, exhibit_id, case)
+    original = workspace.layout.exhibit(data["sha256"]).original(data["suffix"])
     try:
-        workspace.ledger.append("exhibit.acquired", data, case=case, exhibit=exhibit_id)
+        with custody_lock(workspace):
+            act.require_possible(data)
+            if not _exists(original):
+                raise StorageFailed("copy.gone", f"{original} has just been destroyed.", "Give the command again.")
+            workspace.ledger.append(ACQUIRED, data, case=case, exhibit=exhibit_id)
     except InternalError as error:
         known = find_exhibit(workspace, exhibit_id) if error.code == "ledger.order" else None
         if known is None:
@@ -112,12 +150,13 @@ def _recorded(workspace: Workspace, exhibit_id: str) -> Exhibit:
     return exhibit
 
 
-def _ended(workspace: Workspace, event: str, data: dict[str, Any], case: str, exhibit_id: str | None) -> None:
+def _ended(workspace: Workspace, event: str, data: dict[str, Any], case: str, exhibit_id: str | None) -> bool:
+    """Record an end; False on a full disk: the chain is valid and says "started, not finished", which is the truth."""
     try:
         workspace.ledger.append(event, data, case=case, exhibit=exhibit_id)
     except StorageFailed:
-        # Disk full: the chain is valid and says "started, not finished", which is the truth.
-        return
+        return False
+    return True
 
 
 def _printable(text: Path | str) -> str:
@@ -139,11 +178,12 @@ def _again(workspace: Workspace, known: Exhibit, sha256: str, case: str, attempt
             f"Exhibit id {known.id!r} already stands for another file or case in this workspace.",
             "Choose another --exhibit id.",
         )
+    require_not_destroyed(workspace, known)
     workspace.ledger.append("exhibit.presented-again", attempt, case=case, exhibit=known.id)
     return known
 
 
-def _store(workspace: Workspace, file: Path, sha256: str, progress: Progress) -> dict[str, Any]:
+def _store(workspace: Workspace, file: Path, sha256: str, attempt: str, progress: Progress) -> dict[str, Any]:
     """Put a verified copy with its manifest into the workspace; return what the ledger is to say of it."""
     shared = _shared(workspace, file, sha256)
     if shared is not None:
@@ -151,7 +191,7 @@ def _store(workspace: Workspace, file: Path, sha256: str, progress: Progress) ->
     suffix = file.suffix.lower()
     if not SUFFIX.fullmatch(suffix):
         suffix = ""
-    staging = workspace.layout.incoming()
+    staging = workspace.layout.incoming(attempt)
     with storage(staging.root, "creating"):
         staging.root.mkdir(parents=True)
     try:
@@ -177,7 +217,7 @@ def _store(workspace: Workspace, file: Path, sha256: str, progress: Progress) ->
 def _shared(workspace: Workspace, file: Path, sha256: str) -> dict[str, Any] | None:
     """The same bytes under another exhibit id: one copy, one manifest, both checked again.
 
-    ``software`` is not taken over: nothing was decoded now. The exhibit named has it.
+    ``software`` and ``isolation`` are not taken over: nothing was decoded now. The exhibit named has it.
     """
     entry = next(
         (e for e in workspace.ledger.entries(event="exhibit.acquired") if e.data.get("sha256") == sha256), None
@@ -185,7 +225,8 @@ def _shared(workspace: Workspace, file: Path, sha256: str) -> dict[str, Any] | N
     if entry is None:
         return None
     first = exhibit_of(workspace, entry)
-    check_untouched(workspace, first)
+    restored = _restore(workspace, file, first)
+    check_copy(workspace, first)
     kept = {key: value for key, value in entry.data.items() if key not in _OF_THE_ATTEMPT}
     media = first.acquisition().get("media") or {}
     found = class_of(workspace, sha256, media, first.original, first.folder.frames)
@@ -195,7 +236,18 @@ def _shared(workspace: Workspace, file: Path, sha256: str) -> dict[str, Any] | N
         **_class_record(max(before, found, key=lambda finding: finding[0])),
         "file_name": _printable(file.name),
         "shares_copy_with": entry.exhibit,
+        **({"copy_restored": True} if restored else {}),
     }
+
+
+def _restore(workspace: Workspace, file: Path, first: Exhibit) -> bool:
+    """Put the copy back that was destroyed under every id it had; what was kept of it is checked by the caller."""
+    with custody_lock(workspace):
+        standing = order_of(workspace, first.id).of(first.id)
+        if not standing.destruction_started or others_sharing(workspace, first) or _exists(first.original):
+            return False
+        copy_verified(file, first.original, first.sha256)
+        return True
 
 
 def _class_record(found: tuple[StageClass, str]) -> dict[str, str]:
@@ -293,4 +345,5 @@ def _facts(staging: ExhibitFolder, suffix: str, result: ScanResult) -> dict[str,
         },
         "anomaly_counts": result.anomaly_counts,
         "software": software_facts(),
+        "isolation": result.isolation,
     }

@@ -8,24 +8,30 @@ from datetime import datetime
 from typing import Any
 
 from forensic import __version__
+from forensic.case.disclosure import (
+    BEGUN,
+    BY_DIGEST,
+    ENDS,
+    ExhibitBytes,
+    History,
+    Told,
+    custody_record,
+    other_attempts,
+    told,
+)
 from forensic.case.environment import environment
 from forensic.case.execution import PixelResult, output_file_facts
 from forensic.case.exhibits import Exhibit
+from forensic.case.interruptions import interruptions
 from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.workspace import UNPROTECTED, Workspace, utc_text
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_bytes, sha256_file
-from forensic.ledger.entry import LedgerEntry
+from forensic.ledger.order import ACQUIRED
 from forensic.policy.decision import PolicyDecision
 from forensic.registry.cards import load_card
 from forensic.signing.statement import RUN_PREDICATE, Subject, build_statement, sign_statement
-
-_FAILED_ACQUISITION = ("acquisition.failed", "acquisition.cancelled")
-_TOLD = frozenset(
-    {"run.finished", "run.refused", "run.failed", "run.cancelled", "run.interrupted", "exhibit.changed"}
-    | set(_FAILED_ACQUISITION)
-)
 
 
 @dataclass(frozen=True)
@@ -41,56 +47,20 @@ class Attestation:
         return sha256_bytes(self.data)
 
 
-def other_attempts(workspace: Workspace, exhibit: Exhibit, own_run: str) -> list[dict[str, Any]]:
-    """Everything else that was tried on the same bytes, under whatever exhibit id, oldest first.
-
-    Other runs that finished, were refused, failed, were cancelled or never ended; changes found in
-    the copy; acquisitions that failed. Choosing among runs, or a second id for the file, hides none.
-    """
+def history_of(workspace: Workspace, exhibit: Exhibit, until: int) -> Told[dict[str, Any]]:
+    """Every entry up to number ``until`` about the bytes of ``exhibit``, under whatever exhibit id."""
     ledger = workspace.ledger
-    ids = {exhibit.id} | {
-        entry.exhibit
-        for entry in ledger.entries(event="exhibit.acquired")
-        if entry.exhibit is not None and entry.data.get("sha256") == exhibit.sha256
-    }
-    found: dict[int, LedgerEntry] = {}
-    for exhibit_id in ids:
+    acquired = [entry for entry in ledger.entries(event=ACQUIRED) if entry.data.get("sha256") == exhibit.sha256]
+    found = {entry.seq: entry for entry in acquired}
+    for event in (BEGUN, *sorted(ENDS | BY_DIGEST)):
+        found |= {entry.seq: entry for entry in ledger.entries(event=event)}
+    for exhibit_id in {exhibit.id} | {entry.exhibit for entry in acquired}:
         found |= {entry.seq: entry for entry in ledger.entries(exhibit=exhibit_id)}
-    for event in _FAILED_ACQUISITION:
-        same = (entry for entry in ledger.entries(event=event) if entry.data.get("sha256") == exhibit.sha256)
-        found |= {entry.seq: entry for entry in same}
-    recipes = {
-        entry.run: str((entry.data.get("recipe") or {}).get("name"))
-        for entry in found.values()
-        if entry.event == "run.started"
-    }
-    told = [
-        (entry, entry.event, _reason(entry, recipes))
-        for entry in found.values()
-        if entry.event in _TOLD and (entry.run is None or entry.run != own_run)
-    ]
-    told += [
-        (entry, "started, not finished", "the process ended without a word (killed, power lost) or is still running")
-        for entry in ledger.unfinished_runs()
-        if entry.exhibit in ids and entry.run != own_run and not any(one.run == entry.run for one, _, _ in told)
-    ]
-    return [
-        {
-            "run": entry.run,
-            "event": event,
-            "utc": entry.utc,
-            "reason": reason if entry.exhibit in (exhibit.id, None) else f"as exhibit {entry.exhibit}: {reason}",
-        }
-        for entry, event, reason in sorted(told, key=lambda one: one[0].seq)
-    ]
-
-
-def _reason(entry: LedgerEntry, recipes: dict[str | None, str]) -> str:
-    if entry.event == "run.finished":
-        return f"recipe {recipes.get(entry.run)}, class {entry.data.get('stage_class')}, finished"
-    if entry.event == "exhibit.changed":
-        return f"{entry.data.get('file')} was found changed since acquisition"
-    return str(entry.data.get("reason", ""))
+    found |= {entry.seq: entry for entry in ledger.entries(case=exhibit.case)}
+    history = History(told)
+    for seq in sorted(found):
+        history.admit(found[seq])
+    return history.about(ExhibitBytes(exhibit.id, exhibit.case, exhibit.sha256), until)
 
 
 def _exhibit_record(plan: RunPlan, acquisition: dict[str, Any]) -> dict[str, Any]:
@@ -144,8 +114,9 @@ def build_predicate(
     """Everything that the report says, gathered once; ``times`` are start, end, seconds elapsed."""
     started, finished, seconds = times
     head = workspace.ledger.head()
+    history = history_of(workspace, plan.exhibit, head.seq)
     request = plan.request
-    identity = workspace.signer.facts()
+    identity, actor = workspace.signer.facts(), workspace.actor
     generative = result.stage_class is StageClass.GENERATIVE
     warnings = []
     if identity["protection"] == "none":
@@ -165,17 +136,20 @@ def build_predicate(
             "mode": plan.mode.value,
             "reason": request.reason,
             "purpose": request.purpose,
-            "approval": request.to_record()["approval"],
+            "approval": decision.context["approval"],
             "question": request.question,
             "workers": plan.workers,
+            "interruptions": interruptions(workspace.ledger.entries(run=plan.run_id)),
+            "frames_reused": result.reused,
             "command": list(request.command),
             "reproduce_command": f"forensic reproduce {plan.run_id}",
         },
         "workspace": {"id": workspace.id, "ledger_head": {"seq": head.seq, "hash": head.hash}},
         "examiner": {
-            "name": workspace.facts["examiner"],
+            "name": actor.name,
             "lab": workspace.facts["lab"],
-            "identity": identity,
+            "role": actor.role,
+            "identity": {**identity, "chain": workspace.signer.chain_pem, **workspace.identities.vouching(actor)},
         },
         "case": {"id": plan.exhibit.case},
         "exhibit": _exhibit_record(plan, acquisition),
@@ -209,10 +183,11 @@ def build_predicate(
         "tracks": {"carried": result.carried, "not_carried": result.not_carried},
         "risk": risk,
         "stills": result.stills,
-        "environment": environment(learned=plan.learned),
+        "environment": environment(learned=plan.learned) | {"isolation": result.isolation},
         "defaults": [*workspace.facts["defaults"], *plan.exhibit.entry["defaults"], *plan.defaults],
         "warnings": warnings,
-        "failed_attempts": other_attempts(workspace, plan.exhibit, plan.run_id),
+        "custody": custody_record(history),
+        "failed_attempts": other_attempts(history.entries.values(), history.unended, plan.exhibit.id, plan.run_id),
     }
 
 

@@ -56,6 +56,7 @@ def examine(workspace: Path) -> list[Finding]:
     findings += [_library(distribution, module) for distribution, module in _MODULES.items()]
     findings += [
         _attempt("media: FFV1 and H.264", _codecs),
+        _confinement(),
         _attempt("models", _models),
         _attempt("policies", _policies),
         _attempt("recipes", _recipes),
@@ -85,6 +86,19 @@ def _codecs() -> str:
 
     facts = software_facts()
     return f"FFmpeg {facts['ffmpeg']} through PyAV {facts['pyav']}"
+
+
+def _confinement() -> Finding:
+    from forensic.media.sandbox.process import isolation_here
+
+    name = "decoder process"
+    try:
+        told = isolation_here()
+    except ForensicError as error:
+        return Finding(name, "FAIL", f"{error.code}: {error.message}")
+    limits = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told["limits"].items())
+    detail = f"network {told['network']}, opening files {told['opening_files']}; {limits}"
+    return Finding(name, "ok" if told["network"] == "blocked" else "WARN", detail)
 
 
 def _models() -> str:

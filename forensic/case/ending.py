@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forensic.errors import ForensicError
+from forensic.errors import ForensicError, StorageFailed
 
 INTERRUPT = "user.interrupt"
 
@@ -19,3 +19,12 @@ def why_ended(error: BaseException) -> tuple[str, str]:
         code, reason = "internal.unexpected", f"{type(error).__name__}: {error}"
     # A file name in a message may hold bytes that are no text; canonical JSON takes text only.
     return code, reason.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def can_go_on(error: BaseException) -> bool:
+    """Whether the run that ``error`` stopped may be resumed: the disk failed it (full, read-only, defective),
+    or the machine came out with other pixels than before. Nothing is wrong with what was asked.
+    """
+    if isinstance(error, ForensicError):
+        return isinstance(error, StorageFailed) or error.code in ("storage.read-only", "resume.differs")
+    return isinstance(error, OSError)

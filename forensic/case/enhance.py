@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forensic.case.acquire import acquire
+from forensic.case.approvalterms import approval_reference
 from forensic.case.attest import Attestation, attest, build_predicate, risk_files
-from forensic.case.ending import INTERRUPT, why_ended
+from forensic.case.ending import INTERRUPT, can_go_on, why_ended
+from forensic.case.environment import platform_digest
 from forensic.case.execution import PixelResult, SourceRows, execute
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
 from forensic.case.filelist import write_manifest
+from forensic.case.holding import Holding, under_way
 from forensic.case.issue import issue_report
-from forensic.case.layout import RunFolder
+from forensic.case.journal import PROGRESS, Journal
+from forensic.case.layout import RunFolder, WorkingFolder
 from forensic.case.plan import EnhanceRequest, RunPlan, judge, new_run_id, settle
 from forensic.case.progress import Progress
 from forensic.case.recovery import settle_run
+from forensic.case.salvage import Salvage
 from forensic.case.stillproof import FrameTree, write_sidecars
-from forensic.case.storage import remove_tree, sync_file, write_file
+from forensic.case.storage import remove_tree, reserve, size_of, sync_file, write_file
+from forensic.case.terms import Terms, write_terms
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import ForensicError, Interrupted, PolicyRefused, StorageFailed, UsageError
 from forensic.hashes import canonical_json
+from forensic.ledger.order import INTERRUPTED, STARTED
 from forensic.policy.decision import PolicyDecision
-from forensic.policy.store import Policy
 from forensic.risk.files import risk_record, write_regions
 
 UNASSIGNED_CASE = "UNASSIGNED"
@@ -39,6 +48,23 @@ class FinishedRun:
     run_id: str
     folder: Path
     predicate: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A run that policy has permitted, ready to be carried out or, with a ``salvage``, to be gone on with."""
+
+    plan: RunPlan
+    terms: Terms
+    decision: PolicyDecision
+    asked: dict[str, Any]
+    started: datetime | None = None  # when it was resumed: the time at which it first began
+    salvage: Salvage = field(default_factory=Salvage)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What ledger entries about the run name."""
+        return {"case": self.plan.exhibit.case, "exhibit": self.plan.exhibit.id, "run": self.plan.run_id}
 
 
 def exhibit_for(workspace: Workspace, target: str, progress: Progress) -> Exhibit:
@@ -78,21 +104,29 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
 
     Raises ``PolicyRefused`` (ledger: ``run.refused``), ``BadInput``/``UsageError`` for a request that
     cannot work (also ``run.refused``, by the program), and after the start whatever stopped it
-    (``run.failed`` or ``run.cancelled``). The ledger is valid after each of them.
+    (``run.failed``, ``run.cancelled`` or, where ``resume`` can go on, ``run.interrupted``). The ledger is valid
+    after each of them.
     """
     run_id = new_run_id()
     identity = {"case": exhibit.case, "exhibit": exhibit.id, "run": run_id}
     asked = _asked(request)
-    try:
-        check_untouched(workspace, exhibit)
-        plan = settle(run_id, exhibit, request, os.cpu_count() or 1)
-        policy, decision = judge(workspace, plan)
-        workspace.ledger.append("policy.decided", {"request": asked, "decision": decision.to_record()}, **identity)
-        plan.require(decision)
-    except BaseException as error:
-        _refused(workspace, identity, asked, error)
-        raise
-    return _carry_out(workspace, plan, (policy, decision), identity, progress)
+    with ExitStack() as stack:
+        try:
+            check_untouched(workspace, exhibit)
+            plan = settle(run_id, exhibit, request, os.cpu_count() or 1)
+            policy, decision = judge(workspace, plan)
+            workspace.ledger.append("policy.decided", {"request": asked, "decision": decision.to_record()}, **identity)
+            plan.require(decision)
+            terms = Terms(plan.recipe.recipe.text, policy.text, policy.schema_text)
+            holding = stack.enter_context(under_way(workspace.layout, run_id))
+            reserve(holding.folder.reserve)
+            write_terms(holding.folder.terms, terms)
+        except BaseException as error:
+            workspace.layout.working(run_id).reserve.unlink(missing_ok=True)  # room for the entry on a full disk
+            _refused(workspace, identity, asked, error)
+            raise
+        work = Work(plan, terms, decision, asked)
+        return carry_out(workspace, work, holding, progress)
 
 
 def _asked(request: EnhanceRequest) -> dict[str, Any]:
@@ -111,89 +145,124 @@ def _refused(workspace: Workspace, identity: dict[str, str], asked: dict[str, An
     workspace.ledger.append("run.refused", {"request": asked, "by": by, "code": code, "reason": reason}, **identity)
 
 
-def _carry_out(
-    workspace: Workspace,
-    plan: RunPlan,
-    judged: tuple[Policy, PolicyDecision],
-    identity: dict[str, str],
-    progress: Progress,
-) -> FinishedRun:
-    folder = workspace.layout.incomplete_run(plan.run_id)
-    asked = _asked(plan.request)
+def carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Progress) -> FinishedRun:
+    """Do the work, close it, record its end. ``holding`` stays where the run can be resumed.
+
+    A run that begins gets its ``run.started`` here; one that goes on has had its ``run.resumed``.
+    """
+    plan, identity, folder = work.plan, work.identity, workspace.layout.incomplete_run(work.plan.run_id)
     attestation = None
     try:
-        workspace.ledger.append(
-            "run.started", {"request": asked, "recipe": plan.recipe.record(), "frames": list(plan.frames)}, **identity
-        )
+        if work.started is None:
+            workspace.ledger.append(STARTED, _start(work), **identity)
+        holding.settled = False
         progress.say(f"Run {plan.run_id}: recipe {plan.recipe.recipe.name}, {plan.planned_class.label} class")
-        clock, started = time.monotonic(), utc_now()
+        clock, started = time.monotonic(), work.started or utc_now()
         rows = plan.exhibit.manifest()
-        result = execute(plan, judged[1], rows, folder, progress)
+        kept = work.salvage.kept
+        platform = partial(platform_digest, learned=plan.learned)
+        with Journal(holding.folder, folder.output, platform, partial(_state, workspace, work), kept) as journal:
+            taken = work.salvage if kept.frames else None
+            result = execute(plan, work.decision, rows, folder, progress, taken, journal)
+            journal.complete()
         # Frames were checked one by one; sound was copied from the file, so the file is hashed once more.
         check_untouched(workspace, plan.exhibit)
-        attestation, digests = _close(workspace, plan, judged, folder, (result, rows), (started, clock), progress)
+        attestation, digests = _close(workspace, work, folder, (result, rows), (started, clock), progress)
         workspace.ledger.append("run.finished", digests, **identity)
     except BaseException as error:
         if attestation is None or not _has_ended(workspace, plan.run_id):
-            _unfinished(workspace, identity, folder, asked, error)
+            _unfinished(workspace, work, folder, holding, error)
             raise
         # An interrupt that came after the entry came too late: the run is finished.
+    holding.settled = True
     settle_run(workspace.layout, plan.run_id)
     return FinishedRun(plan.run_id, workspace.layout.run(plan.run_id).root, attestation.predicate)
+
+
+def _state(workspace: Workspace, work: Work, data: Mapping[str, Any]) -> None:
+    workspace.ledger.append(PROGRESS, data, **work.identity)
+
+
+def _start(work: Work) -> dict[str, Any]:
+    """Data of ``run.started``: all that is needed to go on with the run, should it be interrupted."""
+    plan = work.plan
+    return {
+        "request": work.asked,
+        "recipe": plan.recipe.record(),
+        "frames": list(plan.frames),
+        "workers": plan.workers,
+        "defaults": list(plan.defaults),
+        "approval": approval_reference(work.decision),
+    }
 
 
 def _has_ended(workspace: Workspace, run_id: str) -> bool:
     return next(iter(workspace.ledger.entries(event="run.finished", run=run_id)), None) is not None
 
 
-def _unfinished(
-    workspace: Workspace, identity: dict[str, str], folder: RunFolder, asked: dict[str, Any], error: BaseException
-) -> None:
+def _unfinished(workspace: Workspace, work: Work, folder: RunFolder, holding: Holding, error: BaseException) -> None:
     """Record a bad end and raise it as what the caller should see; returns if ``error`` itself should be raised."""
-    if next(iter(workspace.ledger.entries(event="run.started", run=identity["run"])), None) is None:
-        _refused(workspace, identity, asked, error)
+    run_id = work.plan.run_id
+    if next(iter(workspace.ledger.entries(event=STARTED, run=run_id)), None) is None:
+        _refused(workspace, work.identity, work.asked, error)
         return
     code, reason = why_ended(error)
+    data = {"code": code, "reason": reason, "incomplete_folder": folder.root.name if folder.root.exists() else None}
+    holding.folder.reserve.unlink(missing_ok=True)  # room for the entry on a full disk
     if isinstance(error, KeyboardInterrupt):
-        _ended(workspace, identity, folder, "run.cancelled", code, reason)
+        holding.settled = _ended(workspace, work, folder, "run.cancelled", data)
         raise Interrupted(
             "run.cancelled",
-            f"Run {identity['run']} was cancelled; that is on the record.",
+            f"Run {run_id} was cancelled; that is on the record.",
             f"Its incomplete files are in {folder.root}. Give the same command to run it anew.",
         ) from None
-    _ended(workspace, identity, folder, "run.failed", code, reason)
-    if isinstance(error, OSError):
-        raise StorageFailed(code, reason, "Check the disk and give the command again.") from error
+    if can_go_on(error):
+        _interrupted(workspace, work, {**data, "found": found_of(workspace, holding.folder, run_id)})
+        kind = StorageFailed if isinstance(error, StorageFailed | OSError) else Interrupted
+        remedy = error.remedy if isinstance(error, Interrupted) and code == "resume.differs" else ""
+        raise kind(code, reason, remedy or f"Put it right, then go on with: forensic resume {run_id}") from error
+    holding.settled = _ended(workspace, work, folder, "run.failed", data)
 
 
-def _ended(
-    workspace: Workspace, identity: dict[str, str], folder: RunFolder, event: str, code: str, reason: str
-) -> None:
-    """Record a bad end. On a full disk the run's own files make room for the entry."""
-    kept = folder.root.name if folder.root.exists() else None
-    data = {"code": code, "reason": reason, "incomplete_folder": kept}
+def _interrupted(workspace: Workspace, work: Work, data: dict[str, Any]) -> None:
     try:
-        workspace.ledger.append(event, data, **identity)
+        workspace.ledger.append(INTERRUPTED, data, **work.identity)
+    except StorageFailed:
+        # The chain is valid and says "started, not finished", which is the truth, and can be resumed all the same.
+        return
+
+
+def found_of(workspace: Workspace, working: WorkingFolder, run_id: str) -> dict[str, Any]:
+    """What there is of an unfinished run: frames under a signed root, bytes of output."""
+    stated = [entry.data.get("frames") for entry in workspace.ledger.entries(event=PROGRESS, run=run_id)]
+    sizes = {path: size_of(path) for path in (workspace.layout.incomplete_run(run_id).output, working.earlier)}
+    return {"frames_stated": stated[-1] if stated else 0, "output_bytes": max(sizes.values())}
+
+
+def _ended(workspace: Workspace, work: Work, folder: RunFolder, event: str, data: dict[str, Any]) -> bool:
+    """Record a bad end that is final. On a full disk the run's own files make room for the entry."""
+    try:
+        workspace.ledger.append(event, data, **work.identity)
     except StorageFailed:
         remove_tree(folder.root)
         removed = {**data, "incomplete_folder": None, "note": "incomplete files removed to make room for this entry"}
         try:
-            workspace.ledger.append(event, removed, **identity)
+            workspace.ledger.append(event, removed, **work.identity)
         except StorageFailed:
             # The chain is valid and says "started, not finished", which is the truth.
-            return
+            return False
+    return True
 
 
 def _close(
     workspace: Workspace,
-    plan: RunPlan,
-    judged: tuple[Policy, PolicyDecision],
+    work: Work,
     folder: RunFolder,
     pixels: tuple[PixelResult, SourceRows],
     began: tuple[datetime, float],
     progress: Progress,
 ) -> tuple[Attestation, dict[str, Any]]:
-    (result, rows), (started, clock) = pixels, began
+    (result, rows), (started, clock), plan = pixels, began, work.plan
     for warning in result.warnings:
         progress.say(f"Warning: {warning}")
     progress.say("Signing record and report")
@@ -221,19 +290,19 @@ def _close(
         plan.exhibit.stage_class.label,
     )
     sync_file(folder.frames)
-    policy, decision = judged
-    write_file(folder.policy, policy.text.encode("utf-8"))
-    write_file(folder.policy_schema, policy.schema_text.encode("utf-8"))
-    write_file(folder.recipe, plan.recipe.recipe.text.encode("utf-8"))
+    write_file(folder.policy, work.terms.policy.encode("utf-8"))
+    write_file(folder.policy_schema, work.terms.policy_schema.encode("utf-8"))
+    write_file(folder.recipe, work.terms.recipe.encode("utf-8"))
     if result.notes:
         write_file(folder.notes, b"".join(canonical_json(note) + b"\n" for note in result.notes))
     finished = utc_now()
     predicate = build_predicate(
-        workspace, plan, decision, folder, result, acquisition, risk, (started, finished, time.monotonic() - clock)
-    )
+        workspace, plan, work.decision, folder, result, acquisition, risk,
+        (started, finished, time.monotonic() - clock),
+    )  # fmt: skip
     attestation = attest(workspace, folder, predicate)
     write_file(folder.attestation, attestation.data)
-    report = issue_report(workspace, folder, attestation, finished, folder.report)
+    report = issue_report(workspace, folder, attestation, finished, folder.report, progress.say)
     manifest = write_manifest(folder)
     return attestation, {
         "attestation_sha256": attestation.sha256,

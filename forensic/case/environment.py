@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from forensic import __version__
+from forensic.hashes import canonical_json, sha256_bytes
 
 _DISTRIBUTIONS = (
     "av", "cedarpy", "cryptography", "numpy", "opencv-python-headless", "pillow", "pyhanko",
@@ -68,3 +70,9 @@ def platform_key(facts: dict[str, Any]) -> dict[str, Any]:
     return {
         key: facts.get(key) for key in ("forensic", "machine", "processor", "packages", "ffmpeg", "opencv", "torch")
     }
+
+
+@cache
+def platform_digest(*, learned: bool) -> str:
+    """Digest of the present platform's key, to compare it with that of a process that was interrupted."""
+    return sha256_bytes(canonical_json(platform_key(environment(learned=learned))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.exhibits import Exhibit
+from forensic.case.journal import FrameLine, Journal, MapLine
 from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.progress import Progress
+from forensic.case.salvage import Salvage, continued
 from forensic.case.storage import make_folder, storage
 from forensic.errors import InternalError, UsageError, VerificationFailed
 from forensic.frames.colour import ColourSpec
@@ -23,7 +25,7 @@ from forensic.frames.manifest import FrameRow
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import MerkleTree, sha256_file
 from forensic.media.label import is_labelled
-from forensic.media.reader import ExhibitReader
+from forensic.media.sandbox.reader import SandboxedReader
 from forensic.media.stills import write_still
 from forensic.media.writer import MasterWriter
 from forensic.policy.decision import PolicyDecision
@@ -56,6 +58,8 @@ class PixelResult:
     notes: list[dict[str, Any]] = field(default_factory=list)
     decoder_anomalies: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    isolation: dict[str, Any] = field(default_factory=dict)
+    reused: int = 0  # frames taken over from a process that was interrupted
 
 
 def _as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
@@ -70,29 +74,41 @@ def _as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame
         yield frame
 
 
-def open_exhibit(plan: RunPlan) -> ExhibitReader:
-    """A reader of the exhibit whose frames begin with the exhibit's class."""
-    return ExhibitReader(plan.exhibit.original, stage_class=plan.exhibit.stage_class)
+def open_exhibit(plan: RunPlan) -> SandboxedReader:
+    """A reader of the exhibit, confined to a process, whose frames begin with the exhibit's class."""
+    return SandboxedReader(plan.exhibit.original, stage_class=plan.exhibit.stage_class)
 
 
 def enhanced_frames(
-    plan: RunPlan, decision: PolicyDecision, reader: ExhibitReader, rows: SourceRows, *, tapped: bool
+    plan: RunPlan,
+    decision: PolicyDecision,
+    reader: SandboxedReader,
+    rows: SourceRows,
+    *,
+    tapped: bool,
+    salvage: Salvage | None = None,
 ) -> Iterator[PipelineOutput]:
     """The enhanced frames of the plan, in order, from an exhibit checked frame by frame against ``rows``.
 
-    ``tapped``: frames to be mapped come with their window of source frames. Raises ``PolicyRefused``
-    or ``InternalError`` before the first frame unless ``decision`` permits this very plan.
+    ``tapped``: frames to be mapped come with their window of source frames. ``salvage``: of a run that is
+    resumed, tapped. Raises ``PolicyRefused`` or ``InternalError`` before the first frame unless ``decision``
+    permits this very plan.
     """
     plan.require(decision)
+    sources = _as_acquired(plan.exhibit, rows, reader.frames())
+    if salvage is not None:
+        return continued(plan, sources, salvage)
     return plan.pipeline.run(
-        _as_acquired(plan.exhibit, rows, reader.frames()),
+        sources,
         workers=plan.workers,
         keep=plan.frames,
         tap=plan.selection.frames if tapped else (),
     )
 
 
-def open_master(path: Path, plan: RunPlan, reader: ExhibitReader, rows: SourceRows, first: CodedFrame) -> MasterWriter:
+def open_master(
+    path: Path, plan: RunPlan, reader: SandboxedReader, rows: SourceRows, first: CodedFrame
+) -> MasterWriter:
     """The writer for the plan's output, described as its first frame is; carries the exhibit's sound."""
     return MasterWriter(
         path,
@@ -100,7 +116,7 @@ def open_master(path: Path, plan: RunPlan, reader: ExhibitReader, rows: SourceRo
         first.colour,
         first.timing.time_base,
         field_order=output_field_order(plan, reader.facts.field_order),
-        carry_from=None if reader.facts.is_image else plan.exhibit.original,
+        carry_from=plan.exhibit.original if reader.facts.has_more_than_pictures else None,
         carry_span=_span(plan, rows),
         threads=plan.workers,
     )
@@ -125,19 +141,29 @@ def _span(plan: RunPlan, rows: SourceRows) -> tuple[Fraction | None, Fraction | 
 
 
 def execute(
-    plan: RunPlan, decision: PolicyDecision, rows: SourceRows, folder: RunFolder, progress: Progress
+    plan: RunPlan,
+    decision: PolicyDecision,
+    rows: SourceRows,
+    folder: RunFolder,
+    progress: Progress,
+    salvage: Salvage | None = None,
+    journal: Journal | None = None,
 ) -> PixelResult:
     """Carry out the plan into ``folder`` (output, frame manifest, stills, risk maps).
 
-    ``rows`` is the exhibit's checked manifest (``Exhibit.manifest``). Raises as :func:`enhanced_frames`.
+    ``rows`` is the exhibit's checked manifest (``Exhibit.manifest``); ``salvage`` is what a resumed run takes
+    over, ``journal`` is told what is done. Raises as :func:`enhanced_frames` and ``Journal.frame``.
     """
     plan.require(decision)
     for path in (folder.root, folder.stills, folder.risk):
         make_folder(path)
     result = PixelResult()
     with open_exhibit(plan) as reader:
-        _write_frames(plan, decision, rows, folder, reader, result, progress)
-        result.decoder_anomalies = reader.anomaly_counts
+        outputs = enhanced_frames(plan, decision, reader, rows, tapped=True, salvage=salvage)
+        maps = {} if salvage is None else salvage.maps
+        _write_frames(plan, outputs, rows, folder, reader, result, progress, maps, journal)
+        result.reused = 0 if salvage is None else salvage.reused
+        result.decoder_anomalies, result.isolation = reader.anomaly_counts, reader.isolation
         result.not_carried += [
             {"track": item["what"], "reason": item["reason"]}
             for item in reader.facts.not_carried_metadata(reader.statistics["side_data"])
@@ -156,12 +182,14 @@ def execute(
 
 def _write_frames(
     plan: RunPlan,
-    decision: PolicyDecision,
+    outputs: Iterator[PipelineOutput],
     rows: SourceRows,
     folder: RunFolder,
-    reader: ExhibitReader,
+    reader: SandboxedReader,
     result: PixelResult,
     progress: Progress,
+    maps: Mapping[int, MapLine],
+    journal: Journal | None,
 ) -> None:
     tree = MerkleTree()
     pending: list[tuple[int, Future[dict[str, Any]]]] = []
@@ -171,7 +199,6 @@ def _write_frames(
         folder.frames.open("wb") as manifest,
         progress.task("Enhancing", plan.frames[1] - plan.frames[0], "frames") as task,
     ):
-        outputs = enhanced_frames(plan, decision, reader, rows, tapped=True)
         first = next(outputs)
         with open_master(folder.output, plan, reader, rows, first.frame) as writer:
             for output in chain([first], outputs):
@@ -183,23 +210,29 @@ def _write_frames(
                 tree.append(leaf)
                 result.stage_class = max(result.stage_class, written.stage_class)
                 result.geometry, result.colour = written.geometry, written.colour
+                if journal is not None:
+                    journal.frame(FrameLine(row, written.stage_class, output.notes))
                 if output.notes:
                     result.notes.append({"frame": written.timing.index, "notes": list(output.notes)})
                 if output.window is not None:
-                    job = mapper.submit(_still_and_map, plan, folder, output, written)
+                    job = mapper.submit(_still_and_map, plan, folder, output, written, journal)
                     pending.append((written.timing.index, job))
                     if len(pending) > MAPS_IN_FLIGHT:  # each holds its window: memory stays bounded
                         pending[-MAPS_IN_FLIGHT - 1][1].result()
                 task.advance()
         for number, future in pending:
             result.risk[number] = future.result()
-            result.stills.append(_still_record(folder, number))
+        for number, line in maps.items():
+            result.risk[number] = line.record
+        result.stills = [_still_record(folder, number) for number in sorted(result.risk)]
         result.codec = writer.codec_facts()
         result.carried, result.not_carried = list(writer.tracks.carried), list(writer.tracks.not_carried)
     result.frames, result.merkle_root = tree.size, tree.root().hex()
 
 
-def _still_and_map(plan: RunPlan, folder: RunFolder, output: PipelineOutput, written: CodedFrame) -> dict[str, Any]:
+def _still_and_map(
+    plan: RunPlan, folder: RunFolder, output: PipelineOutput, written: CodedFrame, journal: Journal | None
+) -> dict[str, Any]:
     number = written.timing.index
     write_still(folder.still(number), written)
     _write_source_still(folder, output.source)
@@ -212,7 +245,12 @@ def _still_and_map(plan: RunPlan, folder: RunFolder, output: PipelineOutput, wri
     write_maps(paths, assessment, written)
     record = assessment.to_record()
     remarks = [remark for remark in (no_spread and f"self-ensemble dispersion {no_spread}", about_psf) if remark]
-    return {**record, "summary": {**record["summary"], "remarks": remarks}} if remarks else record
+    if remarks:
+        record = {**record, "summary": {**record["summary"], "remarks": remarks}}
+    if journal is not None:
+        pictures = (folder.still(number), _source_still(folder, number), paths.risk, paths.level, paths.overlay)
+        journal.mapped(MapLine(number, {folder.name(path): sha256_file(path) for path in pictures}, record))
+    return record
 
 
 def _write_source_still(folder: RunFolder, source: CodedFrame) -> None:
@@ -263,9 +301,7 @@ def _forward(plan: RunPlan) -> tuple[ForwardModel | None, str | None]:
 
 
 def _still_record(folder: RunFolder, number: int) -> dict[str, Any]:
-    after, before = folder.still(number), folder.source_still(number)
-    if not before.exists():
-        before = folder.labelled_source_still(number)
+    after, before = folder.still(number), _source_still(folder, number)
     return {
         "frame": number,
         "after": folder.name(after),
@@ -273,6 +309,11 @@ def _still_record(folder: RunFolder, number: int) -> dict[str, Any]:
         "sha256": sha256_file(after),
         "before_sha256": sha256_file(before),
     }
+
+
+def _source_still(folder: RunFolder, number: int) -> Path:
+    untouched = folder.source_still(number)
+    return untouched if untouched.exists() else folder.labelled_source_still(number)
 
 
 def output_file_facts(path: Path) -> dict[str, Any]:

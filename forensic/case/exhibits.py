@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.acquired import AcquiredExhibit, parse_acquired
+from forensic.case.custodyorder import DESTROYED, DESTRUCTION_STARTED
 from forensic.case.layout import ExhibitFolder
 from forensic.case.storage import is_folder, is_regular
 from forensic.case.workspace import Workspace
@@ -150,28 +152,56 @@ def exhibit_of(workspace: Workspace, entry: LedgerEntry) -> Exhibit:
 
 
 def check_untouched(workspace: Workspace, exhibit: Exhibit) -> None:
-    """Hash working copy, frame manifest and media facts; a change is recorded and blocks the run."""
-    acquired = exhibit.acquired
-    for path, digest in (
-        (exhibit.original, acquired.sha256),
-        (exhibit.folder.frames, acquired.manifest_sha256),
-        (exhibit.folder.acquisition, acquired.acquisition_sha256),
-    ):
-        try:
-            # A link is refused even where it leads to the right bytes: they are not ours to keep unchanged.
-            own = is_folder(exhibit.folder.root) and is_regular(path)
-            found = sha256_file(path) if own else "missing, or not a regular file"
-        except OSError as error:
-            found = f"unreadable: {error.strerror}"
-        if found != digest:
-            workspace.ledger.append(
-                "exhibit.changed",
-                {"file": path.name, "recorded": digest, "found": found},
-                case=exhibit.case,
-                exhibit=exhibit.id,
-            )
-            raise VerificationFailed(
-                "exhibit.changed",
-                f"{path} of exhibit {exhibit.id} has changed since acquisition.",
-                "Nothing was processed. Restore it from the original medium, or acquire it as a new exhibit.",
-            )
+    """Hash working copy, frame manifest and media facts; a change is recorded and blocks the run.
+
+    Raises ``UsageError`` (``exhibit.destroyed``) if there is no copy any more because it was destroyed,
+    ``VerificationFailed`` (``exhibit.changed``).
+    """
+    require_not_destroyed(workspace, exhibit)
+    check_copy(workspace, exhibit)
+
+
+def require_not_destroyed(workspace: Workspace, exhibit: Exhibit) -> None:
+    """Raise ``UsageError`` (``exhibit.destroyed``) if the ledger says that the copy was destroyed, or is being."""
+    begun = list(workspace.ledger.entries(event=DESTRUCTION_STARTED, exhibit=exhibit.id))
+    ended = list(workspace.ledger.entries(event=DESTROYED, exhibit=exhibit.id))
+    if ended or (begun and not os.path.lexists(exhibit.original)):
+        raise UsageError(
+            "exhibit.destroyed",
+            f"The working copy of exhibit {exhibit.id} was destroyed on {(ended or begun)[0].utc} "
+            f"(ledger entry {(ended or begun)[0].seq}).",
+            "To work on the recording again, acquire the file from its medium under a new exhibit id.",
+        )
+
+
+def check_copy(workspace: Workspace, exhibit: Exhibit) -> None:
+    """Like :func:`check_untouched`, for a copy of which the ledger's word on destruction was looked at."""
+    _check(workspace, exhibit, exhibit.original, exhibit.acquired.sha256)
+    check_kept(workspace, exhibit)
+
+
+def check_kept(workspace: Workspace, exhibit: Exhibit) -> None:
+    """Hash frame manifest and media facts, which stay when the working copy is destroyed."""
+    _check(workspace, exhibit, exhibit.folder.frames, exhibit.acquired.manifest_sha256)
+    _check(workspace, exhibit, exhibit.folder.acquisition, exhibit.acquired.acquisition_sha256)
+
+
+def _check(workspace: Workspace, exhibit: Exhibit, path: Path, digest: str) -> None:
+    try:
+        # A link is refused even where it leads to the right bytes: they are not ours to keep unchanged.
+        own = is_folder(exhibit.folder.root) and is_regular(path)
+        found = sha256_file(path) if own else "missing, or not a regular file"
+    except OSError as error:
+        found = f"unreadable: {error.strerror}"
+    if found != digest:
+        workspace.ledger.append(
+            "exhibit.changed",
+            {"file": path.name, "recorded": digest, "found": found},
+            case=exhibit.case,
+            exhibit=exhibit.id,
+        )
+        raise VerificationFailed(
+            "exhibit.changed",
+            f"{path} of exhibit {exhibit.id} has changed since acquisition.",
+            "Nothing was processed. Restore it from the original medium, or acquire it as a new exhibit.",
+        )

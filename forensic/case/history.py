@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from heapq import merge
 from typing import Any
 
 from forensic.case.acquired import parse_acquired
+from forensic.case.disclosure import BEGUN, BY_DIGEST
 from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError
+from forensic.ledger.entry import LedgerEntry
 
 
-def history(workspace: Workspace, *, exhibit: str | None, run: str | None) -> Iterator[dict[str, Any]]:
-    """Entries in order: seq, utc, actor, event, class ``event``, case, exhibit, run, summary, data, entry_hash.
+def history(
+    workspace: Workspace, *, exhibit: str | None = None, run: str | None = None, case: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Entries in order: seq, utc, actor, event, class ``event``, case, exhibit, run, summary, people, data, entry_hash.
 
-    ``exhibit`` is found in any Unicode normalisation: ids are recorded in NFC.
+    ``exhibit`` and ``case`` are found in any Unicode normalisation: ids are recorded in NFC. With ``exhibit``
+    come the entries that name no exhibit and are about its bytes: beginnings and failures of its
+    acquisition, acknowledgements.
     """
     exhibit = None if exhibit is None else unicodedata.normalize("NFC", exhibit)
-    for entry in workspace.ledger.entries(exhibit=exhibit, run=run):
+    case = None if case is None else unicodedata.normalize("NFC", case)
+    entries: Iterable[LedgerEntry] = workspace.ledger.entries(exhibit=exhibit, run=run, case=case)
+    if exhibit is not None and run is None and case is None:
+        entries = merge(entries, _unnamed(workspace, exhibit), key=lambda entry: entry.seq)
+    for entry in entries:
         yield {
             "seq": entry.seq,
             "name": entry.event,
@@ -28,9 +39,45 @@ def history(workspace: Workspace, *, exhibit: str | None, run: str | None) -> It
             "exhibit": entry.exhibit,
             "run": entry.run,
             "summary": summary(entry.event, entry.data),
+            "people": people(entry.data) if entry.event.startswith("custody.") else "",
             "data": entry.data,
             "entry_hash": entry.hash,
         }
+
+
+def _unnamed(workspace: Workspace, exhibit: str) -> list[LedgerEntry]:
+    """Entries without an exhibit id that are about the exhibit's bytes."""
+    ledger = workspace.ledger
+    acquired = next(iter(ledger.entries(event="exhibit.acquired", exhibit=exhibit)), None)
+    if acquired is None:
+        return []
+    found = [
+        entry
+        for event in BY_DIGEST
+        for entry in ledger.entries(event=event)
+        if entry.exhibit is None and entry.data.get("sha256") == acquired.data.get("sha256")
+    ]
+    begun = {entry.data.get("started") for entry in (acquired, *found)}
+    found += [entry for entry in ledger.entries(event=BEGUN) if entry.exhibit is None and entry.seq in begun]
+    return sorted(found, key=lambda entry: entry.seq)
+
+
+def people(data: dict[str, Any]) -> str:
+    """Who is named in an act of custody, and the reason and time that were stated. Never raises."""
+    told = [
+        f"{word} {who}" for word, key in (("from", "from"), ("to", "to"), ("by", "by")) if (who := party(data.get(key)))
+    ]
+    told += [f"stated time {data['stated']}"] if data.get("stated") else []
+    told += [f"reason: {data['reason']}"] if data.get("reason") and "code" not in data else []
+    told += [f"{key}: {data[key]}" for key in ("seal", "location", "note") if data.get(key)]
+    return "; ".join(told)
+
+
+def party(value: Any) -> str:
+    """A person and organisation in words; empty if nobody is named."""
+    if not isinstance(value, dict):
+        return ""
+    return ", ".join(str(value[key]) for key in ("person", "organisation") if value.get(key))
 
 
 def summary(event: str, data: dict[str, Any]) -> str:
@@ -59,15 +106,116 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
         case "run.started":
             first, stop = data["frames"]
             return f"recipe {data['recipe']['name']}, frames {first}:{stop}"
+        case "run.progress":
+            return f"{data['frames']} frames so far"
+        case "run.resumed":
+            return f"resumed, {data['frames_under_root']} frames on record"
         case "run.finished":
             return f"{data['frames']} frames, {data['stage_class']} class, output {data['output_sha256']}"
+        case "run.resumed" | "run.interrupted" if data.get("reason"):
+            return str(data["reason"])
+        case "reproduction.started":
+            return "the run is computed again from the exhibit"
         case "reproduction.finished":
             return str(data["verdict"])
         case "report.issued":
             return f"report issued again, {data['report_sha256']}"
+        case "bundle.issued":
+            return f"bundle issued, originals: {data['originals']}"
+        case "bundle.written":
+            return f"bundle {data['name']} written, {data['files']} files, {data['sha256']}"
         case "export.written":
             return f"{data['kind']} {data['file_name']}, {data['sha256']}"
+        case "timestamp.received":
+            return f"timestamp {data['utc']} on the {data['of']} by {data['tsa']}, token {data['token_sha256']}"
+        case "timestamp.failed":
+            return f"no timestamp on the {data['of']}: {data['reason']}"
         case "exhibit.changed":
             return f"{data['file']} has changed since acquisition"
+        case _ if event.startswith("custody."):
+            return _act(event, data)
+        case _ if event.startswith(("identity.", "authority.", "approval.")):
+            return _people(event, data)
+        case _ if event.startswith(("log.", "checkpoint.", "witness.")):
+            return _anchoring(event, data)
+        case _:
+            return str(data.get("reason", ""))
+
+
+def _anchoring(event: str, data: dict[str, Any]) -> str:
+    """What was done to anchor this ledger, or another one as its witness."""
+    match event:
+        case "log.key-introduced":
+            replaced = " (replaces another)" if "replaces" in data else ""
+            return f"key of the {data['purpose']}: {data['vkey']}{replaced}"
+        case "checkpoint.issued":
+            return f"{data['size']} entries, root {data['root']}"
+        case "checkpoint.exported":
+            return f"request to {data['witness'] or 'a witness'}, from {data['old_size']} to {data['size']} entries"
+        case "checkpoint.cosigned":
+            return f"{data['size']} entries, by {data['witness']} at {data['utc']} (its clock)"
+        case "witness.log-accepted":
+            return f"log {data['origin']} is believed by its key {data['vkey']}"
+        case "witness.cosigned":
+            return f"{data['origin']}: {data['size']} entries, root {data['root']}"
+        case _:
+            return str(data["reason"])
+
+
+def _people(event: str, data: dict[str, Any]) -> str:
+    """Who may sign from now on or no more, who vouches for them, and what was approved."""
+    match event:
+        case "identity.introduced":
+            replaced = f", in place of key {data['replaces']}" if data.get("replaces") else ""
+            return f"{data.get('name') or 'somebody'}, {data.get('role') or 'no role'}, key {data['key_id']}{replaced}"
+        case "identity.revoked":
+            since = f", not trusted since {data['since_utc']}" if data["since_utc"] else ""
+            return f"key {data['key_id']} is revoked{since}: {data['reason']}"
+        case "identity.retired":
+            return f"key {data['key_id']} is retired: {data['reason']}"
+        case "authority.pinned":
+            return f"the laboratory's authority is {data['subject']}, certificate {data['certificate_sha256']}"
+        case "authority.list-received":
+            return f"revocation list {data['number']} of {data['issuer']}, {len(data['revoked'])} revoked"
+        case "approval.given":
+            terms = data["terms"]
+            return f"recipe {terms['recipe']['name']}, mode {terms['mode']}, purpose {terms['purpose']}: {data['note']}"
+        case "approval.used":
+            return f"approval {data['approval']['seq']} by {data['by']} is used by this run"
+        case "approval.withdrawn":
+            return f"approval {data['approval']['seq']} is withdrawn: {data['reason']}"
+        case _:
+            return str(data.get("reason", ""))
+
+
+def _act(event: str, data: dict[str, Any]) -> str:
+    """An act of custody; who and why are told apart from it, by :func:`people`."""
+    match event:
+        case "custody.received":
+            return "the exhibit came in"
+        case "custody.accessed":
+            return f"somebody had access to the exhibit; working copy: {data['copy']}"
+        case "custody.exported":
+            return f"copied to {data['path']} and read back, {data['sha256']}"
+        case "custody.transferred":
+            return f"handed on, transfer {data['transfer']}, statement {data['statement_sha256']}"
+        case "custody.acknowledged" if data["role"] == "recipient":
+            sender = data["sender"]
+            taken = "receipt acknowledged" if data["accepted"] else f"receipt refused ({data['refused']})"
+            return f"{taken}: exhibit {sender['exhibit']} of case {sender['case']} from {party(sender)}"
+        case "custody.acknowledged" if data["on_paper"] is not None:
+            return f"a receipt on paper is claimed (not seen by this program): {data['on_paper']}"
+        case "custody.acknowledged":
+            how = f"signed by {data['signer']['subject']}, certificate {data['signer']['certificate_sha256']}"
+            return f"receipt acknowledged, {how}" if data["accepted"] else f"receipt REFUSED ({data['refused']}), {how}"
+        case "custody.returned":
+            return "the exhibit was given back"
+        case "custody.destruction-started":
+            return "the destruction of the working copy was begun"
+        case "custody.destroyed":
+            kept = ", ".join(str(other["exhibit"]) for other in data["kept_for"])
+            return str(data["method"]) if data["removed"] else f"given up; the copy is kept for exhibit {kept}"
+        case "custody.failed":
+            return f"{data['act'].partition('.')[2]} was not done: {data['reason']}"
         case _:
             return str(data.get("reason", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ REGIONS = "risk/regions.json"
 INCOMPLETE = ".incomplete"
 SCRATCH = ".scratch-"
 INCOMING = ".incoming-"
+WORKING = ".working-"
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,13 @@ class WorkspaceLayout:
 
     @property
     def log_key(self) -> Path:
-        """Ed25519 key that signs checkpoints and cosigns those of others (PEM, protected as the identity is)."""
+        """Ed25519 key that signs checkpoints (PEM, protected as the identity is)."""
         return self.root / "log" / "key.pem"
+
+    @property
+    def witness_key(self) -> Path:
+        """Ed25519 key that cosigns the checkpoints of others (PEM, protected as the identity is)."""
+        return self.root / "log" / "witness.pem"
 
     @property
     def settings(self) -> Path:
@@ -66,6 +71,15 @@ class WorkspaceLayout:
         return self.root / "timestamps" / f"{sha256}.tsr"
 
     @property
+    def disclosures(self) -> Path:
+        """Folder of the bundles given out, and of their signed lists."""
+        return self.root / "disclosures"
+
+    def disclosed_statement(self, seq: int) -> Path:
+        """Signed list of the bundle that entry ``seq`` issued, kept so that it can be written again."""
+        return self.disclosures / f"{seq:010d}.bundle.json"
+
+    @property
     def exhibits(self) -> Path:
         """Folder of the exhibits, content-addressed."""
         return self.root / "exhibits"
@@ -79,9 +93,13 @@ class WorkspaceLayout:
         """Folder of the exhibit whose original has this digest."""
         return ExhibitFolder(self.exhibits / sha256)
 
-    def incoming(self) -> ExhibitFolder:
-        """A new name for an exhibit under way, renamed to its digest at the end; a killed one stays behind."""
-        return ExhibitFolder(self.exhibits / f"{INCOMING}{secrets.token_hex(8)}")
+    def incoming(self, attempt: str) -> ExhibitFolder:
+        """The exhibit that acquisition ``attempt`` is making, renamed to its digest at the end."""
+        return ExhibitFolder(self.exhibits / f"{INCOMING}{attempt}")
+
+    def working(self, name: str) -> WorkingFolder:
+        """Folder of a run or acquisition under way: lock, journal, reserve. Gone when it has ended."""
+        return WorkingFolder(self.root / f"{WORKING}{name}")
 
     def run(self, run_id: str) -> RunFolder:
         """Folder of a finished run."""
@@ -90,6 +108,38 @@ class WorkspaceLayout:
     def incomplete_run(self, run_id: str) -> RunFolder:
         """Folder of a run under way, broken off, or finished in the ledger and not renamed yet."""
         return RunFolder(self.runs / f"{run_id}{INCOMPLETE}")
+
+
+def is_anchor_name(name: str) -> bool:
+    """Whether a folder of a checkpoint may be called so: its size in ten digits, more only if it needs more."""
+    return name.isascii() and name.isdigit() and len(name) <= 16 and 0 < int(name) and name == f"{int(name):010d}"
+
+
+@dataclass(frozen=True)
+class WorkingFolder:
+    """Paths of what a run or acquisition under way keeps for itself; nothing in it is evidence."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """What was done frame by frame, as far as a signed entry may cover it (``case.journal``)."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def earlier(self) -> Path:
+        """The partial output of a process that was interrupted, while a resumed one reads from it."""
+        return self.root / "earlier.mkv"
+
+    @property
+    def terms(self) -> Path:
+        """Recipe and policy as they were read when the run was decided on (``case.terms``)."""
+        return self.root / "terms.json"
+
+    @property
+    def reserve(self) -> Path:
+        """Space given up on a full disk, so that the ledger can still say what happened."""
+        return self.root / "reserve"
 
 
 @dataclass(frozen=True)

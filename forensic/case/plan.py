@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from forensic.case.approvals import terms_of, usable, use
 from forensic.case.exhibits import Exhibit
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import BadInput, InternalError, UsageError
@@ -13,7 +14,7 @@ from forensic.frames.frame import Geometry
 from forensic.frames.stageclass import StageClass
 from forensic.policy.decision import PolicyDecision
 from forensic.policy.engine import evaluate
-from forensic.policy.request import Approval, Mode, PolicyContext, Purpose, StageRequest
+from forensic.policy.request import Mode, PolicyContext, Purpose, StageRequest
 from forensic.policy.store import Policy, load_policy
 from forensic.registry.cards import load_card, verify_card
 from forensic.risk.selection import Selection, frames_to_map
@@ -43,7 +44,6 @@ class EnhanceRequest:
     purpose: str | None = None
     question: str | None = None
     policy: str | None = None
-    approval: Approval | None = None
     command: tuple[str, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
@@ -60,7 +60,6 @@ class EnhanceRequest:
             "purpose": self.purpose,
             "question": self.question,
             "policy": self.policy,
-            "approval": None if self.approval is None else asdict(self.approval),
             "command": list(self.command),
         }
 
@@ -217,21 +216,37 @@ def _stage_request(planned: PlannedStage) -> StageRequest:
 
 
 def judge(workspace: Workspace, plan: RunPlan) -> tuple[Policy, PolicyDecision]:
-    """Ask the policy about every stage. An unreadable policy raises ``PolicyRefused``."""
+    """Ask the policy about every stage. An unreadable policy raises ``PolicyRefused``.
+
+    Where it refuses, the approvals that the ledger holds for exactly this plan are tried, newest first; one
+    under which it permits the plan is used up by this run, on the record.
+    """
     request, mode = plan.request, plan.mode
     policy = load_policy(request.policy or DEFAULT_POLICY[mode])
+    actor = workspace.actor
     context = PolicyContext(
-        examiner=str(workspace.facts["examiner"]),
+        examiner=actor.name,
         lab=str(workspace.facts["lab"]),
-        role="examiner",
+        role=actor.role,
         mode=mode,
         purpose=request.purpose or Purpose.UNSTATED,
         reason=request.reason or "",
-        approval=request.approval,
         recipe=plan.recipe.recipe.name,
         exhibit_class=plan.exhibit.stage_class,
+        key_id=actor.key_id,
+        authority_pinned=workspace.identities.authority is not None,
     )
-    return policy, decide(policy, plan, context)
+    refusal = decide(policy, plan, context)
+    if refusal.allowed:
+        return policy, refusal
+    terms = terms_of(plan.exhibit, plan.recipe, mode, request.purpose, policy, plan.frames)
+    for approval in usable(workspace, terms, plan.run_id):
+        approved = decide(policy, plan, replace(context, approval=approval))
+        if approved.allowed and use(workspace, terms, approval, plan.run_id):
+            return policy, approved
+        if refusal.context["approval"] is None and not approved.allowed:
+            refusal = approved  # says why the approval does not do
+    return policy, refusal
 
 
 def decide(policy: Policy, plan: RunPlan, context: PolicyContext) -> PolicyDecision:

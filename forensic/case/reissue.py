@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from forensic.case.issue import issue_report
 from forensic.case.layout import REPORT, RunFolder
 from forensic.case.recovery import scratch_folder
 from forensic.case.storage import storage, sync_file, sync_folder, write_file
+from forensic.case.verification.records import at
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import LedgerUse, verify_run
 from forensic.case.workspace import Workspace, utc_now
@@ -56,26 +58,39 @@ def recorded_run(workspace: Workspace, run_id: str) -> tuple[LedgerEntry, RunFol
     return entry, folder, attestation
 
 
-def reissue(workspace: Workspace, run_id: str) -> Path:
+def reissue(workspace: Workspace, run_id: str, say: Callable[[str], None] = lambda _: None) -> Path:
     """Issue the report anew from the unchanged record; the old one is kept and named superseded.
 
     The new report is whole before the run folder is touched, and a reissue that was broken off is
     repaired by the next. Raises ``VerificationFailed`` (``run.changed``) if the run folder does not
-    verify any more, apart from its report. What goes wrong is recorded as ``report.failed``.
+    verify any more, apart from its report, and ``UsageError`` (``report.signer``) under another
+    identity. What goes wrong is recorded as ``report.failed``.
     """
     entry = finished_entry(workspace, run_id)
     identity = {"case": entry.case, "exhibit": entry.exhibit, "run": run_id}
     try:
         _, folder, attestation = recorded_run(workspace, run_id)
+        _require_signer(workspace, attestation)
         _require_sound(folder, run_id)
         with scratch_folder(workspace.layout) as scratch:
-            issued = _replace(workspace, entry, folder, attestation, scratch)
+            issued = _replace(workspace, entry, folder, attestation, scratch, say)
         workspace.ledger.append("report.issued", issued, **identity)
     except BaseException as error:
         code, reason = why_ended(error)
         workspace.ledger.append("report.failed", {"code": code, "reason": reason}, **identity)
         raise
     return folder.report
+
+
+def _require_signer(workspace: Workspace, attestation: Attestation) -> None:
+    """Record and report have one signer: a report by another key would fail R4."""
+    named = at(attestation.predicate, "examiner", "identity", "certificate_sha256")
+    if workspace.signer.facts()["certificate_sha256"] != named:
+        raise UsageError(
+            "report.signer",
+            f"The record was signed under certificate {named}, not under the present one.",
+            "Its report can be issued again only with that identity (--as); timestamps: forensic anchor.",
+        )
 
 
 def _require_sound(folder: RunFolder, run_id: str) -> None:
@@ -95,11 +110,16 @@ def _require_sound(folder: RunFolder, run_id: str) -> None:
 
 
 def _replace(
-    workspace: Workspace, entry: LedgerEntry, folder: RunFolder, attestation: Attestation, scratch: Path
+    workspace: Workspace,
+    entry: LedgerEntry,
+    folder: RunFolder,
+    attestation: Attestation,
+    scratch: Path,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Make the new report, keep the one in the ledger, put the new one in place; return the facts of it."""
     fresh = scratch / REPORT
-    report = issue_report(workspace, folder, attestation, utc_now(), fresh)
+    report = issue_report(workspace, folder, attestation, utc_now(), fresh, say)
     earlier = list(workspace.ledger.entries(event="report.issued", run=entry.run))
     recorded = (earlier[-1] if earlier else entry).data["report_sha256"]
     present = _digest(folder.report)

@@ -13,7 +13,7 @@ import numpy as np
 from forensic.case.ending import why_ended
 from forensic.case.environment import environment, platform_key
 from forensic.case.execution import enhanced_frames, open_exhibit, open_master
-from forensic.case.exhibits import check_untouched, find_exhibit
+from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
 from forensic.case.layout import OUTPUT, RunFolder
 from forensic.case.plan import MOST_DEFAULT_WORKERS, EnhanceRequest, RunPlan, decide, settle_bound
 from forensic.case.progress import Progress
@@ -25,7 +25,7 @@ from forensic.errors import BadInput, InternalError, VerificationFailed
 from forensic.frames.frame import CodedFrame
 from forensic.frames.manifest import FrameRow, read_manifest
 from forensic.hashes import MerkleTree, sha256_bytes, sha256_file
-from forensic.media.reader import ExhibitReader
+from forensic.media.sandbox.reader import SandboxedReader
 from forensic.policy.decision import PolicyDecision
 from forensic.policy.request import Approval, PolicyContext
 from forensic.policy.store import SCHEMA_NAME, load_policy
@@ -115,6 +115,11 @@ def recorded_plan(workspace: Workspace, run_id: str, predicate: dict[str, Any]) 
     if exhibit is None or exhibit.sha256 != predicate["exhibit"]["sha256"]:
         raise VerificationFailed("run.exhibit", f"The exhibit of run {run_id} is not in this workspace.")
     check_untouched(workspace, exhibit)
+    return plan_of_record(exhibit, run_id, predicate)
+
+
+def plan_of_record(exhibit: Exhibit, run_id: str, predicate: dict[str, Any]) -> RunPlan:
+    """As :func:`recorded_plan`, for an ``exhibit`` already at hand and known to be the record's."""
     first, stop = predicate["selection"]["frames"]
     request = EnhanceRequest(
         recipe=predicate["recipe"]["name"], mode=predicate["run"]["mode"], frames=(first, stop),
@@ -132,7 +137,7 @@ def recorded_plan(workspace: Workspace, run_id: str, predicate: dict[str, Any]) 
 
 
 def reproduce(workspace: Workspace, run_id: str, progress: Progress) -> Reproduction:
-    """Repeat a finished run and compare; the result goes into the ledger whatever it is.
+    """Repeat a finished run and compare; beginning and result go into the ledger, whatever it is.
 
     The output of the run is never replaced. Raises ``VerificationFailed`` if exhibit, model or
     record are no longer the ones recorded, ``PolicyRefused`` if the run's own policy does not permit it
@@ -140,21 +145,22 @@ def reproduce(workspace: Workspace, run_id: str, progress: Progress) -> Reproduc
     """
     entry = finished_entry(workspace, run_id)
     identity = {"case": entry.case, "exhibit": entry.exhibit, "run": run_id}
+    started = workspace.ledger.append("reproduction.started", {}, **identity).seq
     try:
         _, folder, attestation = recorded_run(workspace, run_id)
         predicate = attestation.predicate
-        rows = _recorded_frames(folder, run_id, predicate)
+        rows = recorded_frames(folder, run_id, predicate)
         plan = recorded_plan(workspace, run_id, predicate)
         with scratch_folder(workspace.layout) as scratch:
-            decision = _judge_again(folder, plan, predicate, scratch)
-            result = _compare(plan, decision, folder, rows, predicate, scratch, progress)
+            decision = judge_as_recorded(folder, plan, predicate, scratch)
+            result = compare(plan, decision, folder, rows, predicate, scratch, progress)
         check_untouched(workspace, plan.exhibit)
     except BaseException as error:
         code, reason = why_ended(error)
         event = "reproduction.cancelled" if isinstance(error, KeyboardInterrupt) else "reproduction.failed"
-        workspace.ledger.append(event, {"code": code, "reason": reason}, **identity)
+        workspace.ledger.append(event, {"started": started, "code": code, "reason": reason}, **identity)
         raise
-    workspace.ledger.append("reproduction.finished", result.to_record(), **identity)
+    workspace.ledger.append("reproduction.finished", {**result.to_record(), "started": started}, **identity)
     return result
 
 
@@ -164,7 +170,7 @@ def _changed(run_id: str, what: str, folder: RunFolder) -> VerificationFailed:
     )
 
 
-def _recorded_frames(folder: RunFolder, run_id: str, predicate: dict[str, Any]) -> list[FrameRow]:
+def recorded_frames(folder: RunFolder, run_id: str, predicate: dict[str, Any]) -> list[FrameRow]:
     """The run's frame manifest, checked against the signed root, and the output against its signed digest."""
     signed, tree, rows = predicate["output"]["frames"], MerkleTree(), []
     try:
@@ -181,22 +187,30 @@ def _recorded_frames(folder: RunFolder, run_id: str, predicate: dict[str, Any]) 
     return rows
 
 
-def _judge_again(folder: RunFolder, plan: RunPlan, predicate: dict[str, Any], scratch: Path) -> PolicyDecision:
+def judge_as_recorded(folder: RunFolder, plan: RunPlan, predicate: dict[str, Any], scratch: Path) -> PolicyDecision:
     """Ask the run's own policy again, in the recorded circumstances and with the exhibit's class of today."""
     recorded = predicate["policy"]["policy"]
-    name = "recorded"
-    for source, target, digest in (
-        (folder.policy, f"{name}.cedar", recorded["sha256"]),
-        (folder.policy_schema, SCHEMA_NAME, recorded["schema_sha256"]),
-    ):
+    texts = []
+    for source, digest in ((folder.policy, recorded["sha256"]), (folder.policy_schema, recorded["schema_sha256"])):
         try:
             data = source.read_bytes()
         except OSError as error:
             raise _changed(plan.run_id, source.name, folder) from error
         if sha256_bytes(data) != digest:
             raise _changed(plan.run_id, source.name, folder)
-        write_file(scratch / target, data)
-    stated = {key: value for key, value in predicate["policy"]["context"].items() if key != "exhibit_class"}
+        texts.append(data)
+    return judge_again(plan, (texts[0], texts[1]), predicate["policy"], scratch)
+
+
+def judge_again(plan: RunPlan, texts: tuple[bytes, bytes], recorded: dict[str, Any], scratch: Path) -> PolicyDecision:
+    """Ask the policy with these ``texts`` (rules, schema), which the caller checked, as it was asked for ``recorded``.
+
+    The class of the exhibit is that of today. Raises ``PolicyRefused``.
+    """
+    name = "recorded"
+    write_file(scratch / f"{name}.cedar", texts[0])
+    write_file(scratch / SCHEMA_NAME, texts[1])
+    stated = {key: value for key, value in recorded["context"].items() if key != "exhibit_class"}
     approval = stated.pop("approval")
     context = PolicyContext(
         **stated,
@@ -208,7 +222,7 @@ def _judge_again(folder: RunFolder, plan: RunPlan, predicate: dict[str, Any], sc
     return decision
 
 
-def _compare(
+def compare(
     plan: RunPlan,
     decision: PolicyDecision,
     folder: RunFolder,
@@ -249,7 +263,7 @@ def _measure(folder: RunFolder, rows: list[FrameRow], again: Path, result: Repro
     """Size of the differences, from both files decoded side by side; the run's must be what its record says."""
     result.differences = []
     off = total = 0
-    with ExhibitReader(folder.output) as first, ExhibitReader(again) as second:
+    with SandboxedReader(folder.output) as first, SandboxedReader(again) as second:
         for row, a, b in zip_longest(rows, first.frames(), second.frames()):
             if row is None or a is None or a.sha256 != row.sha256:
                 raise _changed(result.run_id, "The output", folder)

@@ -19,6 +19,7 @@ from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError, 
 from forensic.hashes import sha256_file
 
 _BLOCK = 1 << 20
+_RESERVE = 256 << 10
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
@@ -165,3 +166,19 @@ def sync_file(path: Path) -> None:
     """Make the content of ``path`` durable."""
     with storage(path, "syncing"), path.open("rb+") as stream:
         os.fsync(stream.fileno())
+
+
+def reserve(path: Path) -> None:
+    """Occupy 256 KiB, to be given up when the disk is full and the ledger has to say so."""
+    with storage(path, "writing"):
+        path.unlink(missing_ok=True)
+        with create_file(path) as stream:
+            stream.write(bytes(_RESERVE))
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a regular file; 0 if there is none."""
+    try:
+        return path.lstat().st_size if is_regular(path) else 0
+    except OSError:
+        return 0

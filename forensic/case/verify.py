@@ -6,10 +6,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from forensic.case.bundle.bag import BAGIT, ENTRIES, STATEMENT, TAG_MANIFEST
+from forensic.case.bundle.bag import MANIFEST as BAG_MANIFEST
 from forensic.case.layout import ATTESTATION, FRAMES, MANIFEST, OUTPUT, REPORT, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, open_regular, read_regular
+from forensic.case.verification.anchors import is_checkpoint, note_unused, verify_checkpoint
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
+from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.handling import verify_handover
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import verify_run
 from forensic.case.verification.stills import verify_still
@@ -20,12 +25,14 @@ from forensic.signing.statement import RUN_PREDICATE, STILL_PREDICATE, verify_st
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PDF = b"%PDF"
+_ZIP = b"PK\x03\x04"
+_BAG_FILES = (BAGIT, STATEMENT, BAG_MANIFEST, TAG_MANIFEST, ENTRIES)
 _RUN_FILES = (MANIFEST, ATTESTATION, REPORT, OUTPUT, FRAMES)
 _RUN_NAME = re.compile(r"R-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
 
 
 def verify(path: Path, *, trust: Trust = NOTHING, say: Callable[[str], None] = lambda _: None) -> Verification:
-    """Verify a report, run folder, workspace, still or signed statement at ``path``.
+    """Verify a report, run folder, bundle, workspace, still or signed statement at ``path``.
 
     What it is, its name says as well as its content: a picture whose first byte was changed is a
     picture that fails. ``trust``: what the verifier has from elsewhere. Raises ``UsageError`` (``verify.unknown-kind``,
@@ -40,11 +47,13 @@ def verify(path: Path, *, trust: Trust = NOTHING, say: Callable[[str], None] = l
         verification = failed(path, f"{error.code}: {error.message}")
     except OSError as error:
         verification = failed(path, str(error.strerror or error))
+    note_unused(verification, trust)
     if trust.fingerprint is not None:
         wanted = trust.fingerprint.replace(":", "").replace(" ", "").lower()
-        verification.record(
-            "K1", "signed with the expected certificate", set(verification.signers) == {wanted}, f"expected {wanted}"
-        )
+        # A ledger has several signers; one of them has vouched for the others, or for those who did.
+        own = verification.kind == "workspace" and wanted in verification.signers
+        expected = own or set(verification.signers) == {wanted}
+        verification.record("K1", "signed with the expected certificate", expected, f"expected {wanted}")
     return verification
 
 
@@ -66,18 +75,22 @@ def _verify(path: Path, trust: Trust, say: Callable[[str], None]) -> Verificatio
         with open_regular(file) as stream:
             magic = stream.read(len(_PNG))
     except OSError as error:
-        if isinstance(error, FileNotFoundError) or suffix not in (".png", ".pdf", ".json"):
+        if isinstance(error, FileNotFoundError) or suffix not in (".png", ".pdf", ".json", ".zip"):
             raise UsageError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from error
     if magic == _PNG or suffix == ".png":
         return verify_still(file)[0]
     if magic.startswith(_PDF) or suffix == ".pdf":
         return verify_report(file, trust=trust)[0]
+    if magic.startswith(_ZIP) or suffix == ".zip":
+        return verify_bundle(file, say, trust=trust)
     if suffix == ".json":
         return _verify_statement(path, read_regular(file, JSON_LIMIT))
+    if is_checkpoint(file):
+        return verify_checkpoint(file, trust=trust)
     raise UsageError(
         "verify.unknown-kind",
         f"{path} is not something that can be verified alone.",
-        "Give a report.pdf, a run folder, a workspace, a still, its proof or an attestation.json.",
+        "Give a report.pdf, run folder, bundle, workspace, still, its proof, an attestation.json or a checkpoint.",
     )
 
 
@@ -90,17 +103,21 @@ def _resolved(path: Path) -> Path:
 
 def _verify_folder(path: Path, trust: Trust, say: Callable[[str], None]) -> Verification:
     layout = WorkspaceLayout(path)
+    if any((path / name).exists() for name in _BAG_FILES):
+        return verify_bundle(path, say, trust=trust)
     if layout.ledger.exists():
         return verify_workspace(path, say, trust=trust)
     if _RUN_NAME.fullmatch(path.absolute().name) or any((path / name).exists() for name in _RUN_FILES):
         return verify_run(path, trust=trust)
     if layout.runs.is_dir() and (layout.exhibits.is_dir() or layout.identity.is_dir()):
         return verify_workspace(path, say, trust=trust)  # whose ledger is gone: C1 fails
-    raise UsageError("verify.unknown-kind", f"{path} is neither a run folder nor a workspace.")
+    raise UsageError("verify.unknown-kind", f"{path} is neither a run folder nor a bundle nor a workspace.")
 
 
 def _verify_statement(path: Path, data: bytes) -> Verification:
-    """A signed statement alone: the record of a run, or the proof of a still."""
+    """A signed statement alone: the record of a run, the proof of a still, a transfer or its acknowledgement."""
+    if (handed := verify_handover(path, data)) is not None:
+        return handed
     if not _is_proof(data):
         verification = Verification(str(path), "record")
         statement = check_attestation(verification, data)

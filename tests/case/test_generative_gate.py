@@ -23,10 +23,10 @@ from forensic.frames.stageclass import StageClass
 from forensic.frames.still import read_still
 from forensic.media.label import LABEL, burn
 from forensic.media.reader import ExhibitReader
-from forensic.policy.request import Approval
 from forensic.stages.catalogue import registered
 from forensic.stages.parameters import NoParameters
 from forensic.stages.stage import Stage, StageCard
+from tests.case.reviewing import approve
 
 _RECIPE = """
 name = "inventive"
@@ -72,10 +72,19 @@ def recipe(tmp_path: Path) -> Path:
 def _creative(recipe: Path, **changes: object) -> EnhanceRequest:
     asked: dict[str, object] = {
         "recipe": str(recipe), "mode": "creative", "frames": (0, 3), "purpose": "illustration",
-        "reason": "Poster for the training room, not evidence", "approval": Approval("B. Other", "reviewer"),
-        **changes,
+        "reason": "Poster for the training room, not evidence", **changes,
     }  # fmt: skip
     return EnhanceRequest(**asked)  # type: ignore[arg-type]
+
+
+def _enhance(
+    workspace: Workspace, exhibit: Exhibit, recipe: Path, approved: bool = True, **changes: object
+) -> FinishedRun:
+    """Run the creative request, approved before by a second person unless the test says otherwise."""
+    request = _creative(recipe, **changes)
+    if approved:
+        approve(workspace, exhibit, request)
+    return enhance(workspace, exhibit, request, Silent())
 
 
 def _events(workspace: Workspace) -> list[str]:
@@ -93,7 +102,7 @@ def _events(workspace: Workspace) -> list[str]:
         {"reason": "   "},
         {"purpose": "identification"},
         {"purpose": "comparison"},
-        {"approval": None},
+        {"approved": False},
     ],
 )
 def test_generative_stage_is_refused_recorded_and_touches_nothing(
@@ -101,7 +110,7 @@ def test_generative_stage_is_refused_recorded_and_touches_nothing(
 ) -> None:
     exhibit = exhibit_for(workspace, str(real_clip), Silent())
     with registered(Invention), pytest.raises(PolicyRefused) as refused:
-        enhance(workspace, exhibit, _creative(recipe, **changes), Silent())
+        _enhance(workspace, exhibit, recipe, **changes)
     assert refused.value.code == "policy.denied"
     assert _events(workspace)[-2:] == ["policy.decided", "run.refused"]
     assert list(workspace.layout.runs.iterdir()) == []
@@ -110,7 +119,7 @@ def test_generative_stage_is_refused_recorded_and_touches_nothing(
 def test_generative_output_is_labelled_everywhere(workspace: Workspace, recipe: Path, real_clip: Path) -> None:
     exhibit = exhibit_for(workspace, str(real_clip), Silent())
     with registered(Invention):
-        run = enhance(workspace, exhibit, _creative(recipe), Silent())
+        run = _enhance(workspace, exhibit, recipe)
     assert run.predicate["output"]["stage_class"] == "generative"
     assert run.predicate["output"]["labelled"] is True
     # every still that shows the output carries the label in its pixels, and its class
@@ -141,7 +150,7 @@ def test_report_of_a_generative_run_says_so_on_every_page(workspace: Workspace, 
 
     exhibit = exhibit_for(workspace, str(real_clip), Silent())
     with registered(Invention):
-        run = enhance(workspace, exhibit, _creative(recipe), Silent())
+        run = _enhance(workspace, exhibit, recipe)
     text = subprocess.run(
         ["pdftotext", "-layout", run.folder / "report.pdf", "-"], capture_output=True, text=True, check=True
     ).stdout
@@ -158,7 +167,7 @@ def test_report_of_a_generative_run_says_so_on_every_page(workspace: Workspace, 
 def invented(workspace: Workspace, recipe: Path, real_clip: Path) -> FinishedRun:
     exhibit = exhibit_for(workspace, str(real_clip), Silent())
     with registered(Invention):
-        return enhance(workspace, exhibit, _creative(recipe), Silent())
+        return _enhance(workspace, exhibit, recipe)
 
 
 def _remuxed(source: Path, target: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from forensic.case.workspace import open_workspace
+from forensic.case.holding import under_way
+from forensic.case.workspace import create_workspace, open_workspace
+from forensic.hashes import sha256_file
 from tests.case.conftest import Case, forensic
 
 
@@ -79,31 +82,31 @@ def test_workspace_on_a_read_only_disk(tmp_path: Path, finished: Case) -> None:
     assert verified == "0", (tmp_path / "verified").read_text()
 
 
-def test_disk_full_during_a_run(tmp_path: Path, street_clip: Path) -> None:
-    """A real file system of 12 MB: the run fails, says so, the ledger survives and can go on."""
+@pytest.mark.parametrize(
+    ("size", "ends"), [(600, {"acquisition.failed"}), (750, {"acquisition.failed", "run.refused", "run.interrupted"})]
+)
+def test_disk_full_before_a_run_can_begin(tmp_path: Path, street_clip: Path, size: int, ends: set[str]) -> None:
+    """A real file system too small for the copy, or for anything after it: that is on the record, and all is sound."""
     root = tmp_path / "small"
     root.mkdir()
     python = sys.executable
     script = (
-        f"mount -t tmpfs -o size=12m none {root} && "
-        f"{python} -m forensic enhance {street_clip} -w {root}/ws --recipe plain-lanczos --scale 4 --quiet; "
+        f"mount -t tmpfs -o size={size}k none {root} && "
+        f"{python} -m forensic enhance {street_clip} -w {root}/ws --recipe plain-lanczos --quiet; "
         f"echo code $?; "
         f"{python} -m forensic verify {root}/ws > {tmp_path}/verified; echo verified $?; "
-        f"{python} -m forensic log -w {root}/ws --json > {tmp_path}/log; cp -r {root}/ws {tmp_path}/kept"
+        f"{python} -m forensic log -w {root}/ws --json > {tmp_path}/log; ls -a {root}/ws {root}/ws/exhibits"
     )
     done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=240)
     assert "Traceback" not in done.stderr, done.stderr
     assert "code 5" in done.stdout, (done.stdout, done.stderr)
     assert "verified 0" in done.stdout, (tmp_path / "verified").read_text()
-    events = [entry["name"] for entry in forensic("log", "-w", tmp_path / "kept" / "ws", "--json").json] if (
-        tmp_path / "kept" / "ws"
-    ).exists() else [entry["name"] for entry in forensic("log", "-w", tmp_path / "kept", "--json").json]  # fmt: skip
-    assert events[-1] == "run.failed"
+    events = [entry["name"] for entry in json.loads((tmp_path / "log").read_text())]
+    assert events[-1] in ends
+    assert ".incoming-" not in done.stdout
 
 
 def test_no_passphrase_and_no_terminal_is_a_clean_usage_error(tmp_path: Path, real_clip: Path) -> None:
-    from forensic.case.workspace import create_workspace
-
     root = tmp_path / "ws"
     create_workspace(root, examiner="A. Miner", lab="Lab", passphrase="correct horse", origin="test").close()
     done = forensic("acquire", real_clip, "--case", "C", "--exhibit", "X", "-w", root)
@@ -197,6 +200,65 @@ def test_killed_at_the_end_of_a_run(attacked: Case, point: str, state: str | Non
     verified = forensic("verify", attacked.root)
     assert verified.code == 0, verified.out
     assert state is None or state in verified.out
+    if state is not None:
+        resumed = forensic("resume", folders_of(attacked)[0], "-w", attacked.root)
+        assert resumed.code == 0, resumed.err
+        assert forensic("verify", attacked.root).code == 0
+
+
+def folders_of(case: Case) -> list[str]:
+    """Ids of the runs in the workspace besides the finished one."""
+    return [
+        path.name.removesuffix(".incomplete") for path in (case.root / "runs").iterdir() if path.name != case.run_id
+    ]
+
+
+def test_killed_acquisition_is_on_the_record_at_the_next_opening(tmp_path: Path, street_clip: Path) -> None:
+    """It counts among the attempts on these bytes, and its files are gone."""
+    root = tmp_path / "ws"
+    with create_workspace(root, examiner="E", lab="L", passphrase=None, origin="test"):
+        pass
+    script = (
+        "import os, sys; from pathlib import Path; from forensic.case import acquire; "
+        "from forensic.case.workspace import open_workspace; from forensic.case.progress import Silent\n"
+        "acquire._place = lambda *_: os._exit(9)\n"
+        "work = open_workspace(Path(sys.argv[1]), lambda: '')\n"
+        "acquire.acquire(work, Path(sys.argv[2]), case='C', exhibit_id='X', note=None, progress=Silent())"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(root), str(street_clip)], timeout=120)
+    assert killed.returncode == 9
+    assert len(list((root / "exhibits").glob(".incoming-*"))) == len(list(root.glob(".working-*"))) == 1
+    for _ in range(2):  # the second opening finds nothing more to record
+        with open_workspace(root, lambda: "") as work:
+            found = list(work.ledger.entries(exhibit="X"))
+    assert [entry.event for entry in found] == ["acquisition.started", "acquisition.failed"]
+    assert found[1].data["code"] == "acquisition.interrupted"
+    assert found[1].data["started"] == found[0].seq
+    assert found[1].data["sha256"] == sha256_file(street_clip)
+    assert not list((root / "exhibits").glob(".incoming-*"))
+    assert not list(root.glob(".working-*"))
+    again = forensic("enhance", street_clip, "-w", root, "--frames", "0:2", "--recipe", "plain-lanczos")
+    assert again.code == 0, again.err
+    told = Case(root, Path(again.last_line)).predicate()["failed_attempts"]
+    assert "acquisition.failed" in [attempt["event"] for attempt in told]
+    assert forensic("verify", root).code == 0
+
+
+def test_acquisition_under_way_is_left_alone(tmp_path: Path, street_clip: Path) -> None:
+    root = tmp_path / "ws"
+    with (
+        create_workspace(root, examiner="E", lab="L", passphrase=None, origin="test") as work,
+        under_way(work.layout, "A-0000000000000000") as holding,
+    ):
+        begun = {"path": str(street_clip), "note": None, "defaults": [], "attempt": "A-0000000000000000"}
+        work.ledger.append("acquisition.started", begun, case="C", exhibit="X")
+        work.layout.incoming("A-0000000000000000").root.mkdir()
+        script = "import sys; from pathlib import Path; from forensic.case.workspace import open_workspace; "
+        script += "open_workspace(Path(sys.argv[1]), lambda: '').close()"
+        subprocess.run([sys.executable, "-c", script, str(root)], check=True, timeout=60)
+        assert holding.folder.root.exists()
+        assert work.layout.incoming("A-0000000000000000").root.exists()
+        assert [entry.event for entry in work.ledger.entries(exhibit="X")] == ["acquisition.started"]
 
 
 def test_killed_while_reproducing_leaves_nothing_after_the_next_opening(attacked: Case) -> None:

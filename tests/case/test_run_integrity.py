@@ -30,10 +30,10 @@ from forensic.frames.stageclass import StageClass
 from forensic.frames.still import read_still, still_png
 from forensic.media.label import is_labelled
 from forensic.media.reader import ExhibitReader
-from forensic.policy.request import Approval
 from forensic.stages.catalogue import registered
 from forensic.stages.stage import Stage
 from tests.case.conftest import Case
+from tests.case.reviewing import approve
 from tests.case.test_generative_gate import _RECIPE, Invention
 
 _SHORT = EnhanceRequest(recipe="plain-lanczos", frames=(0, 2))
@@ -165,8 +165,9 @@ def test_source_stills_of_an_exhibit_tagged_generative_carry_the_label(
         enhance(workspace, exhibit, _SHORT, Silent())
     asked = EnhanceRequest(
         recipe="plain-lanczos", frames=(0, 2), mode="creative", purpose="illustration",
-        reason="Poster for the training room, not evidence", approval=Approval("B. Other", "reviewer"),
+        reason="Poster for the training room, not evidence",
     )  # fmt: skip
+    approve(workspace, exhibit, asked)
     run = enhance(workspace, exhibit, asked, Silent())
     assert run.predicate["exhibit"]["stage_class"] == run.predicate["output"]["stage_class"] == "generative"
     for still in run.predicate["stills"]:
@@ -219,7 +220,7 @@ def test_other_attempts_are_told_under_another_id_of_the_same_file(
     assert [one["event"] for one in told] == ["run.finished", "run.refused", "exhibit.changed", "run.refused"]
     assert told[0]["run"] == attacked.run_id
     assert told[0]["reason"] == f"as exhibit {exhibit.id}: recipe classic, class fidelity, finished"
-    assert set(told[0]) == {"run", "event", "utc", "reason"}
+    assert set(told[0]) == {"seq", "run", "event", "utc", "reason"}
 
 
 def test_every_default_is_told(workspace: Workspace, exhibit: Exhibit) -> None:
@@ -280,7 +281,7 @@ def test_interrupted_reproduction_is_recorded_and_leaves_nothing(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reproducing, "_compare", stop)
+    monkeypatch.setattr(reproducing, "compare", stop)
     with pytest.raises(KeyboardInterrupt):
         reproduce(workspace, attacked.run_id, Silent())
     assert _last(workspace)[0] == "reproduction.cancelled"

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.acquired import parse_acquired
+from forensic.case.interruptions import interruptions
 from forensic.case.layout import INCOMPLETE, RunFolder
 from forensic.case.regularfile import digest_regular
+from forensic.case.verification.handling import Handling
 from forensic.case.verification.records import at, exhibit_class
+from forensic.case.verification.signers import Signing
+from forensic.case.verification.timestamps import RECEIVED
 from forensic.errors import ForensicError
 from forensic.ledger.entry import LedgerEntry
-from forensic.ledger.order import ACQUIRED, STARTED, TERMINAL
+from forensic.ledger.order import ACQUIRED, INTERRUPTED, RESUMED, STARTED, TERMINAL
 from forensic.ledger.reading import audited_entries
 
 FINISHED = "run.finished"
@@ -29,6 +33,7 @@ class RunEntries:
     decided: list[LedgerEntry] = field(default_factory=list)
     finished: list[LedgerEntry] = field(default_factory=list)
     issued: list[LedgerEntry] = field(default_factory=list)
+    breaks: list[LedgerEntry] = field(default_factory=list)
 
 
 @dataclass
@@ -37,17 +42,34 @@ class Custody:
 
     exhibits: list[LedgerEntry] = field(default_factory=list)
     runs: dict[str, RunEntries] = field(default_factory=dict)
+    handling: Handling = field(default_factory=Handling)
+    signing: Signing = field(default_factory=Signing)
+    timestamps: list[LedgerEntry] = field(default_factory=list)
+    complete: bool = True
+    """Whether this is a whole ledger; False for an extract, from which entries are missing."""
 
     @classmethod
     def read(cls, ledger: Path) -> Custody:
         """Read a ledger that the audit has found sound. Raises as ``audited_entries`` does."""
         custody = cls()
         for entry in audited_entries(ledger):
-            if entry.event == ACQUIRED:
-                custody.exhibits.append(entry)
-            if entry.run is not None:
-                custody._about_run(entry, custody.runs.setdefault(entry.run, RunEntries()))
+            custody.take(entry)
         return custody
+
+    def take_aside(self, entry: LedgerEntry) -> None:
+        """Add what the next entry says about keys and custody alone: it is about other exhibits and runs."""
+        self.handling.admit(entry)
+        self.signing.admit(entry)
+
+    def take(self, entry: LedgerEntry) -> None:
+        """Add what the next entry says."""
+        self.take_aside(entry)
+        if entry.event == ACQUIRED:
+            self.exhibits.append(entry)
+        if entry.event == RECEIVED:
+            self.timestamps.append(entry)
+        if entry.run is not None:
+            self._about_run(entry, self.runs.setdefault(entry.run, RunEntries()))
 
     @staticmethod
     def _about_run(entry: LedgerEntry, run: RunEntries) -> None:
@@ -57,10 +79,30 @@ class Custody:
             run.end = entry.event
         if entry.event == FINISHED:
             run.finished.append(entry)
+        elif entry.event in (INTERRUPTED, RESUMED):
+            run.breaks.append(entry)
         elif entry.event == "report.issued":
             run.issued.append(entry)
         elif entry.event == "policy.decided":
             run.decided.append(entry)
+
+    def newest(self, run_id: str | None = None) -> int:
+        """Number of the newest entry that brought evidence: an exhibit, the end of a run, a report; 0 if there is none.
+
+        With ``run_id`` that of this run alone.
+        """
+        runs = self.runs.values() if run_id is None else [self.runs.get(run_id, RunEntries())]
+        entries = [entry for run in runs for entry in (*run.finished, *run.issued)]
+        return max((entry.seq for entry in (*entries, *(self.exhibits if run_id is None else ()))), default=0)
+
+    def reports(self) -> set[str]:
+        """SHA-256 of every report that was ever issued for a run."""
+        entries = (entry for run in self.runs.values() for entry in (*run.finished, *run.issued))
+        return {str(entry.data.get("report_sha256")) for entry in entries}
+
+    def is_dated(self, run_id: str) -> bool:
+        """Whether the run ended when entries had format version 1, before records told the exhibit's history."""
+        return all(entry.tree is None for entry in self.runs.get(run_id, RunEntries()).finished)
 
     def finished(self) -> set[str]:
         """Ids of the runs that finished."""
@@ -93,6 +135,16 @@ def end_differences(custody: Custody, folder: RunFolder, predicate: dict[str, An
     for issue in run.issued:
         reports += [at(issue.data, "superseded", "sha256"), issue.data.get("report_sha256")]
     return differ + [name for name in superseded_names(folder) if digest_regular(folder.root / name) not in reports]
+
+
+def interruption_differences(custody: Custody, folder: RunFolder, predicate: dict[str, Any]) -> list[str]:
+    """C4: interruptions that the record does not tell as the ledger does; frames taken over without any."""
+    recorded = interruptions(custody.runs.get(run_id_of(folder), RunEntries()).breaks)
+    claimed = at(predicate, "run", "interruptions") or []
+    differ = [] if claimed == recorded else [f"the ledger has {len(recorded)}, the record does not tell them so"]
+    if at(predicate, "run", "frames_reused") and not recorded:
+        differ.append("frames taken over from a run that was never interrupted")
+    return differ
 
 
 def superseded_names(folder: RunFolder) -> list[str]:

@@ -11,18 +11,25 @@ from typing import Any
 from forensic.case.filelist import read_manifest_file
 from forensic.case.layout import INCOMPLETE, REPORT, RunFolder, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
+from forensic.case.verification.anchors import check_anchors
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import (
     Custody,
+    RunEntries,
     end_differences,
     exhibit_differences,
+    interruption_differences,
     is_superseded_name,
     run_id_of,
 )
+from forensic.case.verification.existence import existed_at
+from forensic.case.verification.handling import check_told
+from forensic.case.verification.identities import attestation_of, check_identities
 from forensic.case.verification.records import at, contradictions, exhibit_class, labelled
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.stills import verify_still
+from forensic.case.verification.timestamps import check_received, check_timestamps, doubts
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import ForensicError
 from forensic.frames.manifest import read_manifest
@@ -80,7 +87,7 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
     against_itself = contradictions(statement)
     verification.record("A7", "record agrees with itself", not against_itself, "; ".join(against_itself[:5]))
     if ledger is not LedgerUse.NONE:
-        _check_ledger(verification, folder, statement, ledger if isinstance(ledger, Custody) else None)
+        _check_ledger(verification, folder, statement, ledger if isinstance(ledger, Custody) else None, trust)
     if folder.root.name.endswith(INCOMPLETE):
         verification.not_checked.append(f"why the folder is still called {folder.root.name}: rename interrupted")
     verification.not_checked.append(
@@ -146,6 +153,8 @@ def _is_report_of(report: _Report, statement: Statement, signers: set[str]) -> b
 def _check_report(verification: Verification, report: _Report, statement: Statement) -> None:
     part, inside = report
     verification.absorb(part, REPORT)
+    verification.reached.update(part.reached)
+    verification.not_checked.extend(doubts(part))
     verification.record("R3", "the report carries this record", inside is not None and inside == statement)
     verification.record("R4", "report and record have one signer", len(verification.signers) == 1)
 
@@ -198,15 +207,38 @@ def cited_head(predicate: dict[str, Any]) -> tuple[int, str] | None:
     return head["seq"], head["hash"]
 
 
-def _check_ledger(verification: Verification, folder: RunFolder, statement: Statement, custody: Custody | None) -> None:
-    if custody is None:
-        custody = _audited_custody(verification, folder, statement)
+def _check_ledger(
+    verification: Verification, folder: RunFolder, statement: Statement, audited: Custody | None, trust: Trust
+) -> None:
+    custody = audited or _audited_custody(verification, folder, statement)
+    _check_identities(verification, folder, custody, trust)
     if custody is None:
         return
     ended = end_differences(custody, folder, statement.predicate)
     verification.record("C2", "ledger holds this run's end with these digests", not ended, "; ".join(ended[:5]))
     other = exhibit_differences(custody, folder, statement.predicate)
     verification.record("C3", "ledger holds this exhibit and decision", not other, "; ".join(other[:5]))
+    broken = interruption_differences(custody, folder, statement.predicate)
+    verification.record("C4", "record tells the interruptions of the ledger", not broken, "; ".join(broken))
+    dated = custody.is_dated(run_id_of(folder))
+    check_told(verification, custody.handling, statement.predicate, dated=dated, complete=custody.complete)
+    if audited is None:  # else the workspace's check looks at the anchors, once for all runs
+        workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
+        check_anchors(verification, workspace, trust=trust, covering=custody.newest(run_id_of(folder)))
+        check_timestamps(verification, workspace, trust=trust, covering=custody.newest(run_id_of(folder)))
+        check_received(verification, workspace, custody.timestamps, run=run_id_of(folder))
+
+
+def _check_identities(verification: Verification, folder: RunFolder, custody: Custody | None, trust: Trust) -> None:
+    ended = [] if custody is None else custody.runs.get(run_id_of(folder), RunEntries()).finished
+    check_identities(
+        verification,
+        attestation_of(folder.attestation),
+        None if custody is None else custody.signing,
+        trust,
+        finished=ended[0] if ended else None,
+        existed=lambda: existed_at(folder.root, trust),
+    )
 
 
 def _audited_custody(verification: Verification, folder: RunFolder, statement: Statement) -> Custody | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 from forensic.case.acquired import parse_acquired
 from forensic.case.layout import INCOMPLETE, RunFolder, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
+from forensic.case.verification.anchors import check_anchors
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import FINISHED, Custody
+from forensic.case.verification.handling import Handling, check_handling
+from forensic.case.verification.identities import note_signers
 from forensic.case.verification.runs import cited_head, verify_run
+from forensic.case.verification.timestamps import check_received, check_strays, check_timestamps
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import ForensicError
 from forensic.ledger.audit import audit
@@ -36,15 +41,23 @@ def verify_workspace(
     if not sound:
         return verification
     verification.signed = True
-    for facts in result.signers:
-        verification.signers[facts["certificate_sha256"]] = facts["subject"]
     custody = Custody.read(layout.ledger)
+    for facts in result.signers:
+        if facts["key_id"] in custody.signing.signed:  # an introduction alone is no word of the key's holder
+            verification.signers[facts["certificate_sha256"]] = facts["subject"]
     for entry in custody.exhibits:
         say(f"exhibit {entry.exhibit}")
-        faults = _exhibit_faults(layout, entry)
-        verification.record("W1", f"exhibit {entry.exhibit} is unchanged", not faults, ", ".join(faults))
+        faults, absence = _exhibit_faults(layout, entry, custody.handling)
+        told = ", ".join(faults) or absence
+        verification.record("W1", f"exhibit {entry.exhibit} is unchanged", not faults, told)
+    check_handling(verification, custody.handling)
+    note_signers(verification, custody.signing.register, trust)
     _check_exhibit_folders(verification, layout, custody)
-    explained = _check_finished(verification, layout, custody, folders, say)
+    check_anchors(verification, layout, trust=trust, covering=custody.newest())
+    check_timestamps(verification, layout, trust=trust, covering=custody.newest())
+    check_received(verification, layout, custody.timestamps)
+    check_strays(verification, layout, custody.reports())
+    explained = _check_finished(verification, layout, custody, folders, say, trust)
     for name in sorted(folders - explained):
         run_id = name.removesuffix(INCOMPLETE)
         run = custody.runs.get(run_id)
@@ -80,6 +93,7 @@ def _check_finished(
     custody: Custody,
     folders: set[str],
     say: Callable[[str], None],
+    trust: Trust,
 ) -> set[str]:
     """W2 and the checks of every finished run; returns the names of the folders that these are."""
     explained = set()
@@ -94,24 +108,33 @@ def _check_finished(
         explained.add(name)
         if name != run_id:
             verification.not_checked.append(f"run {run_id}: rename interrupted, verified in {name}")
-        verification.absorb(verify_run(layout.runs / name, ledger=custody), run_id)
+        verification.absorb(verify_run(layout.runs / name, ledger=custody, trust=trust), run_id)
     return explained
 
 
-def _exhibit_faults(layout: WorkspaceLayout, entry: LedgerEntry) -> list[str]:
+def _exhibit_faults(layout: WorkspaceLayout, entry: LedgerEntry, handling: Handling) -> tuple[list[str], str]:
+    """W1: the files that are not as recorded; and, where nothing else is wrong, why the copy is absent."""
     try:
         acquired = parse_acquired(entry.data)
     except ForensicError as error:
-        return [error.message]
+        return [error.message], ""
     folder = layout.exhibit(acquired.sha256)
     if folder.root.is_symlink():
-        return ["its folder is a link"]
+        return ["its folder is a link"], ""
+    original = folder.original(acquired.suffix)
     files = (
-        (folder.original(acquired.suffix), acquired.sha256),
+        (original, acquired.sha256),
         (folder.frames, acquired.manifest_sha256),
         (folder.acquisition, acquired.acquisition_sha256),
     )
-    return [path.name for path, digest in files if digest_regular(path) != digest]
+    faults = [path.name for path, digest in files if digest_regular(path) != digest]
+    there = os.path.lexists(original)
+    if there and handling.must_be_gone(acquired.sha256):
+        faults.append(f"{original.name} is there, and was destroyed by the ledger's word")
+    destroyed = handling.gone(acquired.sha256)
+    if faults == [original.name] and not there and destroyed is not None:
+        return [], f"its copy was destroyed (entry {destroyed}), what was recorded of it is unchanged"
+    return faults, ""
 
 
 def _check_exhibit_folders(verification: Verification, layout: WorkspaceLayout, custody: Custody) -> None:
