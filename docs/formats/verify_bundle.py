@@ -3,14 +3,14 @@
 
     python verify_bundle.py BUNDLE [--fingerprint SHA256] [--witness VKEY]... [--log-key VKEY]
 
-It was written from bundle.md and the documents named there, and shares no code with the program that writes bundles. It
-uses no network, and runs, writes and unpacks nothing. BUNDLE, a folder or a zip archive, is taken as hostile. Results
-have the numbers of bundle.md, section 9, and verification.md. The first check that fails ends the examination, because
-the later ones rest on it. The last line is OK (exit code 0) or FAILED with the reason (1).
+Written from bundle.md and the documents named there; it shares no code with the program that writes bundles. It uses no
+network, and runs, writes and unpacks nothing. BUNDLE is a folder or a zip archive, and taken as hostile. Results have the
+numbers of bundle.md, section 9, and verification.md. The first check that fails ends the examination, because later ones
+rest on it. The last line is OK (exit code 0) or FAILED with the reason (1).
 
 Not checked: signatures of reports (use pdfsig), timestamps *.tsr (openssl ts -verify), pixels and coded samples (ffmpeg),
-issuers and dates of certificates, approvals, order of acts of custody, whether related entries are related, what records
-tell of the exhibit's history (H3, H4), the words of VERIFY.md. Without --fingerprint nothing shows who signed.
+issuers and dates of certificates, order of acts of custody, approvals, what records tell of the exhibit's history,
+whether related entries are related, the words of VERIFY.md. Without --fingerprint nothing here shows who signed.
 """
 
 # fmt: off
@@ -95,14 +95,11 @@ def open_envelope(data: bytes, kind: str, known: dict[str, Certificate] | None =
     """Payload and signer of a DSSE envelope with one signature, verified. With ``known`` no certificate is in it."""
     envelope = parse(data)
     (one,) = envelope["signatures"]
-    need(envelope.keys() == {"payload", "payloadType", "signatures"} and envelope["payloadType"] == kind, "envelope")
-    need(one.keys() == {"keyid", "sig"} | ({"cert"} if known is None else set()), "form of the signature")
-    need(known is None or one["keyid"] in known, "signed by a key that is not in force")
-    signer = Certificate(one["cert"]) if known is None else known[one["keyid"]]
-    payload = unbase64(envelope["payload"])
+    signer, payload = Certificate(one["cert"]) if known is None else known[one["keyid"]], unbase64(envelope["payload"])
+    form = {"keyid": signer.key_id, "sig": one["sig"]} | ({"cert": one["cert"]} if known is None else {})
+    need(envelope == {"payload": envelope["payload"], "payloadType": kind, "signatures": [form]}, "form of the envelope")
     signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     signer.key.verify(unbase64(one["sig"]), signed, *signer.algorithm)
-    need(signer.key_id == one["keyid"], "the certificate is not that of the key")
     return payload, signer
 
 def open_statement(data: bytes, kind: str) -> tuple[dict[str, Any], dict[str, str], Certificate]:
@@ -174,11 +171,15 @@ def zip_headers(name: bytes, size: int, crc: int, offset: int) -> list[bytes]:
     return headers
 
 class Bundle:
-    """A bundle and its checks. What a check yields names the next one; ``files`` has digests by name."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.top, self.placed = options, "", set()
+    """Where the files of a bundle lie. All names and headers are checked before a file is read."""
+    def __init__(self, path: Path) -> None:
         self.places: dict[str, tuple[Path, int, int, int | None]] = {}  # by name: file, offset, size, CRC-32
+        self.top, self.placed = "", set[str]()
+        (self.list_folder if path.is_dir() else self.list_archive)(path)
+        folders = {name[:at] for name in self.places for at in range(len(name)) if name[at] == "/"}
+        folded = [name.lower() for name in (*self.places, *folders)]
+        need(len(set(folded)) == len(folded), "two names that differ only in case, or a file and a folder of one name")
+        self.files = {name: self.load(name)[0] for name in sorted(self.places)}  # digests by name
 
     def add(self, name: str, *place: Any) -> None:
         need(NAME.fullmatch(name) and len(name) <= 240 and name not in self.places, f"the name {name}")
@@ -196,7 +197,7 @@ class Bundle:
     def list_archive(self, path: Path) -> None:
         """Go from header to header; build each, and the directory, anew; refuse if one byte differs."""
         with path.open("rb") as file:
-            count, offset, directory = 0, 0, b""
+            count, offset, directory = 0, 0, bytearray()
             while (head := file.read(30))[:4] == b"PK\3\4":
                 crc, size, name_length, extra_length = struct.unpack("<14xI4xI2H", head)
                 name, extra = file.read(name_length), file.read(extra_length)
@@ -236,152 +237,136 @@ class Bundle:
 
     def proof(self, name: str, start: str, note: bytes) -> list[bytes]:
         """Hashes of an inclusion proof or consistency request, which begins and ends as given."""
-        lines = self.read(name)[len(start) : -len(note)].decode().split("\n")[1:-2]
-        need(self.read(name) == "\n".join([start, *lines, "", ""]).encode() + note, f"form of {name}")
+        lines = self.read(name)[len(start):-len(note)].decode().split("\n")[1:-2]
+        need(self.read(name) == "\n".join([start, *lines, "\n"]).encode() + note, f"form of {name}")
         return [unbase64(line) for line in lines]
 
-    def cosigned(self, folder: str, plain: Checkpoint, key: str) -> bytes:
-        """Check cosignatures of a checkpoint; the text with them, or without if there are none."""
-        self.placed |= {folder + "checkpoint.tsr"}
-        if folder + "cosigned" not in self.files:
-            return plain.data
-        cosigned, known = Checkpoint(self.read(folder + "cosigned")), [*self.told["witnesses"], *self.options.witness]
-        signers = cosigned.signers([key, *known])
-        need(cosigned.data.startswith(plain.data) and signers[0] == key, "cosigned is another checkpoint")
-        self.seen |= {(vkey, plain.size) for vkey in signers[1:]}
-        return cosigned.data
+    def cosigners(self, plain: Checkpoint, key: str, witnesses: list[str]) -> tuple[bytes, list[str]]:
+        """A checkpoint's text with cosignatures (without, if there are none), and whose these are."""
+        name = plain.folder + "cosigned"
+        ...
 
-    def container(self) -> Any:
-        yield "B1 container: plain files, allowed names, every header of an archive as specified"
-        (self.list_folder if self.options.bundle.is_dir() else self.list_archive)(self.options.bundle)
-        folders = {name[:at] for name in self.places for at in range(len(name)) if name[at] == "/"}
-        folded = [name.lower() for name in (*self.places, *folders)]
-        need(len(set(folded)) == len(folded), "two names that differ only in case, or a file and a folder of one name")
-        self.files = files = {name: self.load(name)[0] for name in sorted(self.places)}
-        yield "B2-B4 exactly the files of a bag beside data/; both manifests list all files with their digests"
-        data = {name: value for name, value in files.items() if name.startswith("data/")}
-        need([name for name in files if name not in data] == TOP, "other files beside data/ than specified")
-        need(self.read("bagit.txt") == b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n", "bagit.txt")
-        for name, listed in ((TOP[4], data), (TOP[5], {name: files[name] for name in TOP[:5]})):
-            need(self.read(name).decode() == "".join(f"{value}  {file}\n" for file, value in listed.items()), name)
-        yield "B5, B6, K1 bundle.json is signed, and lists every file with its digest"
-        self.told, subjects, self.signer = open_statement(self.read("bundle.json"), "bundle/v1")
-        signed = [item for item in files.items() if item[0] not in ("bundle.json", TOP[5])]
-        need([*subjects.items()] == signed, "the signed list is not that of the files")
-        need(self.options.fingerprint in (None, self.signer.sha256), "K1: the signer has another fingerprint")
+def checks(bundle: Bundle, options: argparse.Namespace) -> Any:
+    """All checks but the first, in order; what is yielded names the next one."""
+    files, read = bundle.files, bundle.read
+    yield "B2-B4 exactly the files of a bag beside data/; both manifests list all files with their digests"
+    data = {name: value for name, value in files.items() if name.startswith("data/")}
+    need([name for name in files if name not in data] == TOP, "other files beside data/ than specified")
+    need(read("bagit.txt") == b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n", "bagit.txt")
+    for name, listed in ((TOP[4], data), (TOP[5], {name: files[name] for name in TOP[:5]})):
+        need(read(name).decode() == "".join(f"{value}  {file}\n" for file, value in listed.items()), name)
 
-    def ledger(self) -> Any:
-        yield "B7 the extract is well-formed, ascending, from workspace.created to bundle.issued"
-        self.entries, last = [], {"v": 1, "seq": 0, "hash": "0" * 64}
-        for line in self.read("data/ledger/entries.jsonl").removesuffix(b"\n").split(b"\n"):
-            pair = parse(line)
-            entry = parse(pair["entry"].encode())
-            seq, more = entry["seq"], {"tree", "thread", "tally"} if entry["v"] == 2 else set()
-            need(pair.keys() == {"entry", "envelope"} and entry.keys() == KEYS | more, f"the entry after {last['seq']}")
-            need(type(seq) is int and last["seq"] < seq and last["v"] <= entry["v"] <= 2, f"order at entry {seq}")
-            need((entry["event"] == "workspace.created") == (seq == 1), f"event of entry {seq}")
-            need(last["seq"] + 1 < seq or entry["prev"] == last["hash"], f"entry {seq} does not follow the one before")
-            last = entry | {"text": pair["entry"].encode(), "envelope": pair["envelope"].encode()}
-            last["hash"] = digest(last["text"]).hex()
-            self.entries.append(last)
-        first, issued = self.entries[0], last
-        need(first["seq"] == 1 and issued["event"] == "bundle.issued", "first or last entry")
-        yield "B8 every entry is signed by its actor's key, in force at that place"
-        self.keys, closed = {}, {}
-        for entry in self.entries:
-            event, seq, data = entry["event"], entry["seq"], entry["data"]
-            new = Certificate(data["certificate"]) if event in ("workspace.created", "identity.introduced") else None
-            known = {new.key_id: new} if seq == 1 else self.keys
-            text, signer = open_envelope(entry["envelope"], "application/vnd.forensic.ledger-entry+json", known)
-            actor = {"key_id": signer.key_id, "subject": signer.subject}
-            need(text == entry["text"] and entry["actor"] == actor, f"what is signed, or the actor, of entry {seq}")
-            if new:
-                need(new.key_id not in closed and data.get("key_id", new.key_id) == new.key_id, f"key of entry {seq}")
-                self.keys[new.key_id] = new
-            if event in ("identity.retired", "identity.revoked"):
-                again = (closed.get(data["key_id"]), event) == ("identity.retired", "identity.revoked")
-                need((again or self.keys.pop(data["key_id"])) and self.keys, f"entry {seq} closes no key, or the last")
-                closed[data["key_id"]] = event
-        yield "B12, N5, N7 the checkpoint is this ledger's, by the log's key, covers bundle.issued; cosignatures hold"
-        named = [entry for entry in self.entries if entry["event"] == "log.key-introduced"]
-        log = {entry["data"]["vkey"]: entry["seq"] for entry in named if entry["data"]["purpose"] == "log"}
-        key, self.seen, self.uuid = [*log][-1], set(), first["data"]["workspace"]
-        head = self.head = Checkpoint(self.read("data/ledger/checkpoint"))
-        need(head.origin == f"forensic-ledger/{self.uuid}" and head.size >= issued["seq"], "origin or size")
-        need(head.signers([key]) == [key] and self.options.log_key in (None, key), "signed by another key of the log")
-        note = self.cosigned("data/ledger/", head, key)
-        yield "B9 every entry has its inclusion proof"
-        for entry in self.entries:
-            name, index = f"data/ledger/proofs/{entry['seq']:010d}.tlog-proof", entry["seq"] - 1
-            path = self.proof(name, f"c2sp.org/tlog-proof@v1\nindex {index}", note)
-            need(climb(digest(b"\0", entry["text"]), index, head.size - 1, path)[1] == head.root, f"{name} does not hold")
-        yield "B13 every other checkpoint is the log's, and consistent with this one"
-        for folder in sorted({name[:33] for name in self.files if name.startswith("data/ledger/anchors/")}):
-            other = Checkpoint(self.read(folder + "checkpoint"))
-            need(folder == f"data/ledger/anchors/{other.size:010d}/" and other.origin == head.origin, f"origin of {folder}")
-            (key,) = other.signers([vkey for vkey, seq in log.items() if seq <= other.size])
-            self.cosigned(folder, other, key)
-            small, large = sorted((head, other), key=lambda one: one.size)
-            index, last = small.size - 1, large.size - 1
-            start, *path = [small.root] * (small.size & index == 0) + self.proof(
-                folder + "consistency", f"old {small.size}", large.data)
+    yield "B5, B6, K1 bundle.json is signed, and lists every file with its digest"
+    told, subjects, signer = open_statement(read("bundle.json"), "bundle/v1")
+    signed = [item for item in files.items() if item[0] not in ("bundle.json", TOP[5])]
+    need([*subjects.items()] == signed, "the signed list is not that of the files")
+    need(options.fingerprint in (None, signer.sha256), "K1: the signer has another fingerprint")
+
+    yield "B7 the extract is well-formed, ascending, from workspace.created to bundle.issued"
+    entries, last = [], {"v": 1, "seq": 0, "hash": "0" * 64}
+    for line in read("data/ledger/entries.jsonl").removesuffix(b"\n").split(b"\n"):
+        pair = parse(line)
+        entry = parse(pair["entry"].encode())
+        seq, more = entry["seq"], {"tree", "thread", "tally"} if entry["v"] == 2 else set()
+        need(pair.keys() == {"entry", "envelope"} and entry.keys() == KEYS | more, f"the entry after {last['seq']}")
+        need(type(seq) is int and last["seq"] < seq and last["v"] <= entry["v"] <= 2, f"order at entry {seq}")
+        need((entry["event"] == "workspace.created") == (seq == 1), f"event of entry {seq}")
+        need(last["seq"] + 1 < seq or entry["prev"] == last["hash"], f"entry {seq} does not follow the one before")
+        last = entry | {"text": pair["entry"].encode(), "envelope": pair["envelope"].encode()}
+        last["hash"] = digest(last["text"]).hex()
+        entries.append(last)
+    first, issued = entries[0], last
+    need(first["seq"] == 1 and issued["event"] == "bundle.issued", "first or last entry")
+
+    yield "B8 every entry is signed by its actor's key, in force at that place"
+    force, closed = {}, {}
+    for entry in entries:
+        event, seq, data = entry["event"], entry["seq"], entry["data"]
+        new = Certificate(data["certificate"]) if event in ("workspace.created", "identity.introduced") else None
+        known = {new.key_id: new} if seq == 1 else force
+        text, by = open_envelope(entry["envelope"], "application/vnd.forensic.ledger-entry+json", known)
+        actor = {"key_id": by.key_id, "subject": by.subject}
+        need(text == entry["text"] and entry["actor"] == actor, f"what is signed, or the actor, of entry {seq}")
+        if new:
+            need(new.key_id not in closed and data.get("key_id", new.key_id) == new.key_id, f"key of entry {seq}")
+            force[new.key_id] = new
+        if event in ("identity.retired", "identity.revoked"):
+            again = (closed.get(data["key_id"]), event) == ("identity.retired", "identity.revoked")
+            need((again or force.pop(data["key_id"])) and force, f"entry {seq} closes no key, or the last")
+            closed[data["key_id"]] = event
+
+    yield "B9, B12, B13, N5, N7 checkpoints are the log's, consistent, cosigned; every entry is in the tree"
+    named = [entry for entry in entries if entry["event"] == "log.key-introduced"]
+    log = {entry["data"]["vkey"]: entry["seq"] for entry in named if entry["data"]["purpose"] == "log"}
+    cosigned, key, head = set(), [*log][-1], Checkpoint(read("data/ledger/checkpoint"))
+    need(head.origin == "forensic-ledger/" + first["data"]["workspace"] and head.size >= issued["seq"], "origin or size")
+    need(head.signers([key]) == [key] and options.log_key in (None, key), "N7: the log's key is another one")
+    anchors = sorted({name[:33] for name in files if name.startswith("data/ledger/anchors/")})
+    for folder in ("data/ledger/", *anchors):
+        one = Checkpoint(read(folder + "checkpoint"))
+        keys = [vkey for vkey, seq in log.items() if seq <= one.size]
+        need(folder in ("data/ledger/", f"data/ledger/anchors/{one.size:010d}/") and one.origin == head.origin, folder)
+        (key,) = one.signers(keys)
+        bundle.placed.add(folder + "checkpoint.tsr")
+        if folder + "cosigned" in files:
+            note = Checkpoint(read(folder + "cosigned"))
+            by, *others = note.signers([key, *told["witnesses"], *options.witness])
+            need(note.data.startswith(one.data) and by == key, f"{folder}cosigned is about another checkpoint")
+            cosigned |= {(vkey, one.size) for vkey in others}
+        if folder != "data/ledger/":
+            small, large = sorted((head, one), key=lambda one: one.size)
+            proof = bundle.proof(folder + "consistency", f"old {small.size}", large.data)
+            index, end = small.size - 1, large.size - 1
+            start, *path = proof if index & small.size else [small.root, *proof]
             while index % 2:
-                index, last = index // 2, last // 2
-            need(climb(start, index, last, path) == (small.root, large.root), f"{folder}consistency does not hold")
-        yield "B10 nothing is left out of the thread; key and related entries are those that bundle.issued lists"
-        about, data = "case" if issued["run"] is None else "exhibit", issued["data"]
-        self.thread, before, runs = [entry for entry in self.entries if entry[about] == issued[about]], 0, {None: None}
-        for entry in self.thread:
-            run, seq = entry["run"], entry["seq"]
-            link = {about: before, "run": runs.get(run, 0)}
-            need(entry["v"] == 1 or link.items() <= entry["thread"].items(), f"something before entry {seq} is left out")
-            before = runs[run] = seq
-            runs[None] = None
-        prefixes = ("workspace.created", "identity.", "authority.", "log.")
-        keys = [entry["seq"] for entry in self.entries if entry["event"].startswith(prefixes)]
-        early = range(1, max((entry["seq"] for entry in self.thread if entry["v"] == 1), default=0) + 1)
-        wanted = {*keys, *early, *data["related_entries"], *(entry["seq"] for entry in self.thread)}
-        need(keys == data["key_entries"] and wanted == {entry["seq"] for entry in self.entries}, "other entries than listed")
-        yield "B11 events stand in a possible order"
-        acquired, runs = {None: None}, {None: "run.refused"}
-        for entry in self.entries:
-            event, run, exhibit = entry["event"], entry["run"], entry["exhibit"]
-            if event == "exhibit.acquired":
-                need(exhibit not in acquired, f"entry {entry['seq']} acquires an exhibit again")
-                acquired[exhibit] = entry["case"]
-            if event.startswith("run."):
-                need((run not in runs) == (event in ("run.started", "run.refused")), f"entry {entry['seq']}")
-                need(runs.get(run) not in ENDS and (runs.get(run) != "run.interrupted" or event in RESUME), f"{entry['seq']}")
-                need(event != "run.started" or exhibit is None or acquired[exhibit] == entry["case"], f"{entry['seq']}")
-                runs[run] = event
+                index, end = index // 2, end // 2
+            need(climb(start, index, end, path) == (small.root, large.root), f"{folder}consistency does not hold")
+    note = read("data/ledger/" + ("cosigned" if "data/ledger/cosigned" in files else "checkpoint"))
+    for entry in entries:
+        name, index = f"data/ledger/proofs/{entry['seq']:010d}.tlog-proof", entry["seq"] - 1
+        path = bundle.proof(name, f"c2sp.org/tlog-proof@v1\nindex {index}", note)
+        need(climb(digest(b"\0", entry["text"]), index, head.size - 1, path)[1] == head.root, f"{name} does not hold")
 
-    def contents(self) -> Any:
-        yield "B14 the description says what the extract says; names and signer are right"
-        told, issued, first = self.told, self.entries[-1], self.entries[0]
-        run, choice, files = issued["run"], issued["data"]["originals"], self.files
-        ends = {entry["run"]: entry for entry in self.thread if entry["event"].startswith("run.")}
-        self.runs = [end for name, end in sorted(ends.items()) if end["event"] == ENDS[0] and run in (None, name)]
-        self.exhibits = [entry for entry in self.thread if entry["event"] == "exhibit.acquired"]
-        gone = {entry["exhibit"] for entry in self.thread if entry["event"] in GONE}
-        stage_class = max((end["data"]["stage_class"] for end in self.runs), key=CLASSES.index, default=CLASSES[0])
-        exhibits = []
-        for entry in self.exhibits:
-            data, sha256, original = entry["data"], entry["data"]["sha256"], None
-            name = f"data/exhibits/{sha256}/original{data['suffix']}"
-            need(HEX.fullmatch(sha256) and SUFFIX.fullmatch(data["suffix"]), "exhibit")
-            if choice == "include" and (entry["exhibit"] not in gone or name in files):
-                original = name
-            exhibits.append({"id":..., })
-        slug = ...
-        what = run or "case-" + slug
-        name = AI * (stage_class == CLASSES[3]) + f"bundle-{what}-{issued['seq']:06d}"
-        expected = {
-            "schema": KIND + "bundle/v1", "tool": told["tool"], "name": name, "scope": "run" if run else "case",
-            "case": issued["case"], "exhibit": issued["exhibit"], "run": run, "workspace": {"id": self.uuid},
-            "issued": {"seq": issued["seq"], "hash": issued["hash"], "utc": issued["time"]["utc"]},
-            "checkpoint": {"size": head.size, "root": head.root.hex(), "sha256": files["data/ledger/checkpoint"]},
-            "originals": choice, "stage_class": stage_class, "label": LABEL if stage_class == CLASSES[3] else None,
-            "exhibits": exhibits, "runs": [...], "other_runs": [...], "models": told["models"], "witnesses": told["witnesses"]}
-        for key in expected.keys() | told.keys():
-            need(told[key] == expected[key], f"{key}")
-        info = ...
+    yield "B10 nothing is left out of the thread; key and related entries are those that bundle.issued lists"
+    about = "case" if issued["run"] is None else "exhibit"
+    thread, before, runs = [entry for entry in entries if entry[about] == issued[about]], 0, {}
+    for entry in thread:
+        links = {about: before} | ({"run": runs.get(entry["run"], 0)} if entry["run"] else {})
+        need(entry["v"] == 1 or links.items() <= entry["thread"].items(), f"something is left out before {entry['seq']}")
+        before = runs[entry["run"]] = entry["seq"]
+    prefixes, listed = ("workspace.created", "identity.", "authority.", "log."), issued["data"]
+    keys = [entry["seq"] for entry in entries if entry["event"].startswith(prefixes)]
+    early = range(1, max((entry["seq"] for entry in thread if entry["v"] == 1), default=0) + 1)
+    wanted = {*keys, *early, *listed["related_entries"], *(entry["seq"] for entry in thread)}
+    need(keys == listed["key_entries"] and wanted == {entry["seq"] for entry in entries}, "other entries than listed")
+
+    yield "B11 events stand in a possible order"
+    acquired, runs = {}, {None: "run.refused"}
+    for entry in entries:
+        event, run, exhibit = entry["event"], entry["run"], entry["exhibit"]
+        if event == "exhibit.acquired":
+            need(exhibit and exhibit not in acquired, f"entry {entry['seq']} acquires an exhibit again")
+            acquired[exhibit] = entry
+        if event.startswith("run."):
+            fits = runs.get(run) not in ENDS and (run in runs) != (event in ("run.started", "run.refused"))
+            paused = runs.get(run) == "run.interrupted" and event not in ("run.resumed", *ENDS)
+            late = event == "run.started" and exhibit and acquired[exhibit]["case"] != entry["case"]
+            need(fits and not paused and not late, f"entry {entry['seq']}: {event} cannot stand here")
+            runs[run] = event
+
+    yield "B14 the description says what the extract says; names and signer are right"
+    run, choice = issued["run"], issued["data"]["originals"]
+    ends = {entry["run"]: entry for entry in thread if entry["event"].startswith("run.")}
+    done = {name: end for name, end in sorted(ends.items()) if end["event"] == ENDS[0] and run in (None, name)}
+    gone = {entry["exhibit"] for entry in thread if entry["event"].startswith(("custody.destr"))}
+    stage_class = max((end["data"]["stage_class"] for end in done.values()), key=CLASSES.index, default=CLASSES[0])
+    shown = {"exhibits": [], "runs": [], "other_runs": []}
+    for entry in (entry for entry in thread if entry["event"] == "exhibit.acquired"):
+        data = entry["data"]
+        name = f"data/exhibits/{data['sha256']}/original{data['suffix']}"
+        need(NAME.fullmatch(name) and HEX.fullmatch(data["sha256"]), f"form of entry {entry['seq']}")
+        here = choice == "include" and (name in files or entry["exhibit"] not in gone)
+        shown["exhibits"].append({
+            "id": entry["exhibit"], "case": entry["case"], "sha256": data["sha256"], "size": data["size"],
+            "original": name if here else None, "destroyed": entry["exhibit"] in gone})
+    ...

@@ -205,7 +205,12 @@ def _issued_file(authority: Authority, serial: int) -> Path:
 
 
 def revoke(
-    authority: Authority, serial: str | None, *, reason: str = "unspecified", days: int, now: dt.datetime
+    authority: Authority,
+    serial: str | None,
+    *,
+    reason: str = "unspecified",
+    days: int = DEFAULT_LIST_DAYS,
+    now: dt.datetime,
 ) -> RevocationList:
     """Issue the revocation list anew, with ``serial`` (hexadecimal) on it if one is given, as ``crl.pem``.
 
