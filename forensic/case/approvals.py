@@ -14,7 +14,7 @@ from forensic.case.approvalterms import GIVEN, USED, WITHDRAWN, Terms, stages_sh
 from forensic.case.exhibits import Exhibit
 from forensic.case.identities import IdentityRegister, parse_utc
 from forensic.case.workspace import Workspace, utc_now
-from forensic.errors import UsageError
+from forensic.errors import PolicyRefused, UsageError
 from forensic.ledger.entry import LedgerEntry
 from forensic.policy.request import Approval, Mode, Purpose
 from forensic.policy.store import Policy
@@ -184,3 +184,28 @@ def use(workspace: Workspace, terms: Terms, approval: Approval, run_id: str) -> 
         workspace.ledger.append(USED, data, case=terms.case, exhibit=terms.exhibit, run=run_id)
     used = now().used
     return used is not None and used.run == run_id
+
+
+def require_standing(workspace: Workspace, recorded: dict[str, Any], begun: LedgerEntry) -> None:
+    """Insist that the approval in a recorded decision still stands, before the run that began with ``begun`` goes on.
+
+    Raises ``PolicyRefused`` (``approval.void``) if it was withdrawn, its key revoked (whenever), or retired meanwhile.
+    """
+    named = recorded["context"].get("approval")
+    if named is None:
+        return
+    known = IdentityRegister.of(workspace.ledger).known.get(named["key_id"])
+    withdrawn = [entry.seq for entry in workspace.ledger.entries(event=WITHDRAWN) if _referred(entry) == named["seq"]]
+    fault = ""
+    if withdrawn:
+        fault = f"was withdrawn (entry {withdrawn[0]})"
+    elif known is None or known.revoked is not None:
+        fault = "was signed with a key that has been revoked"
+    elif known.retired is not None and known.retired.seq > begun.seq:
+        fault = "was signed with a key that has been retired since the run began"
+    if fault:
+        raise PolicyRefused(
+            "approval.void",
+            f"Approval {named['seq']}, under which run {begun.run} began, {fault}.",
+            "Have the run approved again (forensic approve) and begin a new one.",
+        )

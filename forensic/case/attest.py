@@ -20,14 +20,15 @@ from forensic.case.disclosure import (
     told,
 )
 from forensic.case.environment import environment
-from forensic.case.execution import PixelResult, output_file_facts
+from forensic.case.execution import PixelResult
 from forensic.case.exhibits import Exhibit
 from forensic.case.interruptions import interruptions
 from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.workspace import UNPROTECTED, Workspace, utc_text
+from forensic.case.written import Written
 from forensic.frames.stageclass import StageClass
-from forensic.hashes import sha256_bytes, sha256_file
+from forensic.hashes import sha256_bytes
 from forensic.ledger.order import ACQUIRED
 from forensic.policy.decision import PolicyDecision
 from forensic.registry.cards import load_card
@@ -165,7 +166,7 @@ def build_predicate(
         "models": _model_records(plan),
         "output": {
             "file": folder.name(folder.output),
-            **output_file_facts(folder.output),
+            **result.output,
             "geometry": plan.output_geometry.to_record(),
             "colour": result.colour.to_record() if result.colour else {},
             "time_base": str(plan.exhibit.time_base),
@@ -191,8 +192,12 @@ def build_predicate(
     }
 
 
-def attest(workspace: Workspace, folder: RunFolder, predicate: dict[str, Any]) -> Attestation:
-    """Sign the record. Subjects are all files in the folder at this moment."""
-    subjects = [Subject(folder.name(path), sha256_file(path)) for path in folder.files()]
+def attest(workspace: Workspace, written: Written, predicate: dict[str, Any]) -> Attestation:
+    """Sign the record. Subjects are the files of ``written``, and no others may lie in the folder.
+
+    Raises ``VerificationFailed`` (``run.disturbed``) as ``Written.check`` does, before anything is signed.
+    """
+    written.check()
+    subjects = [Subject(name, sha256) for name, sha256 in written.digests.items()]
     statement = build_statement(RUN_PREDICATE, subjects, predicate)
     return Attestation(json.loads(statement)["predicate"], sign_statement(statement, workspace.signer))

@@ -43,7 +43,7 @@ def export(
     Raises ``UsageError`` (``export.inside``, ``export.exists``, ``export.name``, ``exhibit.destroyed``, …),
     ``VerificationFailed`` (``export.mismatch``, ``exhibit.changed``) and ``StorageFailed``.
     """
-    asked = {"exhibit": exhibit_id, "path": _printable(target), **circumstances.to_record()}
+    asked = {"exhibit": exhibit_id, "path": printable_path(target), **circumstances.to_record()}
     with on_record(workspace, EXPORTED, asked) as act:
         exhibit = require_acquired(act, name_exhibit(act, exhibit_id))
         record = settle(act, circumstances)
@@ -56,7 +56,7 @@ def export(
         written: list[Path] = []
         try:
             facts = _write_all(exhibit, files, written, progress)
-            entry = act.enter({**record, "path": _printable(copy.absolute()), **facts})
+            entry = act.enter({**record, "path": printable_path(copy.absolute()), **facts})
         except BaseException:
             take_away(written)
             raise
@@ -73,11 +73,11 @@ def place_outside(workspace: Workspace, target: Path, name: str) -> Path:
         path = path / name if path.is_dir() else path
         folder = path.parent.resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError("export.folder", f"{_printable(target)} is in no folder that can be reached.") from error
+        raise UsageError("export.folder", f"{printable_path(target)} is in no folder that can be reached.") from error
     path = folder / path.name
     if folder.is_relative_to(workspace.layout.root.resolve()):
         raise UsageError(
-            "export.inside", f"{_printable(path)} lies inside the workspace.", "Choose a place outside of it."
+            "export.inside", f"{printable_path(path)} lies inside the workspace.", "Choose a place outside of it."
         )
     if not path.name.isprintable() or "\\" in path.name:
         raise UsageError("export.name", "The file name has characters that sha256sum would escape.", "Choose another.")
@@ -98,7 +98,7 @@ def _require_free(path: Path) -> None:
 
 def _taken(path: Path) -> UsageError:
     return UsageError(
-        "export.exists", f"{_printable(path)} is there already.", "Nothing is overwritten: choose another name."
+        "export.exists", f"{printable_path(path)} is there already.", "Nothing is overwritten: choose another name."
     )
 
 
@@ -150,7 +150,7 @@ def copy_out(
     if digest.hexdigest() != sha256 or _read_back(target, advance) != sha256:
         raise VerificationFailed(
             "export.mismatch",
-            f"{_printable(target)} does not have the digest of the exhibit after it was written.",
+            f"{printable_path(target)} does not have the digest of the exhibit after it was written.",
             "The medium or the machine is failing: do not hand this copy on.",
         )
 
@@ -169,7 +169,7 @@ def write_out(target: Path, data: bytes, written: list[Path]) -> None:
     except OSError as error:
         raise storage_error(error, target, "writing") from error
     if _read_back(target) != sha256_bytes(data):
-        raise VerificationFailed("export.mismatch", f"{_printable(target)} cannot be read back as it was written.")
+        raise VerificationFailed("export.mismatch", f"{printable_path(target)} cannot be read back as it was written.")
 
 
 def take_away(written: list[Path]) -> None:
@@ -187,5 +187,6 @@ def _read_back(path: Path, advance: Callable[[int], None] = lambda _: None) -> s
         return sha256_stream(stream, advance)
 
 
-def _printable(path: Path) -> str:
+def printable_path(path: Path) -> str:
+    """``path`` as text; bytes that are no text are shown escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

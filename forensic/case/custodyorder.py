@@ -92,6 +92,8 @@ class CustodyOrder:
             return f"exhibit {exhibit!r} was returned (entry {standing.returned}) and never acquired"
         if event == DESTROYED and not standing.destruction_started:
             return f"the destruction of exhibit {exhibit!r} was never begun"
+        if event in (TRANSFERRED, ACKNOWLEDGED) and not isinstance(data.get("transfer"), str):
+            return f"{event} names no transfer"
         if event == ACKNOWLEDGED and data.get("transfer") not in standing.transfers:
             return f"exhibit {exhibit!r} was not transferred before in the transfer that is acknowledged"
         if event == TRANSFERRED and data.get("transfer") in standing.transfers:
@@ -121,7 +123,10 @@ class CustodyOrder:
             case "custody.transferred":
                 standing.transfers.setdefault(str(entry.data.get("transfer")), entry)
             case "custody.acknowledged":
-                standing.acknowledged[str(entry.data.get("transfer"))] = entry
+                before = standing.acknowledged.get(str(entry.data.get("transfer")))
+                # What the recipient signed is not undone by what the sender says of a paper.
+                if before is None or before.data.get("on_paper") is not None or entry.data.get("on_paper") is None:
+                    standing.acknowledged[str(entry.data.get("transfer"))] = entry
         if entry.event in (ACQUIRED, RECEIVED) and standing.case is None:
             standing.case = entry.case
 

@@ -7,10 +7,16 @@ from forensic.errors import ForensicError, StorageFailed
 INTERRUPT = "user.interrupt"
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the system ends the process, as when it shuts down. Nobody has decided against the run."""
+
+
 def why_ended(error: BaseException) -> tuple[str, str]:
     """Stable code and plain reason for whatever ended an attempt, defects of our own included."""
     if isinstance(error, ForensicError):
         code, reason = error.code, error.message
+    elif isinstance(error, Terminated):
+        code, reason = "system.terminated", "Ended by the system (SIGTERM), as when it shuts down."
     elif isinstance(error, KeyboardInterrupt):
         code, reason = INTERRUPT, "Interrupted by the user (Ctrl-C)."
     elif isinstance(error, OSError):
@@ -22,9 +28,9 @@ def why_ended(error: BaseException) -> tuple[str, str]:
 
 
 def can_go_on(error: BaseException) -> bool:
-    """Whether the run that ``error`` stopped may be resumed: the disk failed it (full, read-only, defective),
-    or the machine came out with other pixels than before. Nothing is wrong with what was asked.
+    """Whether the run that ``error`` stopped may be resumed: the disk failed it (full, read-only, defective), the
+    system ended it, or the machine came out with other pixels than before. Nothing is wrong with what was asked.
     """
     if isinstance(error, ForensicError):
         return isinstance(error, StorageFailed) or error.code in ("storage.read-only", "resume.differs")
-    return isinstance(error, OSError)
+    return isinstance(error, OSError | Terminated)

@@ -29,7 +29,7 @@ from forensic.case.progress import Progress
 from forensic.case.recovery import settle_run
 from forensic.case.salvage import Salvage
 from forensic.case.stillproof import FrameTree, write_sidecars
-from forensic.case.storage import remove_tree, reserve, size_of, sync_file, write_file
+from forensic.case.storage import remove_tree, reserve, size_of, sync_file
 from forensic.case.terms import Terms, write_terms
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import ForensicError, Interrupted, PolicyRefused, StorageFailed, UsageError
@@ -209,6 +209,11 @@ def _unfinished(workspace: Workspace, work: Work, folder: RunFolder, holding: Ho
     code, reason = why_ended(error)
     data = {"code": code, "reason": reason, "incomplete_folder": folder.root.name if folder.root.exists() else None}
     holding.folder.reserve.unlink(missing_ok=True)  # room for the entry on a full disk
+    if can_go_on(error):
+        _interrupted(workspace, work, {**data, "found": found_of(workspace, holding.folder, run_id)})
+        kind = StorageFailed if isinstance(error, StorageFailed | OSError) else Interrupted
+        remedy = error.remedy if isinstance(error, Interrupted) and code == "resume.differs" else ""
+        raise kind(code, reason, remedy or f"To go on once the cause is gone: forensic resume {run_id}") from error
     if isinstance(error, KeyboardInterrupt):
         holding.settled = _ended(workspace, work, folder, "run.cancelled", data)
         raise Interrupted(
@@ -216,11 +221,6 @@ def _unfinished(workspace: Workspace, work: Work, folder: RunFolder, holding: Ho
             f"Run {run_id} was cancelled; that is on the record.",
             f"Its incomplete files are in {folder.root}. Give the same command to run it anew.",
         ) from None
-    if can_go_on(error):
-        _interrupted(workspace, work, {**data, "found": found_of(workspace, holding.folder, run_id)})
-        kind = StorageFailed if isinstance(error, StorageFailed | OSError) else Interrupted
-        remedy = error.remedy if isinstance(error, Interrupted) and code == "resume.differs" else ""
-        raise kind(code, reason, remedy or f"Put it right, then go on with: forensic resume {run_id}") from error
     holding.settled = _ended(workspace, work, folder, "run.failed", data)
 
 
@@ -272,8 +272,9 @@ def _close(
         still["pts"] = trees[1].proof(still["frame"], "")["row"]["pts"]
     files = {number: risk_files(folder, number) for number in result.risk}
     risk = risk_record([result.risk[number] for number in sorted(result.risk)], plan.selection, files)
-    write_regions(folder.regions, risk)
-    write_sidecars(
+    written = result.written
+    written.add(folder.regions, write_regions(folder.regions, risk))
+    sidecars = write_sidecars(
         workspace,
         folder,
         sorted(result.risk),
@@ -288,22 +289,25 @@ def _close(
         },
         trees,
         plan.exhibit.stage_class.label,
+        written.digests,
     )
+    written.add_all(sidecars)
     sync_file(folder.frames)
-    write_file(folder.policy, work.terms.policy.encode("utf-8"))
-    write_file(folder.policy_schema, work.terms.policy_schema.encode("utf-8"))
-    write_file(folder.recipe, work.terms.recipe.encode("utf-8"))
+    written.write(folder.policy, work.terms.policy.encode("utf-8"))
+    written.write(folder.policy_schema, work.terms.policy_schema.encode("utf-8"))
+    written.write(folder.recipe, work.terms.recipe.encode("utf-8"))
     if result.notes:
-        write_file(folder.notes, b"".join(canonical_json(note) + b"\n" for note in result.notes))
+        written.write(folder.notes, b"".join(canonical_json(note) + b"\n" for note in result.notes))
     finished = utc_now()
     predicate = build_predicate(
         workspace, plan, work.decision, folder, result, acquisition, risk,
         (started, finished, time.monotonic() - clock),
     )  # fmt: skip
-    attestation = attest(workspace, folder, predicate)
-    write_file(folder.attestation, attestation.data)
+    attestation = attest(workspace, written, predicate)
+    written.write(folder.attestation, attestation.data)
     report = issue_report(workspace, folder, attestation, finished, folder.report, progress.say)
-    manifest = write_manifest(folder)
+    written.add(folder.report, report)
+    manifest = write_manifest(folder, written.digests)
     return attestation, {
         "attestation_sha256": attestation.sha256,
         "report_sha256": report,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,13 +18,14 @@ from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.progress import Progress
 from forensic.case.salvage import Salvage, continued
-from forensic.case.storage import make_folder, storage
+from forensic.case.storage import create_file, make_folder, storage
+from forensic.case.written import Written
 from forensic.errors import InternalError, UsageError, VerificationFailed
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.manifest import FrameRow
 from forensic.frames.stageclass import StageClass
-from forensic.hashes import MerkleTree, sha256_file
+from forensic.hashes import MerkleTree
 from forensic.media.label import is_labelled
 from forensic.media.sandbox.reader import SandboxedReader
 from forensic.media.stills import write_still
@@ -44,7 +46,9 @@ INTERLACED = ("tt", "bb", "tb", "bt")
 class PixelResult:
     """What the pixel work produced, ready for the record."""
 
+    written: Written
     frames: int = 0
+    output: dict[str, Any] = field(default_factory=dict)  # digest and size
     rows: list[FrameRow] = field(default_factory=list)
     merkle_root: str = ""
     stage_class: StageClass = StageClass.PRESENTATION
@@ -157,7 +161,7 @@ def execute(
     plan.require(decision)
     for path in (folder.root, folder.stills, folder.risk):
         make_folder(path)
-    result = PixelResult()
+    result = PixelResult(Written(folder))
     with open_exhibit(plan) as reader:
         outputs = enhanced_frames(plan, decision, reader, rows, tapped=True, salvage=salvage)
         maps = {} if salvage is None else salvage.maps
@@ -192,11 +196,12 @@ def _write_frames(
     journal: Journal | None,
 ) -> None:
     tree = MerkleTree()
-    pending: list[tuple[int, Future[dict[str, Any]]]] = []
+    digest = hashlib.sha256()
+    pending: list[Future[MapLine]] = []
     with (
         ThreadPoolExecutor(1, "risk") as mapper,
         storage(folder.frames, "writing"),
-        folder.frames.open("wb") as manifest,
+        create_file(folder.frames) as manifest,
         progress.task("Enhancing", plan.frames[1] - plan.frames[0], "frames") as task,
     ):
         first = next(outputs)
@@ -207,6 +212,7 @@ def _write_frames(
                 result.rows.append(row)
                 leaf = row.leaf()
                 manifest.write(leaf + b"\n")
+                digest.update(leaf + b"\n")
                 tree.append(leaf)
                 result.stage_class = max(result.stage_class, written.stage_class)
                 result.geometry, result.colour = written.geometry, written.colour
@@ -215,51 +221,53 @@ def _write_frames(
                 if output.notes:
                     result.notes.append({"frame": written.timing.index, "notes": list(output.notes)})
                 if output.window is not None:
-                    job = mapper.submit(_still_and_map, plan, folder, output, written, journal)
-                    pending.append((written.timing.index, job))
+                    pending.append(mapper.submit(_still_and_map, plan, folder, output, written, journal))
                     if len(pending) > MAPS_IN_FLIGHT:  # each holds its window: memory stays bounded
-                        pending[-MAPS_IN_FLIGHT - 1][1].result()
+                        pending[-MAPS_IN_FLIGHT - 1].result()
                 task.advance()
-        for number, future in pending:
-            result.risk[number] = future.result()
-        for number, line in maps.items():
-            result.risk[number] = line.record
-        result.stills = [_still_record(folder, number) for number in sorted(result.risk)]
+        lines = {line.frame: line for line in (*maps.values(), *(future.result() for future in pending))}
+        for number in sorted(lines):
+            result.risk[number] = lines[number].record
+            result.stills.append(_still_record(folder, lines[number]))
+            result.written.add_all({folder.root / name: sha256 for name, sha256 in lines[number].files.items()})
+        result.written.add(folder.output, writer.digest, writer.status)
+        result.output = {"sha256": writer.digest, "size": writer.status.st_size}
         result.codec = writer.codec_facts()
         result.carried, result.not_carried = list(writer.tracks.carried), list(writer.tracks.not_carried)
+    result.written.add(folder.frames, digest.hexdigest())
     result.frames, result.merkle_root = tree.size, tree.root().hex()
 
 
 def _still_and_map(
     plan: RunPlan, folder: RunFolder, output: PipelineOutput, written: CodedFrame, journal: Journal | None
-) -> dict[str, Any]:
+) -> MapLine:
     number = written.timing.index
-    write_still(folder.still(number), written)
-    _write_source_still(folder, output.source)
+    _, still = write_still(folder.still(number), written)
+    files = {folder.still(number): still, **_write_source_still(folder, output.source)}
     window = [frame.to_working() for frame in output.window or ()]
     reference = plan.pipeline.reference().process_window([window[output.at]], 0)
     spread, no_spread = _dispersion(plan, window, output.at)
     forward, about_psf = _forward(plan)
     assessment = assess(reference, written, forward, dispersion=spread)
     paths = RiskPaths(folder.risk_map(number), folder.level_map(number), folder.overlay(number))
-    write_maps(paths, assessment, written)
+    files |= write_maps(paths, assessment, written)
     record = assessment.to_record()
     remarks = [remark for remark in (no_spread and f"self-ensemble dispersion {no_spread}", about_psf) if remark]
     if remarks:
         record = {**record, "summary": {**record["summary"], "remarks": remarks}}
+    line = MapLine(number, {folder.name(path): sha256 for path, sha256 in files.items()}, record)
     if journal is not None:
-        pictures = (folder.still(number), _source_still(folder, number), paths.risk, paths.level, paths.overlay)
-        journal.mapped(MapLine(number, {folder.name(path): sha256_file(path) for path in pictures}, record))
-    return record
+        journal.mapped(line)
+    return line
 
 
-def _write_source_still(folder: RunFolder, source: CodedFrame) -> None:
+def _write_source_still(folder: RunFolder, source: CodedFrame) -> dict[Path, str]:
     """The untouched frame. One of a generative exhibit that must be labelled first is none, and is kept apart."""
     path = folder.source_still(source.timing.index)
     if source.stage_class is StageClass.GENERATIVE and not is_labelled(source):
         path = folder.labelled_source_still(source.timing.index)
         make_folder(path.parent)
-    write_still(path, source)
+    return {path: write_still(path, source)[1]}
 
 
 def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> tuple[Dispersion | None, str | None]:
@@ -300,22 +308,14 @@ def _forward(plan: RunPlan) -> tuple[ForwardModel | None, str | None]:
     return None, None
 
 
-def _still_record(folder: RunFolder, number: int) -> dict[str, Any]:
-    after, before = folder.still(number), _source_still(folder, number)
+def _still_record(folder: RunFolder, line: MapLine) -> dict[str, Any]:
+    after, before = folder.name(folder.still(line.frame)), folder.name(folder.source_still(line.frame))
+    if before not in line.files:
+        before = folder.name(folder.labelled_source_still(line.frame))
     return {
-        "frame": number,
-        "after": folder.name(after),
-        "before": folder.name(before),
-        "sha256": sha256_file(after),
-        "before_sha256": sha256_file(before),
+        "frame": line.frame,
+        "after": after,
+        "before": before,
+        "sha256": line.files[after],
+        "before_sha256": line.files[before],
     }
-
-
-def _source_still(folder: RunFolder, number: int) -> Path:
-    untouched = folder.source_still(number)
-    return untouched if untouched.exists() else folder.labelled_source_still(number)
-
-
-def output_file_facts(path: Path) -> dict[str, Any]:
-    """Digest and size of the output."""
-    return {"sha256": sha256_file(path), "size": path.stat().st_size}

@@ -11,12 +11,13 @@ from PIL import Image
 
 from forensic.case.attest import Attestation
 from forensic.case.caseuco import CaseGraph
+from forensic.case.copyout import copy_out, printable_path, take_away
 from forensic.case.ending import why_ended
-from forensic.case.filelist import read_manifest_file
-from forensic.case.layout import RunFolder
+from forensic.case.layout import ATTESTATION, REPORT, RunFolder
 from forensic.case.recovery import scratch_folder
-from forensic.case.reissue import recorded_run
-from forensic.case.storage import storage, sync_file, sync_folder, write_file
+from forensic.case.regularfile import digest_regular
+from forensic.case.reissue import finished_entry, recorded_run
+from forensic.case.storage import write_file
 from forensic.case.workspace import Workspace
 from forensic.errors import UsageError, VerificationFailed
 from forensic.frames.stageclass import StageClass
@@ -26,6 +27,7 @@ from forensic.ledger.entry import LedgerEntry
 from forensic.media.label import LABEL, is_labelled
 from forensic.media.viewing import frame_of, write_viewing_copy
 from forensic.signing.credentials import embed_credentials
+from forensic.signing.statement import RUN_PREDICATE, verify_statement
 
 GRAPH = ".jsonld"
 VIDEO = ".mp4"
@@ -39,23 +41,30 @@ def export(workspace: Workspace, run_id: str, target: Path, *, frame: int | None
 
     ``.jsonld``: the provenance as a CASE/UCO graph. ``.mp4``: the video as a viewing copy. ``.png``, ``.jpg``:
     frame number ``frame`` of the output (from 0). Viewing copies carry C2PA content credentials
-    unless ``credentials`` is False. Returns what the ledger's ``export.written`` says. Failures go on the
-    record as ``export.failed``. Raises ``UsageError`` (``export.kind``, ``export.exists``, ``export.frame``,
-    ``export.inside``, ``run.unknown``, …), ``VerificationFailed`` (``run.changed``), ``StorageFailed``.
+    unless ``credentials`` is False. Returns what the ledger's ``export.written`` says. The attempt is on the
+    record from its start (``export.started``); a failure too (``export.failed``), and it leaves no file.
+    Raises ``UsageError`` (``export.kind``, ``export.exists``, ``export.frame``, ``export.inside``,
+    ``run.unknown``, …), ``VerificationFailed`` (``run.changed``), ``StorageFailed``.
     """
-    entry, folder, attestation = recorded_run(workspace, run_id)
+    entry = finished_entry(workspace, run_id)
     identity = {"case": entry.case, "exhibit": entry.exhibit, "run": run_id}
+    named = printable_path(Path(target.name))
+    started = workspace.ledger.append("export.started", {"file_name": named}, **identity).seq
+    written: list[Path] = []
     try:
         make = _maker(target, frame)
-        _require_free(workspace, target)
+        _require_outside(workspace, target)
+        _, folder, attestation = recorded_run(workspace, run_id)
         with scratch_folder(workspace.layout) as scratch:
             made, facts = make(workspace, entry, folder, attestation, scratch, credentials)
-            facts = {"file_name": target.name, "sha256": sha256_file(made), **facts}
-            _place(made, target, facts["sha256"])
+            facts = {"started": started, "file_name": named, "sha256": sha256_file(made), **facts}
+            copy_out(made, target, facts["sha256"], written)
         workspace.ledger.append("export.written", facts, **identity)
     except BaseException as error:
+        take_away(written)
         code, reason = why_ended(error)
-        workspace.ledger.append("export.failed", {"file_name": target.name, "code": code, "reason": reason}, **identity)
+        ended = {"started": started, "file_name": named, "code": code, "reason": reason}
+        workspace.ledger.append("export.failed", ended, **identity)
         raise
     return facts
 
@@ -85,28 +94,29 @@ def _maker(target: Path, frame: int | None) -> _Maker:
     )
 
 
-def _require_free(workspace: Workspace, target: Path) -> None:
-    if target.exists() or target.is_symlink():
+def _require_outside(workspace: Workspace, target: Path) -> None:
+    if target.exists() or target.is_symlink():  # said now, and made sure of when the file is created
         raise UsageError("export.exists", f"{target} is there already and is not replaced.", "Choose another name.")
     if target.absolute().resolve().is_relative_to(workspace.layout.root.resolve()):
         raise UsageError("export.inside", "Copies do not go into the workspace.", "Choose a folder outside of it.")
 
 
-def _place(made: Path, target: Path, sha256: str) -> None:
-    """Copy to the target and read it back."""
-    with storage(target, "writing"):
-        write_file(target, made.read_bytes())
-        sync_file(target)
-        sync_folder(target.absolute().parent)
-    if sha256_file(target) != sha256:
-        raise VerificationFailed("copy.mismatch", f"{target} does not hold what was written to it.", "Check the disk.")
-
-
 def _graph(
     workspace: Workspace, entry: LedgerEntry, folder: RunFolder, attestation: Attestation, scratch: Path, _: bool
 ) -> _Made:
-    listed = read_manifest_file(folder.manifest)
-    files = [(name, digest, (folder.root / name).stat().st_size) for name, digest in sorted(listed.items())]
+    statement, _signers = verify_statement(attestation.data, predicate_type=RUN_PREDICATE)
+    reports = list(workspace.ledger.entries(event="report.issued", run=entry.run))
+    wanted = {subject.name: subject.sha256 for subject in statement.subjects}
+    wanted[ATTESTATION] = attestation.sha256
+    wanted[REPORT] = (reports[-1] if reports else entry).data["report_sha256"]
+    changed = [name for name, digest in wanted.items() if digest_regular(folder.root / name) != digest]
+    if changed:
+        raise VerificationFailed(
+            "run.changed",
+            f"Files of run {entry.run} are not those on record: {', '.join(sorted(changed)[:5])}.",
+            f"See: forensic verify {folder.root}",
+        )
+    files = [(name, digest, (folder.root / name).stat().st_size) for name, digest in sorted(wanted.items())]
     entries = workspace.ledger.entries(exhibit=entry.exhibit)
     graph = CaseGraph(attestation.predicate).build(files, entries)
     made = scratch / "graph"

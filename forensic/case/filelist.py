@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from forensic.case.layout import RunFolder
 from forensic.case.regularfile import JSON_LIMIT, read_regular
 from forensic.case.storage import write_file
-from forensic.hashes import sha256_file
+from forensic.hashes import sha256_bytes, sha256_file
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\n\r]+)")
 
 
-def write_manifest(folder: RunFolder) -> str:
-    """Write ``manifest.sha256`` over all other files; return its own SHA-256."""
-    lines = [
-        f"{sha256_file(path)}  {folder.name(path)}\n" for path in folder.files() if path.name != folder.manifest.name
-    ]
-    write_file(folder.manifest, "".join(lines).encode("utf-8"))
-    return sha256_file(folder.manifest)
+def write_manifest(folder: RunFolder, digests: Mapping[str, str] | None = None) -> str:
+    """Write ``manifest.sha256`` and return its own SHA-256.
+
+    It lists ``digests`` by name or, without them, all other files as they lie in ``folder``.
+    """
+    if digests is None:
+        digests = {folder.name(path): sha256_file(path) for path in folder.files() if path != folder.manifest}
+    data = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode("utf-8")
+    write_file(folder.manifest, data)
+    return sha256_bytes(data)
 
 
 def read_manifest_file(path: Path) -> dict[str, str]:

@@ -124,6 +124,8 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"bundle issued, originals: {data['originals']}"
         case "bundle.written":
             return f"bundle {data['name']} written, {data['files']} files, {data['sha256']}"
+        case "export.started" | "export.failed":
+            return " ".join(str(data[key]) for key in ("file_name", "reason") if key in data)
         case "export.written":
             return f"{data['kind']} {data['file_name']}, {data['sha256']}"
         case "timestamp.received":

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forensic.case.layout import WorkingFolder, WorkspaceLayout
-from forensic.case.storage import is_regular, make_folder, remove_tree, storage
-from forensic.errors import ForensicError, UsageError
+from forensic.case.storage import is_folder, is_regular, make_folder, remove_tree, storage
+from forensic.errors import ForensicError, UsageError, VerificationFailed
 
 _IN_USE = "in-use"
 _YOUNG_SECONDS = 60.0
@@ -33,10 +33,13 @@ class Holding:
 def under_way(layout: WorkspaceLayout, name: str) -> Iterator[Holding]:
     """Hold the working folder ``name``, made if absent, while the block runs; then remove it if it is settled.
 
-    Raises ``UsageError`` (``run.in-use``) if another process holds it.
+    Raises ``UsageError`` (``run.in-use``) if another process holds it, ``VerificationFailed``
+    (``run.planted``) if the name is a link's.
     """
     folder = layout.working(name)
     make_folder(folder.root)
+    if not is_folder(folder.root):
+        raise VerificationFailed("run.planted", f"{folder.root} is no folder of this program but a link.", "Remove it.")
     holding = Holding(folder)
     with held(folder.root) as ours:
         if not ours:

@@ -112,7 +112,7 @@ class WorkspaceLayout:
 
 def is_anchor_name(name: str) -> bool:
     """Whether a folder of a checkpoint may be called so: its size in ten digits, more only if it needs more."""
-    return name.isascii() and name.isdigit() and len(name) <= 16 and 0 < int(name) and name == f"{int(name):010d}"
+    return name.isascii() and name.isdigit() and len(name) <= 16 and int(name) > 0 and name == f"{int(name):010d}"
 
 
 @dataclass(frozen=True)

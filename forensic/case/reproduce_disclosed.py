@@ -18,7 +18,7 @@ from forensic.case.reproduce import Reproduction, compare, judge_as_recorded, pl
 from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.trust import NOTHING, Trust
-from forensic.errors import UsageError, VerificationFailed
+from forensic.errors import ForensicError, UsageError
 from forensic.ledger.entry import LedgerEntry, parse_entry
 from forensic.ledger.order import ACQUIRED
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
@@ -32,8 +32,8 @@ def reproduce_disclosed(
     """Verify the unpacked bundle at ``path``, then compute every run in it again from its original.
 
     Nothing is written but to a private temporary folder, and no ledger is needed. Adds check P1 for each
-    run; REPRODUCED is reached if all runs came out as recorded. A run whose original is not in the bundle
-    is named as not checked. Raises ``UsageError`` (``reproduce.archive``) for an archive.
+    run; REPRODUCED is reached if every frame of every run came out identical to the bit. A run whose original
+    is not in the bundle is named as not checked. Raises ``UsageError`` (``reproduce.archive``) for an archive.
     """
     if not path.is_dir():
         raise UsageError(
@@ -46,7 +46,7 @@ def reproduce_disclosed(
         return verification, []
     acquired = _acquired(path)
     results, left_out = [], 0
-    for folder in sorted((path / RUNS).iterdir()):
+    for folder in sorted((path / RUNS).iterdir()) if (path / RUNS).is_dir() else []:
         run = RunFolder(folder)
         statement, _ = verify_statement(run.attestation.read_bytes(), predicate_type=RUN_PREDICATE)
         exhibit = _exhibit(path, acquired[statement.predicate["exhibit"]["id"]])
@@ -56,13 +56,13 @@ def reproduce_disclosed(
             continue
         try:
             result = _again(run, exhibit, statement.predicate, progress)
-        except VerificationFailed as error:
-            verification.record("P1", f"run {folder.name} was computed again", False, error.message)
+        except ForensicError as error:  # a policy that refuses, an exhibit that cannot be decoded here
+            verification.record("P1", f"run {folder.name} was computed again", False, f"{error.code}: {error.message}")
             continue
         results.append(result)
         verification.record("P1", f"run {folder.name} was computed again", result.succeeded, result.verdict)
-    if results and not left_out and all(result.succeeded for result in results):
-        verification.reach(Verdict.REPRODUCED, f"{len(results)} of {len(results)} runs computed again on this machine")
+    if results and not left_out and all(result.exact for result in results):
+        verification.reach(Verdict.REPRODUCED, f"every frame of {len(results)} runs computed again on this machine")
     return verification, results
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
+from forensic.case.approvals import require_standing
 from forensic.case.ending import why_ended
 from forensic.case.enhance import FinishedRun, Work, carry_out, found_of
 from forensic.case.environment import platform_digest
@@ -187,6 +188,7 @@ def _as_decided(
     exhibit = find_exhibit(workspace, begun.exhibit or "")
     if exhibit is None or len(decided) != 1:
         raise VerificationFailed("run.record-invalid", f"The ledger does not hold exhibit and decision of {run_id}.")
+    require_standing(workspace, decided[0], begun)
     check_untouched(workspace, exhibit)
     request = _request(begun.data["request"])
     recorded = begun.data["recipe"]

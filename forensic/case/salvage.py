@@ -70,6 +70,9 @@ def take_over(folder: RunFolder, working: WorkingFolder, kept: Kept) -> Salvage:
                 salvage.maps[number] = line
                 whole |= files.keys()
         _remove(salvage, folder, [path for path in folder.files() if path not in whole])
+        for path in sorted(folder.root.rglob("*"), reverse=True):  # folders, the innermost first
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
     return salvage
 
 

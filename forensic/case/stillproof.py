@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from forensic.case.layout import RunFolder, sidecar
 from forensic.case.storage import write_file
 from forensic.case.workspace import Workspace
 from forensic.frames.manifest import FrameRow
-from forensic.hashes import inclusion_proof, leaf_hash, sha256_file
+from forensic.hashes import inclusion_proof, leaf_hash, sha256_bytes
 from forensic.signing.statement import STILL_PREDICATE, Subject, build_statement, sign_statement
 
 
@@ -42,23 +42,29 @@ def write_sidecars(
     run: dict[str, Any],
     trees: tuple[FrameTree, FrameTree],
     exhibit_class: str,
-) -> None:
+    stills: Mapping[str, str],
+) -> dict[Path, str]:
     """Write a sidecar for the enhanced still and the source still of each of ``frames``.
 
     ``run`` has the keys run, case, exhibit, exhibit_sha256, exhibit_root, output_root and
-    stage_class; ``trees`` are those of the exhibit and of the output. A source still that had to be
-    labelled is not the exhibit's frame any more and gets none.
+    stage_class; ``trees`` are those of the exhibit and of the output; ``stills`` are digests of what was written,
+    by name within the run. A source still that had to be labelled is not the exhibit's frame any more and gets
+    none. Returns the SHA-256 of each sidecar by path.
     """
+    written: dict[Path, str] = {}
+
+    def write(still: Path, predicate: dict[str, Any]) -> None:
+        subject = Subject(still.name, stills[folder.name(still)])
+        data = sign_statement(build_statement(STILL_PREDICATE, [subject], predicate), workspace.signer)
+        write_file(sidecar(still), data)
+        written[sidecar(still)] = sha256_bytes(data)
+
     exhibit_tree, output_tree = trees
     for frame in frames:
         source = exhibit_tree.proof(frame, run["exhibit_root"])
         enhanced = output_tree.proof(frame, run["output_root"])
-        _write(workspace, folder.still(frame), {**run, "shows": "output", "of_output": enhanced, "of_exhibit": source})
-        if folder.source_still(frame).exists():
+        write(folder.still(frame), {**run, "shows": "output", "of_output": enhanced, "of_exhibit": source})
+        if folder.name(folder.source_still(frame)) in stills:
             untouched = {**run, "stage_class": exhibit_class, "shows": "exhibit", "of_exhibit": source}
-            _write(workspace, folder.source_still(frame), untouched)
-
-
-def _write(workspace: Workspace, still: Path, predicate: dict[str, Any]) -> None:
-    statement = build_statement(STILL_PREDICATE, [Subject(still.name, sha256_file(still))], predicate)
-    write_file(sidecar(still), sign_statement(statement, workspace.signer))
+            write(folder.source_still(frame), untouched)
+    return written

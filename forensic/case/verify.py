@@ -15,9 +15,10 @@ from forensic.case.verification.attestations import check_attestation, signer_ma
 from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.handling import verify_handover
+from forensic.case.verification.identities import check_identities
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import verify_run
-from forensic.case.verification.stills import verify_still
+from forensic.case.verification.stills import check_proof_signer, verify_still
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.case.verification.workspaces import verify_workspace
 from forensic.errors import ForensicError, UsageError
@@ -47,14 +48,26 @@ def verify(path: Path, *, trust: Trust = NOTHING, say: Callable[[str], None] = l
         verification = failed(path, f"{error.code}: {error.message}")
     except OSError as error:
         verification = failed(path, str(error.strerror or error))
+    except Exception as error:  # noqa: BLE001 - whatever hostile material provokes is a failed check, never a crash
+        verification = failed(path, f"the material could not be examined: {type(error).__name__}: {error}")
     note_unused(verification, trust)
+    _require_use(verification, trust)
     if trust.fingerprint is not None:
         wanted = trust.fingerprint.replace(":", "").replace(" ", "").lower()
         # A ledger has several signers; one of them has vouched for the others, or for those who did.
-        own = verification.kind == "workspace" and wanted in verification.signers
+        # So in a bundle, where whoever signed is one of the extract's signers (B14, I1, S8): keys are rotated.
+        own = verification.kind in ("workspace", "bundle") and wanted in verification.signers
         expected = own or set(verification.signers) == {wanted}
         verification.record("K1", "signed with the expected certificate", expected, f"expected {wanted}")
     return verification
+
+
+def _require_use(verification: Verification, trust: Trust) -> None:
+    """K2: an authority that nothing was held against must not look as if it had vouched."""
+    if trust.authorities and not any(check.number in ("I3", "I6") for check in verification.checks):
+        verification.record(
+            "K2", "the authority that you named was asked about the signer", False, "no check here could make use of it"
+        )
 
 
 def failed(path: Path, reason: str) -> Verification:
@@ -78,13 +91,13 @@ def _verify(path: Path, trust: Trust, say: Callable[[str], None]) -> Verificatio
         if isinstance(error, FileNotFoundError) or suffix not in (".png", ".pdf", ".json", ".zip"):
             raise UsageError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from error
     if magic == _PNG or suffix == ".png":
-        return verify_still(file)[0]
+        return verify_still(file, trust)[0]
     if magic.startswith(_PDF) or suffix == ".pdf":
         return verify_report(file, trust=trust)[0]
     if magic.startswith(_ZIP) or suffix == ".zip":
         return verify_bundle(file, say, trust=trust)
     if suffix == ".json":
-        return _verify_statement(path, read_regular(file, JSON_LIMIT))
+        return _verify_statement(path, read_regular(file, JSON_LIMIT), trust)
     if is_checkpoint(file):
         return verify_checkpoint(file, trust=trust)
     raise UsageError(
@@ -114,20 +127,22 @@ def _verify_folder(path: Path, trust: Trust, say: Callable[[str], None]) -> Veri
     raise UsageError("verify.unknown-kind", f"{path} is neither a run folder nor a bundle nor a workspace.")
 
 
-def _verify_statement(path: Path, data: bytes) -> Verification:
+def _verify_statement(path: Path, data: bytes, trust: Trust) -> Verification:
     """A signed statement alone: the record of a run, the proof of a still, a transfer or its acknowledgement."""
-    if (handed := verify_handover(path, data)) is not None:
+    if (handed := verify_handover(path, data, trust)) is not None:
         return handed
     if not _is_proof(data):
         verification = Verification(str(path), "record")
         statement = check_attestation(verification, data)
         if statement is not None:
             signer_matches_record(verification, statement.predicate)
+            check_identities(verification, data, None, trust)
             verification.signed = True
             verification.not_checked.append("the files that the record is about: verify the run folder")
         return verification
     verification = Verification(str(path), "proof of a still")
     if check_attestation(verification, data, STILL_PREDICATE, "S3") is not None:
+        check_proof_signer(verification, data, trust)
         verification.signed = True
         verification.not_checked.append("the picture that the proof is about: verify it with the proof beside it")
     return verification

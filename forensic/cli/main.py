@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from forensic import __version__
+from forensic.case.ending import Terminated
 from forensic.cli.anchoring import anchor, witness
 from forensic.cli.approving import approve
 from forensic.cli.catalogues import models, policy, stages
@@ -62,8 +63,8 @@ def _fail(error: ForensicError, as_json: bool) -> int:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    """A polite kill is recorded like Ctrl-C."""
-    raise KeyboardInterrupt
+    """A polite kill is recorded; unlike after Ctrl-C, a run can be resumed."""
+    raise Terminated
 
 
 def run(arguments: Sequence[str]) -> int:

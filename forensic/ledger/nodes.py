@@ -38,6 +38,7 @@ class StoredTree:
 
     def advance(self, leaf: bytes) -> None:
         """Add the next entry by its leaf hash."""
+        self._forget_if_many()
         for place, peak in zip(peaks(0, self.tree.size), self.tree.roots, strict=True):
             self._remember(place, peak)  # peaks that this leaf swallows stay known
         self.tree.append_leaf(leaf)

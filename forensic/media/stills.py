@@ -8,12 +8,15 @@ from forensic.errors import InternalError
 from forensic.frames.frame import CodedFrame
 from forensic.frames.stageclass import StageClass
 from forensic.frames.still import still_png
+from forensic.hashes import sha256_bytes
 from forensic.media.label import burn, is_labelled
 from forensic.media.libav import storage_failed, sync
 
 
-def write_still(path: Path, frame: CodedFrame) -> CodedFrame:
-    """Write ``frame`` to the new file ``path`` as a still (PNG with its planes) and return it as written.
+def write_still(path: Path, frame: CodedFrame) -> tuple[CodedFrame, str]:
+    """Write ``frame`` to the new file ``path`` as a still (PNG with its planes).
+
+    Returns the frame as written, and the SHA-256 of the bytes that were written, not of what then lies there.
 
     A GENERATIVE frame is labelled first. Raises ``InternalError`` (``media.not-a-frame``,
     ``label.too-small``), ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
@@ -30,4 +33,4 @@ def write_still(path: Path, frame: CodedFrame) -> CodedFrame:
             sync(file.fileno())
     except OSError as error:
         raise storage_failed(error, path) from error
-    return frame
+    return frame, sha256_bytes(png)

@@ -24,6 +24,7 @@ from forensic.errors import InternalError, StorageFailed
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry
 from forensic.frames.stageclass import StageClass
+from forensic.hashes import sha256_stream
 from forensic.media.dump import CHROMA_LOCATIONS
 from forensic.media.label import LABEL, burn
 from forensic.media.libav import messages, storage_failed, sync, wording
@@ -117,8 +118,14 @@ class MasterWriter:
     exhibit whose audio and subtitles are copied, within ``carry_span`` seconds. ``rate`` is stated in the
     container only if given. ``threads`` (default: all processors) changes speed, not one byte.
 
+    Once closed, ``digest`` is the SHA-256 of the file in hexadecimal, read through the descriptor that it was
+    written with, and ``status`` what the system said of that descriptor before (size, device, inode, times).
+
     Raises ``StorageFailed`` (``media.disk-full``, ``media.write-failed``) and ``InternalError``.
     """
+
+    digest: str
+    status: os.stat_result
 
     def __init__(
         self,
@@ -331,6 +338,10 @@ class MasterWriter:
                 aspect=self._geometry.sample_aspect,
             )
             sync(self._target.file.fileno())
+            # By descriptor: under the path there may be another file by now.
+            self.status = os.fstat(self._target.file.fileno())
+            self._target.seek(0)
+            self.digest = sha256_stream(self._target.file)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failed(error, logs if "logs" in locals() else []) from error
         finally:

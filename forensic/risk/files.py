@@ -25,7 +25,7 @@ import numpy as np
 from forensic.errors import InternalError, StorageFailed
 from forensic.frames.frame import CodedFrame
 from forensic.frames.stageclass import StageClass
-from forensic.hashes import canonical_json
+from forensic.hashes import canonical_json, sha256_bytes
 from forensic.risk.assessment import COMBINATION, STATUS, RiskAssessment
 from forensic.risk.overlay import GENERATIVE_LABEL, TITLE, draw_overlay
 from forensic.risk.quantiles import NOT_ASSESSED_UNIT, to_units
@@ -69,8 +69,8 @@ def _png(picture: np.ndarray, description: str) -> bytes:
     )
 
 
-def _store(path: Path, data: bytes) -> None:
-    """Write ``data`` completely or not at all. Raises ``StorageFailed`` (``risk.write``)."""
+def _store(path: Path, data: bytes) -> str:
+    """Write ``data`` completely or not at all; return its SHA-256. Raises ``StorageFailed`` (``risk.write``)."""
     partial = path.with_name(path.name + ".part")
     try:
         with partial.open("wb") as stream:
@@ -82,10 +82,13 @@ def _store(path: Path, data: bytes) -> None:
         raise StorageFailed(
             "risk.write", f"Cannot write {path.name}: {error.strerror or error}.", "Check space and permissions."
         ) from error
+    return sha256_bytes(data)
 
 
-def write_maps(paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame) -> None:
+def write_maps(paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame) -> dict[Path, str]:
     """Write the three pictures of ``assessment`` of ``output``, the frame as written to the run.
+
+    Returns the SHA-256 of the bytes that were written, by path.
 
     Raises ``InternalError`` (``risk.frame-mismatch``) for another frame or one whose class has
     risen since, ``StorageFailed`` (``risk.write``).
@@ -102,11 +105,15 @@ def write_maps(paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame)
         units = np.full(assessment.shape, NOT_ASSESSED_UNIT, dtype=np.uint16)
     else:
         units, _ = to_units(assessment.risk)
-    _store(paths.risk, _png(units, f"{STATUS} risk, 1/256 grey level per unit, 65535 not assessed; {about}"))
+    risk = _png(units, f"{STATUS} risk, 1/256 grey level per unit, 65535 not assessed; {about}")
+    written = {paths.risk: _store(paths.risk, risk)}
     levels = to_pixels(assessment.levels, assessment.shape)
     meaning = ", ".join(f"{int(level)} {level.label}" for level in Level)
-    _store(paths.level, _png(np.ascontiguousarray(levels), f"{STATUS} risk level, {meaning}; {about}"))
-    _store(paths.overlay, _png(draw_overlay(assessment, output), f"{STATUS} risk overlay; {about}"))
+    level = _png(np.ascontiguousarray(levels), f"{STATUS} risk level, {meaning}; {about}")
+    written[paths.level] = _store(paths.level, level)
+    overlay = _png(draw_overlay(assessment, output), f"{STATUS} risk overlay; {about}")
+    written[paths.overlay] = _store(paths.overlay, overlay)
+    return written
 
 
 def risk_record(
@@ -139,9 +146,9 @@ def risk_record(
     }
 
 
-def write_regions(path: Path, record: Mapping[str, Any]) -> None:
-    """Write ``regions.json``: the canonical JSON (RFC 8785) of :func:`risk_record`.
+def write_regions(path: Path, record: Mapping[str, Any]) -> str:
+    """Write ``regions.json``: the canonical JSON (RFC 8785) of :func:`risk_record`. Returns its SHA-256.
 
     Raises ``StorageFailed`` (``risk.write``).
     """
-    _store(path, canonical_json(dict(record)))
+    return _store(path, canonical_json(dict(record)))

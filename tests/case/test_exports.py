@@ -13,6 +13,9 @@ import c2pa
 import pytest
 from PIL import Image
 
+from forensic.case import exporting
+from forensic.case.workspace import open_workspace
+from forensic.errors import ForensicError
 from forensic.frames.stageclass import StageClass
 from forensic.media.label import LABEL, burn
 from forensic.media.reader import ExhibitReader
@@ -112,7 +115,7 @@ def test_exports_and_failed_exports_are_on_the_record(attacked: Case, tmp_path: 
         assert done.code == 2, done.err
         assert code in done.err
     events = [entry["name"] for entry in forensic("log", "-w", attacked.root, "--json").json]
-    assert events[-6:] == ["export.written", *["export.failed"] * 5]
+    assert events[-12:] == ["export.started", "export.written", *["export.started", "export.failed"] * 5]
     assert forensic("verify", attacked.root).code == 0
 
 
@@ -124,6 +127,36 @@ def test_a_changed_master_is_not_exported(attacked: Case, tmp_path: Path) -> Non
     assert done.code == 1
     assert "run.changed" in done.err
     assert not (tmp_path / "v.mp4").exists()
+
+
+def test_a_forged_list_of_files_is_not_exported_and_the_refusal_is_on_record(attacked: Case, tmp_path: Path) -> None:
+    for name in ("output.mkv", "attestation.json"):
+        path = attacked.run / name
+        before = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(before + b" ")
+        done = forensic("export", attacked.run_id, tmp_path / "x.jsonld", "-w", attacked.root)
+        assert done.code in (1, 4), done.err  # what is there differs, or cannot even be read
+        assert not (tmp_path / "x.jsonld").exists()
+        path.write_bytes(before)
+    events = [entry["name"] for entry in forensic("log", "-w", attacked.root, "--json").json]
+    assert events[-4:] == ["export.started", "export.failed"] * 2
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    attacked: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "v.mp4"
+    write = exporting.write_viewing_copy
+
+    def meanwhile(*given: Any, **named: Any) -> dict[str, Any]:
+        target.write_text("mine")
+        return write(*given, **named)
+
+    monkeypatch.setattr(exporting, "write_viewing_copy", meanwhile)
+    with open_workspace(attacked.root, lambda: "") as workspace, pytest.raises(ForensicError):
+        exporting.export(workspace, attacked.run_id, target, frame=None, credentials=False)
+    assert target.read_text() == "mine"
 
 
 def test_generative_pixels_are_labelled_in_a_viewing_copy(attacked: Case, tmp_path: Path) -> None:

@@ -35,8 +35,9 @@ def _wait_until_writing(root: Path) -> None:
     raise AssertionError("the run never began to write")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_is_recorded_as_cancelled(how: signal.Signals, tmp_path: Path, street_clip: Path) -> None:
+@pytest.mark.parametrize(("how", "event"), [(signal.SIGINT, "run.cancelled"), (signal.SIGTERM, "run.interrupted")])
+def test_stopped_run_is_recorded(how: signal.Signals, event: str, tmp_path: Path, street_clip: Path) -> None:
+    """Ctrl-C is a decision against the run; SIGTERM is what every process gets when the system shuts down."""
     root = tmp_path / "ws"
     process = _start(root, street_clip)
     _wait_until_writing(root)
@@ -46,7 +47,8 @@ def test_interrupted_run_is_recorded_as_cancelled(how: signal.Signals, tmp_path:
     assert "Traceback" not in err
     assert out == ""
     events = [entry["name"] for entry in forensic("log", "-w", root, "--json").json]
-    assert events[-1] == "run.cancelled"
+    assert events[-1] == event
+    assert ("forensic resume" in err) is (how is signal.SIGTERM)
     assert forensic("verify", root).code == 0
 
 

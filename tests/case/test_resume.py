@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
 
 from forensic.case import resume as resuming
 from forensic.case.enhance import FinishedRun
@@ -61,6 +62,9 @@ def test_resumed_run_is_the_uninterrupted_one(broken: Broken, undisturbed: dict[
     assert told["found"]["output_bytes"] > 0
     entries = {entry.event: entry for entry in broken.entries()}
     assert (told["seq"], told["resumed_seq"]) == (entries[INTERRUPTED].seq, entries[RESUMED].seq)
+    printed = " ".join(page.extract_text() for page in PdfReader(broken.finished / "report.pdf").pages)
+    assert "The process ended without a word" in " ".join(printed.split())
+    assert f"{ON_DISK - 1} of {FRAMES} frames from before the interruption" in " ".join(printed.split())
     assert broken.events() == ["policy.decided", STARTED, INTERRUPTED, RESUMED, "run.finished"]
     assert not broken.working.root.exists()
     verified = forensic("verify", broken.root)

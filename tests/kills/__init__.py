@@ -104,6 +104,7 @@ class Campaign:
     template: Path
     reference: dict[str, bytes]
     seconds: float
+    acquiring: float
     asked: dict[str, Any]
     trials: int = 0
     kills: int = 0
@@ -149,7 +150,7 @@ class Campaign:
         root = scratch / f"trial-{self.trials}"
         shutil.copytree(self.template, root)
         self.trials += 1
-        self.while_acquiring += self._kill(start(child_acquire, root, clip, "Y"), moment, self.seconds / 4)
+        self.while_acquiring += self._kill(start(child_acquire, root, clip, "Y"), moment, self.acquiring)
         with open_workspace(root, lambda: "") as work:
             about = [e for e in work.ledger.entries(exhibit="Y") if e.event != "acquisition.started"]
             begun = list(work.ledger.entries(event="acquisition.started", exhibit="Y"))
@@ -233,13 +234,15 @@ def campaign(clip: Path, frames: int = 12, recipe: str = RECIPE) -> Iterator[tup
         template = scratch / "template"
         asked = {"recipe": str(scratch / "kills.toml"), "frames": (1, 1 + frames), "workers": 2}
         create_workspace(template, examiner="E", lab="L", passphrase=None, origin="kills").close()
+        begun = time.monotonic()
         finish(start(child_acquire, template, clip, "X"))
+        acquiring = time.monotonic() - begun
         whole = scratch / "whole"
         shutil.copytree(template, whole)
         begun = time.monotonic()
         finish(start(child_enhance, whole, "X", asked))
         seconds = time.monotonic() - begun
         (run,) = (whole / "runs").iterdir()
-        yield Campaign(template, contents(run), seconds, asked), scratch
+        yield Campaign(template, contents(run), seconds, acquiring, asked), scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -11,6 +11,7 @@ from forensic.frames.frame import CodedFrame
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
 from forensic.frames.still import read_still
+from forensic.hashes import sha256_bytes
 from forensic.media.label import _FIVE, _SEVEN, LABEL, _glyph, burn
 from forensic.media.stills import write_still
 from tests.media.conftest import MakeFrame
@@ -123,7 +124,8 @@ def test_stills_of_generative_frames_are_labelled(tmp_path: object, make_frame: 
 
     path = Path(str(tmp_path)) / "still.png"
     frame = make_frame("yuv420p", 256, 128, stage_class=StageClass.GENERATIVE)
-    written = write_still(path, frame)
+    written, digest = write_still(path, frame)
+    assert digest == sha256_bytes(path.read_bytes())
     assert written.sha256 == burn(frame).sha256 != frame.sha256
     still = read_still(path.read_bytes())
     assert still.rgb_matches

@@ -28,7 +28,7 @@ TITLES = {
     "N4": "checkpoint is as the ledger says it was issued",
     "N5": "cosignatures hold and are those that the ledger received",
     "N6": "checkpoint kept elsewhere is part of this ledger",
-    "N7": "checkpoint is signed by a log key that you named",
+    "N7": "newest checkpoint is signed by a log key that you named",
 }
 _HEAD = 1 << 16
 _FILES = {"checkpoint", "checkpoint.tsr", "cosigned"}
@@ -78,11 +78,13 @@ class _Examination:
         self.keys, self.history = keys, history
         self.witnessed: dict[int, list[str]] = {}
         self.untrusted: dict[str, int] = {}
+        self.newest = 0
 
     def run(self, covering: int) -> None:
         if self.history.faults:
             self._record("N2", False, "; ".join(self.history.faults[:3]))
         present = self._folders()
+        self.newest = max(present, default=0)
         for size, folder in sorted(present.items()):
             self._check_folder(size, folder)
         for size, recorded in sorted(self.history.issued.items()):
@@ -148,13 +150,13 @@ class _Examination:
         try:
             if checkpoint.origin != self.history.origin:
                 raise UsageError("checkpoint.origin", f"it is about {checkpoint.origin}, not {self.history.origin}")
-            key = signed.require_log(self.history.keys_before(checkpoint.size))
+            key = signed.require_log(self.history.keys_at(checkpoint.size))
         except ForensicError as error:
             self._record("N2", False, f"{where}: {error.message}")
             return False
         sound = self._record("N2", True, f"{where}, {key}")
         sound &= self._record("N3", self.history.root(checkpoint.size) == checkpoint.root, where)
-        if self.keys.logs:
+        if self.keys.logs and checkpoint.size == self.newest:  # older ones: signed by whichever key was in force
             sound &= self._record("N7", key in self.keys.logs, f"{where}, {key}")
         return sound
 
@@ -188,7 +190,7 @@ class _Examination:
             if checkpoint.origin != self.history.origin:
                 raise UsageError("checkpoint.origin", f"it is about {checkpoint.origin}, not {self.history.origin}")
             if note is not None:
-                allowed = self.keys.logs or tuple(key for _, key in self.history.keys)
+                allowed = self.history.keys_at(checkpoint.size) or self.keys.logs
                 SignedCheckpoint(checkpoint, note).require_log(allowed)
                 note.signed_by([*self.history.cosigners.values(), *self.keys.witnesses])
         except ForensicError as error:
@@ -245,6 +247,8 @@ def note_unused(verification: Verification, trust: Trust) -> None:
     """
     TrustedKeys.of(trust)
     named = ((trust.checkpoints, "checkpoints"), (trust.witnesses, "witnesses"), (trust.log_keys, "log keys"))
+    if trust.tsa_roots and not any(check.number.startswith("T") for check in verification.checks):
+        verification.not_checked.append("the timestamp roots that you named: there is no timestamp here")
     given = [word for values, word in named if values]
     if given and not any(check.number in TITLES for check in verification.checks):
         verification.not_checked.append(f"the {' and '.join(given)} that you named: nothing here was held against them")

@@ -16,6 +16,7 @@ from forensic.case.verification.anchors import TrustedKeys
 from forensic.case.verification.bundle_container import OpenedBag
 from forensic.case.verification.bundle_extract import Extract
 from forensic.case.verification.checks import Verdict, Verification
+from forensic.case.verification.loghistory import keys_in_force
 from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError
 from forensic.hashes import verify_consistency
@@ -106,19 +107,21 @@ class _Examination:
         self.witnesses = {str(key): key for key in (*keys, *self.keys.witnesses)}
 
     def _signed(self, signed: SignedCheckpoint, where: str) -> str | None:
-        """Why the checkpoint is not the log's, or None. Records N7 where the verifier names log keys."""
+        """Why the checkpoint is not the log's, or None. Records N7 about the bundle's own one."""
         origin = None if self.extract.created is None else LOG.name(str(self.extract.created.data.get("workspace")))
         if signed.checkpoint.origin != origin:
             return f"it is about {signed.checkpoint.origin}, not {origin}"
         try:
-            key = signed.require_log([key for seq, key in self.extract.log_keys if seq <= signed.checkpoint.size])
+            key = signed.require_log(keys_in_force(self.extract.log_keys, signed.checkpoint.size))
         except ForensicError as error:
             return error.message
+        if signed is not self.own.issued:
+            return None
         if self.keys.logs:
             self.verification.record(
                 "N7", "checkpoint is signed by a log key that you named", key in self.keys.logs, f"{where}, {key}"
             )
-        elif signed is self.own.issued:
+        else:
             self.verification.not_checked.append(
                 f"whose log key {key} is: compare it with the laboratory's and give it with --log-key"
             )

@@ -62,7 +62,8 @@ class Links:
             yield f"the entries about keys are not those that {ISSUED} tells of"
         related = issued.data.get(RELATED_ENTRIES)
         present = {row.seq for row in self.rows}
-        if not isinstance(related, list) or not present.issuperset(related) or not set(related).issuperset(rest):
+        named = set(related) if isinstance(related, list) and all(type(one) is int for one in related) else None
+        if named is None or not named <= present or not named.issuperset(rest):
             yield f"the entries beyond this {scope} are not those that {ISSUED} tells of"
 
 

@@ -7,12 +7,13 @@ read, what is not listed is not looked at, and evidence is held against a ledger
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from forensic.case.bundle import bag as names
 from forensic.case.bundle.certificates import certificate_files
-from forensic.case.bundle.description import HASH_ONLY, INCLUDE, PREDICATE, Disclosed
+from forensic.case.bundle.description import HASH_ONLY, INCLUDE, PREDICATE, Disclosed, run_folder
 from forensic.case.lognames import LOG
 from forensic.case.verification.anchors import TrustedKeys
 from forensic.case.verification.bundle_anchors import Checkpoints, check_checkpoints, read_checkpoints
@@ -21,11 +22,14 @@ from forensic.case.verification.bundle_extract import Extract, read_extract
 from forensic.case.verification.bundle_material import check_exhibits, check_models, check_places, check_runs
 from forensic.case.verification.bundle_timestamps import check_report_timestamps
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.existence import anchored_since, checkpoints_existed_at, existed_at
 from forensic.case.verification.handling import check_handling
+from forensic.case.verification.identities import check_ledger_signers, note_signers
 from forensic.case.verification.records import at
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import BadInput, ForensicError
 from forensic.hashes import canonical_json, sha256_bytes
+from forensic.ledger.entry import LedgerEntry
 from forensic.signing.certificate import Certificate, certificate_facts
 from forensic.signing.statement import Statement, verify_statement
 from forensic.signing.timestamp import read_roots
@@ -98,6 +102,11 @@ def _check(verification: Verification, bag: OpenedBag, trust: Trust, say: Callab
         return
     disclosed = Disclosed.of(extract.issued, extract.custody, frozenset(extract.destroyed))
     _check_description(verification, bag, (predicate, signer), disclosed, extract, checkpoints)
+    # By B14 the signer of the last entry signed bundle.json too.
+    note_signers(verification, extract.custody.signing.register, trust)
+    check_ledger_signers(
+        verification, extract.custody.signing, trust, lambda entry: _existed_at(bag, entry, checkpoints, trust)
+    )
     verification.signed = True
     check_exhibits(verification, bag, disclosed)
     check_handling(verification, extract.custody.handling)
@@ -105,6 +114,17 @@ def _check(verification: Verification, bag: OpenedBag, trust: Trust, say: Callab
     check_models(verification, bag, runs.predicates, predicate.get("models"))
     check_places(verification, bag, disclosed, certificate_files(extract.custody.signing.register))
     check_report_timestamps(verification, bag, disclosed, runs.stamped, trust)
+
+
+def _existed_at(bag: OpenedBag, entry: LedgerEntry, checkpoints: Checkpoints, trust: Trust) -> datetime | None:
+    """Since when an entry of the extract exists, as a timestamp shows whose authority the verifier trusts."""
+    times = [checkpoints_existed_at(anchored_since(bag.root / names.ANCHORS, entry.seq), trust)]
+    if names.CHECKPOINT_TIMESTAMP in bag.digests and entry.seq <= checkpoints.issued.checkpoint.size:
+        own = (bag.read(names.CHECKPOINT, 1 << 20), bag.read(names.CHECKPOINT_TIMESTAMP, 1 << 20))
+        times.append(checkpoints_existed_at([own], trust))
+    if entry.run is not None and bag.below(run_folder(entry.run)):
+        times.append(existed_at(bag.root / run_folder(entry.run), trust))
+    return min(filter(None, times), default=None)
 
 
 def _check_bag(verification: Verification, bag: OpenedBag) -> bool:

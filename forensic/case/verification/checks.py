@@ -35,7 +35,7 @@ _MEANING = {
     Verdict.SIGNED: "Unchanged since it was signed with the key whose fingerprint is shown.",
     Verdict.TIMESTAMPED: "Also existed at the time stated by a timestamp authority that you named as trusted.",
     Verdict.WITNESSED: "Also part of a ledger whose history a witness that you named as trusted has seen grow.",
-    Verdict.REPRODUCED: "Also computed again from the exhibit, by a second person, with the same result.",
+    Verdict.REPRODUCED: "Also computed again from the exhibit, just now on this machine, with every frame identical.",
 }
 
 NOT_PROVED = (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from forensic.case.layout import REPORT, WorkspaceLayout
+from forensic.case.layout import REPORT, WorkspaceLayout, is_anchor_name
 from forensic.case.regularfile import digest_regular, read_regular
 from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError
+from forensic.hashes import sha256_bytes
 from forensic.report.verification import check_report
 from forensic.signing.timestamp import Timestamp, read_roots, verify_response
 
@@ -29,6 +31,30 @@ def existed_at(folder: Path, trust: Trust) -> datetime | None:
 def report_existed_at(report: Path, trust: Trust) -> datetime | None:
     """The same for one report alone, wherever it lies."""
     return min(_times(report, trust), default=None)
+
+
+def checkpoints_existed_at(checkpoints: Iterable[tuple[bytes, bytes]], trust: Trust) -> datetime | None:
+    """The same for the earliest of checkpoints, each with its timestamp; what does not hold counts for nothing."""
+    times = []
+    for note, response in checkpoints:
+        try:
+            stamp = verify_response(response, bytes.fromhex(sha256_bytes(note)), read_roots(trust.tsa_roots))
+        except (ForensicError, ValueError):
+            continue
+        if stamp.trusted:
+            times.append(_latest(stamp))
+    return min(times, default=None)
+
+
+def anchored_since(anchors: Path, seq: int) -> Iterable[tuple[bytes, bytes]]:
+    """The checkpoints with timestamps in folder ``anchors`` that contain entry ``seq``."""
+    for folder in sorted(anchors.iterdir()) if anchors.is_dir() else ():
+        if not is_anchor_name(folder.name) or int(folder.name) < seq:
+            continue
+        try:
+            yield read_regular(folder / "checkpoint", _LIMIT), read_regular(folder / "checkpoint.tsr", _LIMIT)
+        except OSError:
+            continue
 
 
 def _times(report: Path, trust: Trust) -> list[datetime]:

@@ -10,12 +10,16 @@ from typing import Any
 from forensic.case.custodyorder import ACKNOWLEDGED, TRANSFERRED, CustodyOrder, stated_too_late
 from forensic.case.disclosure import FORMAT, ExhibitBytes, History, Told, other_attempts, told, told_digest
 from forensic.case.handover import Acknowledgement, Transfer, read_acknowledgement, read_transfer, require_answer
+from forensic.case.identities import parse_utc
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.identities import check_certificate
 from forensic.case.verification.records import at
+from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import ForensicError, VerificationFailed
 from forensic.ledger.entry import LedgerEntry
 from forensic.ledger.order import CREATED, INTRODUCED
 from forensic.signing.certificate import certificate_facts, read_certificate
+from forensic.signing.statement import ACKNOWLEDGEMENT_PREDICATE, TRANSFER_PREDICATE, verify_statement
 
 
 def _digest(entry: LedgerEntry) -> bytes:
@@ -80,7 +84,7 @@ def check_handling(verification: Verification, handling: Handling) -> None:
         "H2", "transfers and acknowledgements hold and answer each other", not faults, "; ".join(faults)
     )
     for entry in handling.handed:
-        if entry.event == TRANSFERRED and entry.data.get("transfer") not in answered:
+        if entry.event == TRANSFERRED and str(entry.data.get("transfer")) not in answered:
             verification.not_checked.append(
                 f"transfer of exhibit {entry.exhibit} (entry {entry.seq}): not acknowledged"
             )
@@ -88,12 +92,17 @@ def check_handling(verification: Verification, handling: Handling) -> None:
             verification.not_checked.append(
                 f"receipt for exhibit {entry.exhibit} (entry {entry.seq}): on paper, only the sender says so"
             )
+        elif entry.event == ACKNOWLEDGED and entry.data.get("accepted") is False:
+            verification.not_checked.append(
+                f"transfer of exhibit {entry.exhibit}: REFUSED by the recipient's signed word (entry {entry.seq}): "
+                f"{entry.data.get('refused') or 'no reason given'}"
+            )
 
 
-def _receipts(handling: Handling) -> tuple[list[str], set[Any]]:
+def _receipts(handling: Handling) -> tuple[list[str], set[str]]:
     """What is wrong with the statements in the ledger, and the ids of the transfers that were answered."""
     faults: list[str] = []
-    answered: set[Any] = set()
+    answered: set[str] = set()
     sent: dict[str, Transfer] = {}
     for entry in handling.handed:
         try:
@@ -102,7 +111,7 @@ def _receipts(handling: Handling) -> tuple[list[str], set[Any]]:
                 sent[transfer.id] = transfer
             else:
                 _acknowledgement(entry, handling, sent)
-                answered.add(entry.data.get("transfer"))
+                answered.add(str(entry.data.get("transfer")))
         except ForensicError as error:
             faults.append(f"entry {entry.seq}: {error.message}")
     return faults[:5], answered
@@ -219,7 +228,7 @@ def _other_numbers(custody: Any, expected: Told[bytes]) -> list[str]:
     return [f"{name} are not those of the ledger" for name, recorded, found in pairs if recorded != found]
 
 
-def verify_handover(path: Path, data: bytes) -> Verification | None:
+def verify_handover(path: Path, data: bytes, trust: Trust = NOTHING) -> Verification | None:
     """H5, for a transfer statement or an acknowledgement alone; None if ``data`` is neither."""
     readers: tuple[tuple[str, Callable[[bytes], Transfer | Acknowledgement]], ...] = (
         ("transfer", read_transfer),
@@ -237,11 +246,23 @@ def verify_handover(path: Path, data: bytes) -> Verification | None:
         verification.record("H5", f"{kind} is signed and well-formed", True, f"transfer {_id_of(statement)}")
         verification.signers[statement.signer["certificate_sha256"]] = statement.signer["subject"]
         verification.signed = True
+        _check_signer(verification, data, statement, trust)
         verification.not_checked.append(f"the file: its SHA-256 must be {_file_of(statement)}")
         if isinstance(statement, Acknowledgement):
             verification.not_checked.append("the transfer that it answers: forensic custody acknowledge --import")
         return verification
     return None
+
+
+def _check_signer(verification: Verification, data: bytes, statement: Transfer | Acknowledgement, trust: Trust) -> None:
+    """I3 and I4, as of the time that the statement gives for its signature."""
+    kind = TRANSFER_PREDICATE if isinstance(statement, Transfer) else ACKNOWLEDGEMENT_PREDICATE
+    _, verified = verify_statement(data, predicate_type=kind)
+    try:
+        signed = parse_utc(str(statement.predicate.get("signed_utc")))
+    except ValueError:
+        signed = None
+    check_certificate(verification, verified.certificates[0], statement.predicate, trust, signed=signed)
 
 
 def _id_of(statement: Transfer | Acknowledgement) -> str:

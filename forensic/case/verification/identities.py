@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from forensic.case.verification.signers import Signing
 from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError
 from forensic.ledger.entry import LedgerEntry
-from forensic.signing.certificate import Certificate, certificate_facts, key_id
+from forensic.policy.facts import names_differ
+from forensic.policy.request import Approval
+from forensic.signing.certificate import Certificate, certificate_facts, common_name, key_id
 from forensic.signing.chain import (
     Authorities,
     RevocationList,
@@ -34,8 +37,8 @@ def _unknown() -> datetime | None:
     return None
 
 
-_I3 = "the signer's certificate leads to an authority that you named as trusted"
-_I4 = "the signer's certificate was not revoked by that authority when it signed"
+_I3 = "certificate leads to an authority that you named as trusted"
+_I4 = "certificate was not revoked by that authority when it signed"
 
 
 def check_identities(
@@ -61,7 +64,7 @@ def check_identities(
     if signing is not None and finished is not None:
         _check_introduced(verification, signing, signer, predicate, finished)
         _check_ended(verification, signing.register, signer, finished, existed)
-        _check_approval(verification, signing, predicate, finished, trust)
+        _check_approval(verification, signing, predicate, finished, trust, existed)
     else:
         verification.not_checked.append(
             "whether the signer's key was retired or revoked: only the ledger, or a bundle with its extract, shows that"
@@ -156,19 +159,25 @@ def check_certificate(
     *,
     register: IdentityRegister | None = None,
     existed: Existence = _unknown,
+    signed: datetime | None = None,
+    whose: str = "the signer's",
 ) -> None:
-    """I3 and I4: with authorities given, the chain must hold as of the signing, and nothing on it be revoked then."""
+    """I3 and I4: with authorities given, the chain must hold as of the signing, and nothing on it be revoked then.
+
+    ``signed``: when, where it is not the run's record that says so. ``whose`` certificate it is, for the titles.
+    """
+    i3, i4 = f"{whose} {_I3}", f"{whose} {_I4}"
     if not trust.authorities:
         verification.not_checked.append(_untrusted(signer, predicate))
         return
-    signed = _signing_time(predicate)
+    signed = signed or _signing_time(predicate)
     try:
         authorities = read_authorities(trust.authorities)
     except ForensicError as error:
-        verification.record("I3", _I3, False, error.message)
+        verification.record("I3", i3, False, error.message)
         return
     if signed is None:
-        verification.record("I3", _I3, False, "the record does not say when it was signed")
+        verification.record("I3", i3, False, "the record does not say when it was signed")
         return
     brought = _brought(predicate)
     chain = [*brought[0], *(register.chains if register else ())]
@@ -182,7 +191,7 @@ def check_certificate(
             if not later.fault:
                 found, detail = later, f"this key was certified later, on {other.not_valid_before_utc:%Y-%m-%d}"
     path = " < ".join(one.subject.rfc4514_string() for one in found.path)
-    if not verification.record("I3", _I3, not found.fault, found.fault or "; ".join(filter(None, (path, detail)))):
+    if not verification.record("I3", i3, not found.fault, found.fault or "; ".join(filter(None, (path, detail)))):
         return
     proved = existed() if found.revoked is not None else None
     fault = ""
@@ -198,7 +207,7 @@ def check_certificate(
                 f"whether the signer's certificate was revoked after {found.newest_list:%Y-%m-%d}: give the "
                 "authority's newer list together with its certificate"
             )
-    verification.record("I4", _I4, not fault, fault or told)
+    verification.record("I4", i4, not fault, fault or told)
 
 
 def _untrusted(signer: Certificate, predicate: dict[str, Any]) -> str:
@@ -234,7 +243,12 @@ def _brought(predicate: dict[str, Any]) -> tuple[list[Certificate], list[Revocat
 
 
 def _check_approval(
-    verification: Verification, signing: Signing, predicate: dict[str, Any], finished: LedgerEntry, trust: Trust
+    verification: Verification,
+    signing: Signing,
+    predicate: dict[str, Any],
+    finished: LedgerEntry,
+    trust: Trust,
+    existed: Existence,
 ) -> None:
     """I5: the approval on the record is the ledger's, about this run, by somebody else. I6: who vouches for that."""
     approval = at(predicate, "run", "approval")
@@ -243,8 +257,8 @@ def _check_approval(
     if isinstance(approval, dict) and set(approval) == {"by", "role", "note"}:
         verification.not_checked.append("whether the approval was given: a record of release 0.1.0 holds a name only")
         return
-    faults = list(_approval_faults(signing, predicate, finished))
-    given = signing.given.get(at(approval, "seq")) if isinstance(approval, dict) else None
+    faults = list(_approval_faults(signing, predicate, finished, existed))
+    given = signing.approval(approval)
     verification.record(
         "I5",
         "the approval was given before, by an identity of its own, for exactly this run, and used once",
@@ -269,17 +283,24 @@ def _check_approval(
         return
     lists = Authorities(authorities.certificates, (*authorities.lists, *signing.register.lists))
     found = standing(known.certificate, known.chain, lists, parse_utc(given.utc))
-    late = found.revoked is not None and found.revoked <= parse_utc(given.utc)
-    fault = found.fault or (found.revoked_why if late else "")
-    verification.record("I6", title, not fault, fault or known.name)
+    fault, detail = found.fault, known.name
+    if not fault and found.revoked is not None:  # as for the signer: what a thief dates back, no clock of his shows
+        proved = existed()
+        if proved is None or proved >= found.revoked:
+            fault = f"{found.revoked_why}, and no trusted timestamp shows that the approval was there before"
+        else:
+            detail = f"{known.name}, revoked since; a timestamp shows that the approval existed before"
+    verification.record("I6", title, not fault, fault or detail)
 
 
-def _approval_faults(signing: Signing, predicate: dict[str, Any], finished: LedgerEntry) -> Iterator[str]:
+def _approval_faults(
+    signing: Signing, predicate: dict[str, Any], finished: LedgerEntry, existed: Existence
+) -> Iterator[str]:
     approval = at(predicate, "run", "approval")
     if not isinstance(approval, dict) or approval != at(predicate, "policy", "context", "approval"):
         yield "the record's approval is not the one that the policy was asked about"
         return
-    given = signing.given.get(approval.get("seq", 0))
+    given = signing.approval(approval)
     if given is None or given.hash != approval.get("hash"):
         yield "the ledger holds no such approval"
         return
@@ -288,8 +309,15 @@ def _approval_faults(signing: Signing, predicate: dict[str, Any], finished: Ledg
         yield "another key signed it than the record says"
     elif known.key_id == finished.actor["key_id"]:
         yield "the examiner's own key signed it"
-    if given.seq >= finished.seq:
-        yield "it was given after the run"
+    if known is not None:
+        yield from _person_faults(signing.register, known, predicate, finished)
+        fault, _ = _ended(known, given, existed)
+        if fault:
+            yield f"its signer: {fault}"
+    run = at(predicate, "run", "id")
+    started = signing.started.get(run) if isinstance(run, str) else None
+    if started is None or given.seq >= started.seq:
+        yield "it was not given before the run began"
     try:
         terms = terms_of_record(predicate)
         fits = terms.met_by(given.data.get("terms"))
@@ -301,6 +329,47 @@ def _approval_faults(signing: Signing, predicate: dict[str, Any], finished: Ledg
     first = min(overs, key=lambda entry: entry.seq, default=None)
     if first is None or first.event != USED or first.run != at(predicate, "run", "id"):
         yield "the ledger does not say that this run was the first to use it, or it was withdrawn before"
+        return
+    if started is not None and first.seq >= started.seq:
+        yield "the run began before it used it"
+    if known is not None and known.revoked is not None and known.revoked.seq < first.seq:
+        yield f"entry {known.revoked.seq} had revoked its signer's key before it was used"
+
+
+def _person_faults(
+    register: IdentityRegister, known: KnownIdentity, predicate: dict[str, Any], finished: LedgerEntry
+) -> Iterator[str]:
+    """A second person is another key and another name, as the policy understands it, in the role that it was told."""
+    approval, examiner = at(predicate, "run", "approval"), register.known.get(finished.actor["key_id"])
+    claimed = at(predicate, "policy", "context", "examiner")
+    named = [known.name, *(one for one in (approval.get("by"),) if isinstance(one, str))]
+    others = [claimed] if isinstance(claimed, str) else []
+    others += [] if examiner is None else [examiner.name]
+    if not all(names_differ(Approval(by=one), other) for one in named for other in others):
+        yield "whoever gave it has the examiner's name"
+    if approval.get("by") not in {common_name(one) for one in register.certificates[known.key_id]}:
+        yield f"the record says that {approval.get('by')!r} gave it, the certificate is that of {known.name!r}"
+    if approval.get("role") != known.role:
+        yield f"the record says role {approval.get('role')!r}, the ledger {known.role!r}"
+
+
+def check_ledger_signers(
+    verification: Verification, signing: Signing, trust: Trust, existed: Callable[[LedgerEntry], datetime | None]
+) -> None:
+    """I3 and I4 for those who answer for a ledger or extract: see ``Signing.vouching``; only with authorities.
+
+    ``existed``: asked only about a revoked key, when the entry existed, as a trusted timestamp shows.
+    """
+    if not trust.authorities:
+        return
+    for entry in signing.vouching():
+        known = signing.register.known.get(entry.actor["key_id"])
+        if known is None:
+            continue  # the audit, or B8, has failed
+        check_certificate(
+            verification, known.certificate, {}, trust, register=signing.register, existed=partial(existed, entry),
+            signed=parse_utc(entry.utc), whose=f"entry {entry.seq}'s signer's",
+        )  # fmt: skip
 
 
 def note_signers(verification: Verification, register: IdentityRegister, trust: Trust) -> None:

@@ -101,6 +101,12 @@ class LogHistory:
                 found[entry.seq] = tree.root()
         return found
 
-    def keys_before(self, size: int) -> list[VerifierKey]:
-        """The log's keys introduced among the first ``size`` entries."""
-        return [key for seq, key in self.keys if seq <= size]
+    def keys_at(self, size: int) -> list[VerifierKey]:
+        """The log's key in force at ``size``; none if there was none yet."""
+        return keys_in_force(self.keys, size)
+
+
+def keys_in_force(keys: list[tuple[int, VerifierKey]], size: int) -> list[VerifierKey]:
+    """Of the log's ``keys``, each with the number of the entry that introduced it, the last among the first ``size``
+    entries: a key that was replaced signs no checkpoint that contains its successor's entry."""
+    return [key for seq, key in keys if seq <= size][-1:]

@@ -76,7 +76,8 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
         _check_frames(verification, folder, statement.predicate)
         for still, job in zip(stills, reading, strict=True):
             part, proof = job.result()
-            part.record("S8", "the proof names this run", _proof_names_run(proof, statement))
+            own = _proof_names_run(proof, statement) and part.signers.keys() <= verification.signers.keys()
+            part.record("S8", "the proof names this run and has its signer", own)
             verification.absorb(part, folder.name(still))
     verification.record(
         "A6",

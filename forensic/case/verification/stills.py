@@ -9,17 +9,22 @@ from forensic.case.layout import sidecar
 from forensic.case.regularfile import JSON_LIMIT, STILL_LIMIT, read_regular
 from forensic.case.verification.attestations import check_attestation
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.identities import check_certificate
+from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError
 from forensic.frames.manifest import FrameRow
 from forensic.frames.still import Still, read_still
 from forensic.hashes import sha256_bytes, verify_inclusion
-from forensic.signing.statement import STILL_PREDICATE, Statement
+from forensic.signing.statement import STILL_PREDICATE, Statement, verify_statement
 
 _PROOF_KEYS = {"row", "leaf_index", "tree_size", "audit_path", "merkle_root"}
 
 
-def verify_still(path: Path) -> tuple[Verification, Statement | None]:
-    """Verify the PNG at ``path`` with its proof; without one at most INTEGRITY ONLY. Also returns the proof."""
+def verify_still(path: Path, trust: Trust | None = None) -> tuple[Verification, Statement | None]:
+    """Verify the PNG at ``path`` with its proof; without one at most INTEGRITY ONLY. Also returns the proof.
+
+    ``trust`` None: who signed the proof is the caller's business (within a run: the record's signer, S8).
+    """
     verification = Verification(str(path), "still")
     try:
         data = read_regular(path, STILL_LIMIT)
@@ -45,10 +50,20 @@ def verify_still(path: Path) -> tuple[Verification, Statement | None]:
     if statement is None:
         return verification, None
     verification.signed = True
+    if trust is not None:
+        check_proof_signer(verification, proof, trust)
     named = statement.sha256_of(path.name) or (statement.subjects[0].sha256 if len(statement.subjects) == 1 else None)
     verification.record("S4", "the proof is about this very file", named == sha256_bytes(data))
     check_proofs(verification, statement.predicate, still)
     return verification, statement
+
+
+def check_proof_signer(verification: Verification, proof: bytes, trust: Trust) -> None:
+    """I3 and I4 for a proof that S3 found sound. It does not say when it was signed, so the path is followed as of the
+    beginning of the certificate, and a revocation of whatever date counts."""
+    statement, verified = verify_statement(proof, predicate_type=STILL_PREDICATE)
+    signer = verified.certificates[0]
+    check_certificate(verification, signer, statement.predicate, trust, signed=signer.not_valid_before_utc)
 
 
 def check_proofs(verification: Verification, predicate: dict[str, Any], still: Still) -> None:

@@ -49,6 +49,19 @@ def _approval(approval: object) -> list[tuple[str, Content]]:
     ]
 
 
+def _interruptions(run: Any, count: Any) -> list[tuple[str, Content]]:
+    """Where and why the run was broken off, when it went on, and what was taken over."""
+    rows: list[tuple[str, Content]] = []
+    for one in items(at(run, "interruptions")):
+        seqs = f"ledger entries {spoken(at(one, 'seq'))} and {spoken(at(one, 'resumed_seq'))}"
+        rows.append(("Interrupted", f"{spoken(at(one, 'utc'))}: {spoken(at(one, 'reason'))}"))
+        rows.append(("Resumed", f"{spoken(at(one, 'resumed_utc'))} ({seqs})"))
+    if rows:
+        reused = f"{spoken(at(run, 'frames_reused'))} of {spoken(count)} frames from before the interruption"
+        rows.append(("Taken over", f"{reused}, each checked against a signed ledger entry; duration is that of the rest"))
+    return rows
+
+
 def case(record: RunRecord) -> list[Flowable]:
     """Case, exhibit, question, examiner and signing identity."""
     run, examiner = record.get("run"), record.get("examiner")
@@ -83,6 +96,7 @@ def case(record: RunRecord) -> list[Flowable]:
         ("Run", mono(record.run_id)),
         ("Started, finished", f"{spoken(at(run, 'started_utc'))}, {spoken(at(run, 'finished_utc'))}"),
         ("Duration", f"{spoken(at(run, 'duration_s'))} s with {spoken(at(run, 'workers'))} workers"),
+        *_interruptions(run, record.get("output", "frames", "count")),
     ]
     return [
         facts(rows),
