@@ -29,13 +29,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 CLASSES, KIND = ["presentation", "geometric", "fidelity", "generative"], "tag:forensic-tool,2026:"
 LABEL, ENDS = "AI-GENERATED DETAIL — NOT EVIDENCE", ["run.finished", "run.failed", "run.cancelled", "run.refused"]
 TOP = ["VERIFY.md", "bag-info.txt", "bagit.txt", "bundle.json", "manifest-sha256.txt", "tagmanifest-sha256.txt"]
-TEXT, LINK, SUM = r'"(?:[^"\\\0-\x1f\x7f-\x9f]|\\["\\])+"', r"(?:null|0|[1-9]\d{0,15})", r'"[0-9a-f]{64}"'
+TEXT, SUM, LINK = r'"(?:[^"\\\0-\x1f\x7f-\x9f]|\\["\\])+"', r'"[0-9a-f]{64}"', r"(?:null|0|[1-9]\d{0,15})"
 ENTRY = re.compile(  # an entry of the ledger in canonical form, without its data (ledger.md, section 2)
-    rf'{{"actor":{{"key_id":{SUM},"subject":{TEXT}}},"case":(null|{TEXT}),"data":{{}},"event":"[a-z]+(-[a-z]+)*(\.[a-z]+'
-    rf'(-[a-z]+)*)+","exhibit":(null|{TEXT}),"prev":{SUM},"run":(null|{TEXT}),"seq":[1-9]\d{{0,15}},(?P<new>"tally":{SUM}'
-    rf',"thread":{{"case":{LINK},"exhibit":{LINK},"run":{LINK}}},)?"time":{{"clock_regression":(true|false),"monotonic_ns'
-    rf'_since_previous":{LINK},"session":"[0-9a-f-]{{36}}","source":("")?{TEXT}?,"utc":"\d{{4}}-[01]\d-[0-3]\dT[0-2]\d:[0-'
-    rf'5]\d:[0-5]\d\.\d{{6}}Z"}},(?(new)"tree":{{"root":{SUM},"size":(0|[1-9]\d{{0,15}})}},"v":2|"v":1)}}', re.ASCII)
+    rf'{{"actor":{{"key_id":{SUM},"subject":{TEXT}}},"case":(null|{TEXT}),"data":{{}},'
+    rf'"event":"[a-z]+(-[a-z]+)*(\.[a-z]+(-[a-z]+)*)+","exhibit":(null|{TEXT}),"prev":{SUM},"run":(null|{TEXT}),'
+    rf'"seq":[1-9]\d{{0,15}},(?P<new>"tally":{SUM},"thread":{{"case":{LINK},"exhibit":{LINK},"run":{LINK}}},)?'
+    rf'"time":{{"clock_regression":(true|false),"monotonic_ns_since_previous":{LINK},"session":"[0-9a-f-]{{36}}",'
+    rf'"source":{TEXT},"utc":"\d{{4}}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{{6}}Z"}},'
+    rf'(?(new)"tree":{{"root":{SUM},"size":{LINK}}},"v":2|"v":1)}}', re.ASCII)
 WIDE_FROM = MARK = 0xFFFFFFFF  # from where on a field of a zip is too small, and what then stands in it
 SEGMENT = r"(?!(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:[./]|\Z))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?"
 NAME, HEX = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*"), re.compile(r"[0-9a-f]{64}")
@@ -124,8 +125,8 @@ class Checkpoint:  # a signed note about a tree (bundle.md, section 6)
             (vkey, *_) = [one for one in vkeys if one.startswith(f"{name}+{line[:4].hex()}+")] or [""]
             need(vkey, f"a signature by {name}, whose key is not known")
             key, start = unbase64(vkey.split("+", 2)[2]), 12 if signers else 4
-            need(digest(name.encode(), b"\n", key)[:4] == line[:4], "a verifier key whose id is another")
-            need(len(key) == 33 and key[0] == (4 if signers else 1), "a witness's key for the log's, or the reverse")
+            fits = len(key) == 33 and key[0] == (4 if signers else 1)
+            need(fits and digest(name.encode(), b"\n", key)[:4] == line[:4], "a verifier key that does not fit")
             head = b"cosignature/v1\ntime %d\n" % int.from_bytes(line[4:12]) if signers else b""
             ed25519.Ed25519PublicKey.from_public_bytes(key[1:]).verify(line[start:], head + self.text)
             signers.append(vkey)
@@ -197,15 +198,14 @@ class Bag:
         return [unbase64(line) for line in lines]
     def frames_root(self, folder: str, first: int, count: int) -> str:  # of frames.jsonl (frames.md), its rows counted
         *lines, end = self.read(name := folder + "frames.jsonl").split(b"\n")
-        numbers = [parse(line)["frame"] for line in lines]
-        need(end == b"" and numbers == [*range(first, first + len(lines))] and len(lines) == count, f"rows of {name}")
+        need(end == b"" and len(lines) == count, f"the number of rows in {name}")
+        need([parse(line)["frame"] for line in lines] == [*range(first, first + count)], f"frames missing in {name}")
         row = [digest(b"\0", line) for line in lines]
         while len(row) > 1:  # pairs are joined, an odd one at the end goes up unchanged
             row = [digest(b"\1", *row[at:at + 2]) if at + 1 < len(row) else row[at] for at in range(0, len(row), 2)]
         return (row or [digest()])[0].hex()
 
-def checks(options: argparse.Namespace):
-    """All checks in order; each is named before it is made. An entry ``e`` is what ledger.md, section 2, says."""
+def checks(options: argparse.Namespace):  # yields the name of each before it is made; ``e`` is an entry of the ledger
     yield "B1 container: plain files, allowed names, every header of an archive as specified"
     bag = Bag(options.bundle)
     files, read, base = bag.files, bag.read, "data/ledger/"
@@ -395,6 +395,5 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(str(__doc__).split("\n\n")[-1] + "OK")
     return 0
-
 if __name__ == "__main__":
     raise SystemExit(main())

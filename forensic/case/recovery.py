@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forensic.case.holding import held, is_abandoned, is_young
+from forensic.case.holding import held, is_abandoned, is_in_use, is_young
 from forensic.case.layout import INCOMING, INCOMPLETE, SCRATCH, WORKING, ExhibitFolder, WorkspaceLayout
 from forensic.case.storage import is_folder, is_regular, remove_tree, storage, sync_folder
 from forensic.errors import StorageFailed
@@ -58,7 +58,7 @@ def recover(layout: WorkspaceLayout, ledger: Ledger) -> None:
         if is_folder(folder) and is_abandoned(folder):
             remove_tree(folder)
     for folder in sorted(layout.root.glob(f"{WORKING}*")):
-        if is_folder(folder) and is_abandoned(folder):
+        if is_folder(folder) and not is_in_use(folder):
             with held(folder) as ours:  # of several processes that open the workspace one does it
                 if ours:
                     _settle_working(layout, ledger, folder.name.removeprefix(WORKING))

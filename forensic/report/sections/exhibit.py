@@ -58,7 +58,7 @@ def _interruptions(run: Any, count: Any) -> list[tuple[str, Content]]:
         rows.append(("Resumed", f"{spoken(at(one, 'resumed_utc'))} ({seqs})"))
     if rows:
         reused = f"{spoken(at(run, 'frames_reused'))} of {spoken(count)} frames from before the interruption"
-        rows.append(("Taken over", f"{reused}, each checked against a signed ledger entry; duration is that of the rest"))
+        rows.append(("Taken over", f"{reused}, each checked against a signed ledger entry; duration: the rest"))
     return rows
 
 

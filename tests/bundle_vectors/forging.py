@@ -75,7 +75,9 @@ class Forger:
         self.identity = load_identity(workspace / "identity", lambda: "")
         self.log_key = load_pem_private_key((workspace / "log" / "key.pem").read_bytes(), None)
         self.size = int((bag / LEDGER / "checkpoint").read_text().split("\n")[1])
-        self.entries = [json.loads(entry.canonical) for entry in audited_entries(workspace / "ledger.sqlite")][: self.size]
+        self.entries = [json.loads(entry.canonical) for entry in audited_entries(workspace / "ledger.sqlite")][
+            : self.size
+        ]
         self.texts: list[bytes] = []
 
     def note(self, size: int, vkey: str | None = None) -> bytes:

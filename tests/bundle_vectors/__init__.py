@@ -1,0 +1,1 @@
+"""Bundles on which the two verifiers must agree: sound ones, and every kind of tampering."""
