@@ -67,13 +67,14 @@ def transfer(
         record = settle(act, circumstances)
         if record["to"] is None:
             raise UsageError("custody.party", "It must be said to whom the exhibit goes.", "Add --to PERSON.")
-        act.require_possible(record)
+        number = str(uuid.uuid4())
+        act.require_possible({**record, "transfer": number})
         out = place_outside(workspace, out, TRANSFER)
         check_untouched(workspace, exhibit)
         head, acquired = workspace.ledger.head(), exhibit.acquired
         own = workspace.signer.facts()
         predicate = {
-            "transfer": str(uuid.uuid4()),
+            "transfer": number,
             "tool": {"name": "forensic", "version": __version__},
             "workspace": workspace.id,
             "ledger_head": {"seq": head.seq, "hash": head.hash},

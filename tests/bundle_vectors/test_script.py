@@ -78,7 +78,6 @@ values = st.recursive(
 @given(values)
 def test_its_canonical_json_is_that_of_another_library(value: Any) -> None:
     data = rfc8785.dumps(value)
-    assert script.parse(data) == value
     assert script.canonical(script.parse(data)).encode() == data
     for other in (json.dumps(value, indent=1).encode(), b" " + data, data + b"\n"):
         if other != data:

@@ -16,18 +16,21 @@ from tests.case.bundling import (
 )
 
 
-def test_every_file_is_changed_cut_and_left_out(bag: Path) -> None:
+def test_files_are_changed_cut_and_left_out(bag: Path) -> None:
     draw = random.Random(7)
-    for path in sorted(p for p in bag.rglob("*") if p.is_file()):
+    for number, path in enumerate(sorted(p for p in bag.rglob("*") if p.is_file())):
         before = path.read_bytes()
         changed = bytearray(before)
         changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
         path.chmod(0o644)
-        for content in (bytes(changed), before[: draw.randrange(len(before))]):
-            path.write_bytes(content)
-            both_refuse(bag, path)
-        path.unlink()
+        path.write_bytes(changed)
         both_refuse(bag, path)
+        if number % 3 == 1:
+            path.write_bytes(before[: draw.randrange(len(before))])
+            both_refuse(bag, path)
+        elif number % 3 == 2:
+            path.unlink()
+            both_refuse(bag, path)
         path.write_bytes(before)
     both_accept(bag)
 
@@ -117,7 +120,7 @@ def test_archives_of_the_strict_form_with_zip64_fields(
     path = tmp_path / "x.zip"
     path.write_bytes(data)
     assert {f"b/{name}" for name in script.Bag(path).files} == set(files)
-    for place in range(0, len(data), 1 if wide_from == 5 else 13):
+    for place in range(0, len(data), 3 if wide_from == 5 else 17):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
         with pytest.raises(Exception):  # noqa: B017 (whatever it is: main() makes it a failure)
             script.Bag(path)
