@@ -20,6 +20,7 @@ from tests.bundle_vectors.agreement import both_refuse
 from tests.case.bundling import (
     Disclosure,
     entries_of,
+    failures,
     keep_entries,
     predicate_of,
     reseal,
@@ -116,12 +117,15 @@ def test_signed_by_somebody_else_or_under_another_certificate(bag: Path, root: P
     reseal(bag, root)
     envelope = json.loads(honest)
     ours = x509.load_pem_x509_certificate(envelope["signatures"][0]["cert"].encode())
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=Somebody of repute")
-    builder = x509.CertificateBuilder(
-        name, name, ours.public_key(), 1, datetime.now(UTC), datetime.now(UTC) + timedelta(1)
-    )
-    envelope["signatures"][0]["cert"] = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
-    (bag / names.STATEMENT).write_bytes(canonical_json(envelope))
-    tags = {name: sha256_file(bag / name) for name in names.TAG_FILES}
-    (bag / names.TAG_MANIFEST).write_bytes(names.list_text(tags))
-    both_refuse(bag, "certificate")
+    key, authority = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=Authority of repute")
+    now = datetime.now(UTC)
+    for name in (ours.subject, x509.Name.from_rfc4514_string("CN=Somebody of repute")):
+        builder = x509.CertificateBuilder(authority, name, ours.public_key(), 1, now, now + timedelta(1))
+        for extension in ours.extensions:
+            builder = builder.add_extension(extension.value, extension.critical)
+        envelope["signatures"][0]["cert"] = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+        (bag / names.STATEMENT).write_bytes(canonical_json(envelope))
+        tags = {name: sha256_file(bag / name) for name in names.TAG_FILES}
+        (bag / names.TAG_MANIFEST).write_bytes(names.list_text(tags))
+        both_refuse(bag, "certificate")
+        assert failures(bag).keys() == {"B14"}
