@@ -305,9 +305,10 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
     done = {name: e for name, e in sorted(ends.items()) if e["event"] == ENDS[0] and run in (None, name)}
     others = sorted({e["run"] for e in thread if e["run"]} - done.keys())
     gone = {e["exhibit"] for e in of("custody.destruction-started") + of("custody.destroyed")}
-    highest = max((e["data"]["stage_class"] for e in done.values()), key=CLASSES.index, default=CLASSES[0])
-    exhibits, ai = [], highest == CLASSES[-1]
-    for e in (e for e in thread if e["event"] == "exhibit.acquired"):
+    shown = [e for e in thread if e["event"] == "exhibit.acquired"]
+    ranks = [e["data"].get("stage_class", CLASSES[0]) for e in (*done.values(), *shown)]
+    exhibits, ai = [], (highest := max(ranks, key=CLASSES.index, default=CLASSES[0])) == CLASSES[-1]
+    for e in shown:
         data, folder, lost = e["data"], f"data/exhibits/{e['data']['sha256']}/", e["exhibit"] in gone
         have, frames = choice == "include" and not lost, data["frames"]
         names = [folder + name for name in ("frames.jsonl", "acquisition.json", "original" + data["suffix"])]

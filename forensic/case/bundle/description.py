@@ -60,6 +60,7 @@ class Disclosed:
     def stage_class(self) -> StageClass:
         """Highest class of a run in it. Raises ``PolicyRefused`` (``class.unknown``)."""
         classes = [StageClass.parse(entry.data.get("stage_class")) for _, entry in self.runs]
+        classes += [acquired.stage_class for _, acquired in self.exhibits]  # an exhibit may be generative itself
         return max(classes, default=StageClass.PRESENTATION)
 
     @property
