@@ -5,7 +5,6 @@ folder or a zip archive, is taken as hostile; nothing is run, written, unpacked 
 bundle.md, section 9; the first that fails ends the examination. The last line is OK (exit code 0) or FAILED (1):
 
     python verify_bundle.py BUNDLE [--fingerprint SHA256] [--witness VKEY]... [--log-key VKEY]
-
 Not checked: who signed (compare --fingerprint), signatures of reports (use pdfsig), timestamps *.tsr (openssl ts),
 pixels and stills (ffmpeg), issuers and dates of certificates, acts of custody, approvals, what records tell of other
 attempts and interruptions, whether related entries are related, the words of VERIFY.md.
