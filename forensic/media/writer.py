@@ -48,7 +48,9 @@ class _Target:
     name = "master"
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("w+b", buffering=0)
+        # Never through a link: one planted under the output's name would empty what it leads to.
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        self.file = os.fdopen(os.open(path, flags, 0o666), "w+b", buffering=0)
         self.read = self.file.read
         self.seek = self.file.seek
         self.tell = self.file.tell

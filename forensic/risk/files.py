@@ -73,7 +73,8 @@ def _store(path: Path, data: bytes) -> str:
     """Write ``data`` completely or not at all; return its SHA-256. Raises ``StorageFailed`` (``risk.write``)."""
     partial = path.with_name(path.name + ".part")
     try:
-        with partial.open("wb") as stream:
+        partial.unlink(missing_ok=True)  # left by a crash, or a link that was planted: what it leads to stays
+        with partial.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())

@@ -22,9 +22,11 @@ from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
 from forensic.case.verification.workspaces import verify_workspace
 from forensic.case.workspace import Workspace, open_workspace
-from forensic.errors import VerificationFailed
+from forensic.errors import StorageFailed, VerificationFailed
 from forensic.hashes import sha256_file
 from forensic.ledger.order import STARTED
+from forensic.media.reader import ExhibitReader
+from forensic.media.writer import MasterWriter
 from tests.case.conftest import Case, attacked, finished, flip  # noqa: F401 - fixtures
 
 # pytest finds fixtures by name.
@@ -206,3 +208,12 @@ def test_a_file_slipped_in_after_signing_is_in_no_list(
     assert "planted" not in (run.folder / "manifest.sha256").read_text("utf-8")
     found = verify_workspace(workspace.layout.root)
     assert {check.number for check in found.checks if not check.passed} == {"M3"}
+
+
+def test_a_link_planted_under_the_outputs_name_empties_nothing(tmp_path: Path, real_clip: Path) -> None:
+    original = tmp_path / "original.mp4"
+    original.write_bytes(b"evidence")
+    (tmp_path / "output.mkv").symlink_to(original)
+    with ExhibitReader(real_clip) as reader, pytest.raises(StorageFailed):
+        MasterWriter(tmp_path / "output.mkv", reader.geometry, reader.colour, reader.time_base).__enter__()
+    assert original.read_bytes() == b"evidence"
