@@ -58,7 +58,8 @@ def export(
             facts = _write_all(exhibit, files, written, progress)
             entry = act.enter({**record, "path": printable_path(copy.absolute()), **facts})
         except BaseException:
-            take_away(written)
+            if act.recorded() is None:
+                take_away(written)
             raise
     return Exported(entry, files)
 

@@ -92,12 +92,21 @@ class Act:
     exhibit: str | None = None
     case: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    _tried: tuple[int, dict[str, Any]] | None = None  # size of the ledger before, data
 
     def enter(self, data: dict[str, Any]) -> LedgerEntry:
         """Write the act into the ledger; at this moment it must be possible still."""
         with custody_lock(self.workspace):
             self.require_possible(data)
+            self._tried = self.workspace.ledger.size, data
             return self.workspace.ledger.append(self.event, data, case=self.case, exhibit=self.exhibit)
+
+    def recorded(self) -> LedgerEntry | None:
+        """The act's entry, if it is in the ledger, whatever interrupted or failed while it was written."""
+        if self._tried is None:
+            return None
+        before, data = self._tried
+        return self.workspace.ledger.landed(self.event, data, after=before)
 
     def require_possible(self, data: dict[str, Any]) -> None:
         """Raise ``UsageError`` (``custody.order``) if the exhibit's history does not allow the act."""
@@ -109,17 +118,23 @@ class Act:
 
 @contextmanager
 def on_record(workspace: Workspace, event: str, asked: dict[str, Any]) -> Iterator[Act]:
-    """Carry out an act; whatever stops it is recorded as ``custody.failed`` with what was asked."""
+    """Carry out an act; whatever stops it is recorded as ``custody.failed`` with what was asked.
+
+    Where the act itself was on record by then, the entry names it: it stands.
+    """
     act = Act(workspace, event, asked)
     try:
         yield act
     except BaseException as error:
         code, reason = why_ended(error)
-        data = {"act": event, "asked": asked, "code": code, "reason": reason, **act.facts}
+        entry = act.recorded()
+        stands = {} if entry is None else {"recorded_seq": entry.seq}
+        data = {"act": event, "asked": asked, "code": code, "reason": reason, **act.facts, **stands}
         with suppress(StorageFailed):  # a full disk: the chain is valid and does not say that the act was done
             workspace.ledger.append(FAILED, data, case=act.case, exhibit=act.exhibit)
         if isinstance(error, KeyboardInterrupt):
-            raise Interrupted("custody.cancelled", "Interrupted; that is on the record.") from None
+            standing = "" if entry is None else f" The act was on record before, as entry {entry.seq}, and stands."
+            raise Interrupted("custody.cancelled", f"Interrupted; that is on the record.{standing}") from None
         raise
 
 

@@ -25,6 +25,7 @@ from forensic.ledger.entry import LedgerEntry
 from forensic.ledger.store import Ledger
 from forensic.signing.authority import ROLES, list_facts
 from forensic.signing.certificate import (
+    Certificate,
     certificate_facts,
     certificate_pem,
     certified_title,
@@ -135,15 +136,21 @@ def import_certificate(workspace: Workspace, name: str | None, pem: bytes, chain
     return fresh
 
 
-def import_revocation_list(workspace: Workspace, name: str | None, data: bytes) -> dict[str, object]:
+def import_revocation_list(
+    workspace: Workspace, name: str | None, data: bytes, above: tuple[Certificate, ...] | None = None
+) -> dict[str, object]:
     """Record an authority's revocation list and put it beside the identity's certificate.
 
     It must be of the pinned authority or of one in the identity's chain, and not older than the one known.
+    ``above``: that chain where it has been imported since the workspace was opened; None for the one of then.
     Raises ``VerificationFailed`` (``authority.list``) and ``BadInput`` (``certificate.revocation-list``).
     """
     crl = read_revocation_list(data)
     register = workspace.identities
-    issuers = [*workspace.signer.chain, *([register.authority] if register.authority else [])]
+    issuers = [
+        *(workspace.signer.chain if above is None else above),
+        *([register.authority] if register.authority else []),
+    ]
     if not any(list_is_of(crl, issuer) for issuer in issuers):
         raise VerificationFailed(
             "authority.list", "The list is not signed by the pinned authority nor by one that certified this identity."

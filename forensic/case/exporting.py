@@ -51,6 +51,7 @@ def export(workspace: Workspace, run_id: str, target: Path, *, frame: int | None
     named = printable_path(Path(target.name))
     started = workspace.ledger.append("export.started", {"file_name": named}, **identity).seq
     written: list[Path] = []
+    facts: dict[str, Any] = {}
     try:
         make = _maker(target, frame)
         _require_outside(workspace, target)
@@ -61,6 +62,8 @@ def export(workspace: Workspace, run_id: str, target: Path, *, frame: int | None
             copy_out(made, target, facts["sha256"], written)
         workspace.ledger.append("export.written", facts, **identity)
     except BaseException as error:
+        if facts and workspace.ledger.landed("export.written", facts, after=started) is not None:
+            return facts  # what interrupted came too late: the copy is there and on the record
         take_away(written)
         code, reason = why_ended(error)
         ended = {"started": started, "file_name": named, "code": code, "reason": reason}

@@ -217,6 +217,9 @@ def _act(event: str, data: dict[str, Any]) -> str:
         case "custody.destroyed":
             kept = ", ".join(str(other["exhibit"]) for other in data["kept_for"])
             return str(data["method"]) if data["removed"] else f"given up; the copy is kept for exhibit {kept}"
+        case "custody.failed" if "recorded_seq" in data:
+            done = f"{data['act'].partition('.')[2]} was on record (entry {data['recorded_seq']}, which stands)"
+            return f"stopped after {done}: {data['reason']}"
         case "custody.failed":
             return f"{data['act'].partition('.')[2]} was not done: {data['reason']}"
         case _:

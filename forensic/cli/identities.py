@@ -155,12 +155,14 @@ def identity_import(
         raise click.UsageError("Name a certificate, or a revocation list with --crl.")
     outcome: dict[str, Any] = {}
     with existing(workspace, name) as opened:
+        above = None
         if certificate is not None:
-            above = b"" if chain is None else read_given(chain)
-            fresh = import_certificate(opened, name, read_given(certificate), above)
-            outcome["certificate"] = fresh.facts()
+            fresh = import_certificate(
+                opened, name, read_given(certificate), b"" if chain is None else read_given(chain)
+            )
+            outcome["certificate"], above = fresh.facts(), fresh.chain
         if crl is not None:
-            outcome["revocation_list"] = import_revocation_list(opened, name, read_given(crl))
+            outcome["revocation_list"] = import_revocation_list(opened, name, read_given(crl), above)
     if as_json:
         result_json(outcome)
         return

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from forensic.errors import BadInput, InternalError, UsageError, VerificationFailed
+from forensic.hashes import canonical_json
 from forensic.ledger import schema
 from forensic.ledger.author import Author
 from forensic.ledger.entry import Head, LedgerEntry
@@ -190,6 +191,15 @@ class Ledger:
         if event in (INTRODUCED, MIGRATED):
             raise UsageError("ledger.data", f"{event} is written by introduce() or by migration alone.")
         return self._append(event, data, case, exhibit, run)
+
+    def landed(self, event: str, data: Mapping[str, Any], *, after: int) -> LedgerEntry | None:
+        """The entry that an append left which did not return: a fault or an interrupt may come after it took effect.
+
+        ``after``: the ledger's size before the append. Raises as ``entries`` does.
+        """
+        wanted = canonical_json(dict(data))
+        entries = (self.entry(seq) for seq in range(after + 1, self.size + 1))
+        return next((one for one in entries if one.event == event and canonical_json(one.data) == wanted), None)
 
     def introduce(self, certificate_pem: str, **facts: Any) -> LedgerEntry:
         """Let another certificate sign in this ledger, vouched for by the present identity.

@@ -128,7 +128,8 @@ def test_openssl_verifies_what_the_command_issued(tmp_path: Path) -> None:
     (tmp_path / "csr").write_text(request.out)
     issued = forensic("identity", "issue", tmp_path / "csr", "--ca", ca)
     (tmp_path / "pem").write_text(issued.out)
-    done = forensic("identity", "import", tmp_path / "pem", "--chain", ca / "certificate.pem", "-w", root)
+    given = ["--chain", ca / "certificate.pem", "--crl", ca / "crl.pem"]  # in one command, nothing is pinned
+    done = forensic("identity", "import", tmp_path / "pem", *given, "-w", root)
     assert done.code == 0, done.err
     verify = ["openssl", "verify", "-CAfile", ca / "certificate.pem", root / "identity" / "certificate.pem"]
     assert subprocess.run(verify, capture_output=True, check=False).returncode == 0

@@ -175,7 +175,6 @@ def test_a_module_that_a_workspace_brings_along_is_not_run(
 
 
 def test_a_library_that_is_no_pkcs11_module_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pkcs11")
     nothing = tmp_path / "nothing.so"
     nothing.write_bytes(b"\x7fELF")
     monkeypatch.setenv("FORENSIC_PKCS11_MODULE", str(nothing))

@@ -24,7 +24,7 @@ from forensic.case.logkeys import log_lock, signer_for
 from forensic.case.lognames import LOG
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
-from forensic.case.storage import is_regular, make_folder
+from forensic.case.storage import is_regular, make_folder, remove_tree
 from forensic.case.verification.bundle_links import ISSUED, KEY_ENTRIES, RELATED_ENTRIES
 from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verdict
@@ -180,7 +180,15 @@ def _write(workspace: Workspace, issued: LedgerEntry, request: BundleRequest, pr
     )
     form = "zip" if request.archive else "folder"
     place = str(target).encode("utf-8", "backslashreplace").decode("utf-8")
-    workspace.ledger.append(WRITTEN, {**written.to_record(), "bundle": place, "form": form}, **scope.ids())
+    facts = {**written.to_record(), "bundle": place, "form": form}
+    before = workspace.ledger.size
+    try:
+        workspace.ledger.append(WRITTEN, facts, **scope.ids())
+    except BaseException:
+        if workspace.ledger.landed(WRITTEN, facts, after=before) is None:
+            remove_tree(target) if target.is_dir() else target.unlink(missing_ok=True)
+            raise
+        # What interrupted came too late: the bundle is there and on the record.
     return written
 
 

@@ -10,7 +10,3 @@ depends_on = None
 
 def upgrade() -> None:
     """Nothing: such a ledger exists already."""
-
-
-def downgrade() -> None:
-    """Nothing."""

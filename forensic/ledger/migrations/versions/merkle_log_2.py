@@ -39,8 +39,3 @@ def upgrade() -> None:
         write_nodes(connection, completed)
         write_mentions(connection, mentions)
     write_tally(connection, tally)
-
-
-def downgrade() -> None:
-    """Refused: entries of the newer form have no place in the older one."""
-    raise NotImplementedError("a Merkle log is not turned back into a hash chain")
