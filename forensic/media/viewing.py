@@ -5,14 +5,14 @@ The label of generative pixels is drawn into every frame here as in every other 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import av.error
-from av import VideoFrame
+import numpy as np
+from av import AudioFrame, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from forensic.errors import InternalError
@@ -21,10 +21,11 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.label import LABEL, burn
 from forensic.media.libav import messages, storage_failed, wording
 from forensic.media.pixels import picture_of
+from forensic.media.sandbox.listening import SandboxedSound
 from forensic.media.sandbox.reader import SandboxedReader
+from forensic.media.sandbox.sound import BLOCK, RATE
 
 _TICKS = 90_000  # per second: the clock of MPEG systems, fine enough for any frame rate
-_AUDIO_RATE = 48_000
 ENCODER = {"codec": "libx264", "crf": "18", "preset": "veryfast", "pixel_format": "yuv420p"}
 
 
@@ -40,12 +41,13 @@ def write_viewing_copy(master: Path, target: Path, *, stage_class: StageClass, t
         with (
             messages() as logs,
             SandboxedReader(master, stage_class=stage_class) as reader,
+            SandboxedSound(master) as heard,
             av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container,
         ):
             container.metadata["title"] = LABEL if generative else title
             container.metadata["comment"] = f"{title}. Class {stage_class.label}. Lossy viewing copy, not the master."
             stream: Any = None
-            sound = _Sound(master, container)
+            sound = _Sound(heard, container)
             for frame in reader.frames():
                 picture = _picture(burn(frame) if generative else frame)
                 if stream is None:
@@ -107,30 +109,36 @@ def _stream(container: Any, picture: VideoFrame, frame: CodedFrame) -> Any:
 
 
 class _Sound:
-    """The first audio track of the master, if it has one."""
+    """The first audio track of the master, if it has one, decoded in a confined process."""
 
-    def __init__(self, master: Path, container: Any) -> None:
-        self._master, self._container, self._stream = master, container, None
+    def __init__(self, source: SandboxedSound, container: Any) -> None:
+        self._source, self._container = source, container
         self.said = "none in the master"
-        with av.open(str(master)) as source:
-            if not source.streams.audio:
-                return
-            layout = "mono" if source.streams.audio[0].codec_context.channels == 1 else "stereo"
-            others = len(source.streams.audio) - 1
-        self._stream = container.add_stream("aac", rate=_AUDIO_RATE, layout=layout)
-        self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=_AUDIO_RATE)
-        self.said = f"first track, encoded as AAC, {layout}" + (f"; {others} more left out" if others else "")
+        if source.tracks:
+            self._stream = container.add_stream("aac", rate=RATE, layout=source.layout)
+            others = f"; {source.tracks - 1} more left out" if source.tracks > 1 else ""
+            self.said = f"first track, encoded as AAC, {source.layout}{others}"
 
     def copy(self) -> None:
         """Encode the track into the container."""
-        if self._stream is None:
+        if not self._source.tracks:
             return
-        for frame in self._frames():
-            self._container.mux(self._stream.encode(frame))
+        due: int | None = None
+        gaps = 0
+        for at, samples in self._source.blocks():
+            due = at if due is None else due
+            while at > due:  # the encoder takes samples that follow each other
+                silence = np.zeros((self._source.channels, min(at - due, BLOCK)), np.float32)
+                due, gaps = self._encode(silence, due), gaps + silence.shape[1]
+            due = self._encode(samples, due)
         self._container.mux(self._stream.encode(None))
+        if gaps:
+            self.said += f"; {gaps / RATE:.3f} s without sound filled with silence"
+        if self._source.lost:
+            self.said += f"; {self._source.lost} packets could not be decoded"
 
-    def _frames(self) -> Iterator[Any]:
-        with av.open(str(self._master)) as source:
-            for decoded in source.decode(audio=0):
-                yield from self._resampler.resample(decoded)
-            yield from self._resampler.resample(None)
+    def _encode(self, samples: np.ndarray, at: int) -> int:
+        frame = AudioFrame.from_ndarray(samples, format="fltp", layout=self._source.layout)
+        frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
+        self._container.mux(self._stream.encode(frame))
+        return at + samples.shape[1]

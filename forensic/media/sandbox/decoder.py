@@ -25,6 +25,7 @@ from forensic.media.sandbox.confinement import confine
 from forensic.media.sandbox.framing import send
 from forensic.media.sandbox.order import Order
 from forensic.media.sandbox.packets import send_packets
+from forensic.media.sandbox.sound import send_sound
 
 _FINDINGS_AT_ONCE = 256
 _SIGN_OF_LIFE_S = 1.0
@@ -93,6 +94,8 @@ def _take_stdout() -> int:
 def _work(order: Order, file: ExhibitFile, outlet: Outlet) -> None:
     if order.task == "probe":
         outlet.say("opened", facts=probe_open(file).to_record())
+    elif order.task == "sound":
+        send_sound(file, outlet.say, lambda: _await_grant(order))
     elif order.task == "packets":
         _await_grant(order)
         send_packets(file, outlet.say)
@@ -117,7 +120,7 @@ def _send_frames(order: Order, file: ExhibitFile, outlet: Outlet) -> None:
             outlet.say("findings", listed=[[one.kind, one.frame, one.pts, one.detail] for one in found])
         return {"counts": reader.anomaly_counts, "statistics": reader.statistics}
 
-    with ExhibitReader(file) as reader:
+    with ExhibitReader(file, coding=order.coding) as reader:
         outlet.say("opened", facts=reader.facts.to_record(), **state(reader))
         _await_grant(order)
         for frame in reader.frames():
@@ -128,6 +131,7 @@ def _send_frames(order: Order, file: ExhibitFile, outlet: Outlet) -> None:
                 pts=frame.timing.pts,
                 synthesised=frame.timing.synthesised,
                 flags=sorted(reader.flags),
+                **({} if reader.coding is None else {"coding": reader.coding.to_record()}),
                 **state(reader),
             )
         outlet.say("end", **state(reader))

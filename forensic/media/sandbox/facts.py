@@ -16,6 +16,7 @@ from forensic.media.dump import CHROMA_LOCATIONS
 from forensic.media.libav import MAX_PIXELS, MAX_SIDE
 from forensic.media.pixels import conversion_from
 from forensic.media.probe import FIELD_ORDERS, MediaFacts, StreamFacts
+from forensic.media.quantisers import PICTURE_TYPES, FrameCoding
 from forensic.media.sandbox.framing import Breach
 from forensic.media.visible import visible
 
@@ -204,6 +205,8 @@ def findings_of(listed: Any, already: dict[str, int]) -> list[Anomaly]:
         if already[kind] > LISTED_PER_KIND:
             raise Breach("more findings than are listed")
         found.append(Anomaly(kind, _optional(whole, item[1], 0), _optional(whole, item[2]), text(item[3])))
+    if not found:
+        raise Breach("findings that are none")
     return found
 
 
@@ -223,3 +226,29 @@ def statistics_of(value: Any) -> dict[str, Any]:
     for count in mapping(fields["side_data"]).values():
         whole(count, 0)
     return fields
+
+
+def coding_of(value: Any) -> FrameCoding:
+    """Inverse of ``FrameCoding.to_record``."""
+    fields = mapping(value)
+    counts = []
+    for pair in sequence(fields.get("counts"), 512):
+        if len(sequence(pair, 2)) != 2:
+            raise Breach("a quantiser that is none")
+        counts.append((whole(pair[0], -48, 255), whole(pair[1], 0, 1 << 32)))
+    tables = [
+        tuple(whole(step, 1, 65535) for step in sequence(table, 64)) for table in sequence(fields.get("tables"), 4)
+    ]
+    if any(len(table) != 64 for table in tables):
+        raise Breach("a quantisation table that is none")
+    coding = FrameCoding(
+        picture_type=_one_of(fields.get("picture_type"), PICTURE_TYPES),
+        scale=_optional(_one_of, fields.get("scale"), ("h264", "vp9", "mpeg", "jpeg")),
+        counts=tuple(counts),
+        tables=tuple(tables),
+        why_not=_optional(text, fields.get("why_not")),
+    )
+    known = bool(coding.counts) != bool(coding.tables)
+    if coding.to_record() != fields or known != (coding.scale is not None) or known == (coding.why_not is not None):
+        raise Breach("quantisers that contradict themselves")
+    return coding

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Order:
-    """``task`` is ``look`` (at the confinement only), ``probe``, ``frames`` or ``packets``.
+    """``task`` is ``look`` (at the confinement only), ``probe``, ``frames``, ``packets`` or ``sound``.
 
     ``label``: the file's name for messages. ``parent``: process id. ``memory``: bytes of address space.
     ``cpu_s``: processor seconds to begin with. ``go``: descriptor of a pipe on which one byte says that limits
-    are set; None where there is nothing to wait for.
+    are set; None where there is nothing to wait for. ``coding``: say with each frame how it was coded.
     """
 
     task: str
@@ -21,6 +21,7 @@ class Order:
     memory: int
     cpu_s: int
     go: int | None
+    coding: bool = False
 
     def to_json(self) -> str:
         """As the child's argument."""

@@ -66,10 +66,10 @@ class DecoderProcess:
     """Context manager over one child that works on the file at ``path``.
 
     ``task`` as in :class:`~forensic.media.sandbox.order.Order`. ``take`` turns a message
-    with a payload into what :meth:`next` gives out; it runs on the thread that listens. ``module`` is the
-    child's program; only tests give another. Raises ``BadInput`` as ``ExhibitFile.at``, and whatever the
-    child found or died of: ``media.decoder-crashed``, ``media.decoder-timeout``, ``media.decoder-memory``,
-    ``media.decoder-failed``, ``media.decoder-breach``.
+    with a payload into what :meth:`next` gives out; it runs on the thread that listens. ``coding`` as in the
+    order. ``module`` is the child's program; only tests give another. Raises ``BadInput`` as
+    ``ExhibitFile.at``, and whatever the child found or died of: ``media.decoder-crashed``,
+    ``media.decoder-timeout``, ``media.decoder-memory``, ``media.decoder-failed``, ``media.decoder-breach``.
 
     The system ends the child with the *thread* that started it: start it in a thread that lives as long.
     """
@@ -82,8 +82,10 @@ class DecoderProcess:
         limits: Limits | None = None,
         take: Take | None = None,
         module: str = DECODER,
+        coding: bool = False,
     ) -> None:
         self._path = path
+        self._coding = coding
         self._task = task
         self.limits = limits or Limits()
         self._take = take
@@ -144,7 +146,7 @@ class DecoderProcess:
         }
         posix = os.name == "posix"
         go, self._go = os.pipe() if posix else (None, None)
-        order = Order(self._task, label, os.getpid(), self.limits.memory, self._processor_s(0.0), go)
+        order = Order(self._task, label, os.getpid(), self.limits.memory, self._processor_s(0.0), go, self._coding)
         try:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", self._module, order.to_json()],
@@ -244,9 +246,12 @@ class DecoderProcess:
             while data := pipe.read(_LAST_WORDS):
                 self._last_words = (self._last_words + data)[-_LAST_WORDS:]
 
-    def next(self) -> tuple[dict[str, Any], Any]:
-        """The next message and what ``take`` made of its payload. Raises ``BadInput`` for any other end."""
-        asked = time.monotonic()
+    def next(self, since: float | None = None) -> tuple[dict[str, Any], Any]:
+        """The next message and what ``take`` made of its payload. Raises ``BadInput`` for any other end.
+
+        ``since``: when the caller began to wait for something of use (``time.monotonic``), now if None.
+        """
+        asked = time.monotonic() if since is None else since
         while True:
             now = time.monotonic()
             silent = now - max(self._sign, asked)
@@ -270,9 +275,9 @@ class DecoderProcess:
             raise self._reported(header)
         return header, content
 
-    def expect(self, *kinds: str) -> tuple[dict[str, Any], Any]:
+    def expect(self, *kinds: str, since: float | None = None) -> tuple[dict[str, Any], Any]:
         """As :meth:`next`; a message of another kind is a breach."""
-        header, content = self.next()
+        header, content = self.next(since)
         if header["kind"] not in kinds:
             raise self._breach(f"{header['kind'][:40]!r} where {' or '.join(kinds)} is due")
         return header, content

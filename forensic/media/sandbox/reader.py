@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Iterator
 from io import RawIOBase
@@ -18,7 +19,17 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.anomaly import Anomaly
 from forensic.media.pixels import plane_bytes
 from forensic.media.probe import MediaFacts
-from forensic.media.sandbox.facts import FLAGS, counts_of, facts_of_record, findings_of, flag, statistics_of, whole
+from forensic.media.quantisers import FrameCoding
+from forensic.media.sandbox.facts import (
+    FLAGS,
+    coding_of,
+    counts_of,
+    facts_of_record,
+    findings_of,
+    flag,
+    statistics_of,
+    whole,
+)
 from forensic.media.sandbox.framing import Breach, fill
 from forensic.media.sandbox.process import DECODER, DecoderProcess, Limits
 from forensic.media.timing import Cadence
@@ -44,8 +55,10 @@ class SandboxedReader:
         *,
         limits: Limits | None = None,
         module: str = DECODER,
+        coding: bool = False,
     ) -> None:
-        self._process = DecoderProcess(path, "frames", limits=limits, take=self._take, module=module)
+        self._process = DecoderProcess(path, "frames", limits=limits, take=self._take, module=module, coding=coding)
+        self._wants_coding = coding
         self._stage_class = stage_class
         self._listed: dict[str, int] = {}
         self._times = array("q")
@@ -55,6 +68,7 @@ class SandboxedReader:
         self.statistics: dict[str, Any] = {}
         self.flags: frozenset[str] = frozenset()
         self.cadence: Cadence | None = None
+        self.coding: FrameCoding | None = None
 
     def __enter__(self) -> SandboxedReader:
         self._process.__enter__()
@@ -111,8 +125,9 @@ class SandboxedReader:
 
     def _next(self, *kinds: str) -> tuple[dict[str, Any], Any]:
         """The next message of these kinds; what it says of findings and statistics is entered."""
+        asked = time.monotonic()  # findings are no frame: however many come, patience is for one
         while True:
-            header, content = self._process.expect("findings", *kinds)
+            header, content = self._process.expect("findings", *kinds, since=asked)
             try:
                 if header["kind"] == "findings":
                     self.anomalies += findings_of(header.get("listed"), self._listed)
@@ -130,10 +145,12 @@ class SandboxedReader:
             if planes is None or index != len(self._times) or not isinstance(words, list) or not set(words) <= FLAGS:
                 raise Breach("a frame out of order")
             timing = FrameTiming(index, pts, self.time_base, flag(header.get("synthesised")))
+            coding = coding_of(header.get("coding")) if self._wants_coding else None
         except (Breach, TypeError) as error:
             raise self._process.breach(Breach(str(error))) from error
         self._times.append(pts)
         self.flags = frozenset(words)
+        self.coding = coding
         return CodedFrame(planes, self.geometry, self.colour, timing, self._stage_class)
 
     def _take(self, header: dict[str, Any], length: int, pipe: RawIOBase) -> Planes:
