@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from pydantic import model_validator
 
+from forensic.simulation.psf import disc, gaussian, line
 from forensic.stages.opencv import opencv
 from forensic.stages.parameters import Parameters, parameter
-
-_FINE = 8  # sub-samples per pixel and axis when a sharp-edged function is averaged over pixels
 
 
 class PsfParameters(Parameters):
@@ -56,42 +54,6 @@ class PsfParameters(Parameters):
             return disc(self.disc_radius)
         assert self.length is not None  # noqa: S101
         return line(self.length, self.angle)
-
-
-def gaussian(sigma: float) -> np.ndarray:
-    """Sampled Gaussian out to four standard deviations."""
-    reach = max(1, int(np.ceil(4.0 * sigma)))
-    profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return _normalised(np.outer(profile, profile))
-
-
-def disc(radius: float) -> np.ndarray:
-    """Uniform disc, averaged over each pixel's area."""
-    return _averaged(radius, lambda y, x: x * x + y * y <= radius * radius)
-
-
-def line(length: float, angle: float) -> np.ndarray:
-    """Uniform straight line one pixel wide, ``angle`` in degrees counter-clockwise from the horizontal."""
-    turn = np.deg2rad(angle)
-    cosine, sine = np.cos(turn), -np.sin(turn)  # rows count downwards
-
-    def inside(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        along, across = x * cosine + y * sine, y * cosine - x * sine
-        return np.asarray((np.abs(along) <= length / 2) & (np.abs(across) <= 0.5))
-
-    return _averaged(length / 2 + 0.5, inside)
-
-
-def _averaged(radius: float, inside: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    reach = int(np.ceil(radius))
-    count = (2 * reach + 1) * _FINE
-    position = (np.arange(count) + 0.5) / _FINE - reach - 0.5
-    hit = inside(position[:, None], position[None, :]).astype(np.float64)
-    return _normalised(hit.reshape(2 * reach + 1, _FINE, 2 * reach + 1, _FINE).sum(axis=(1, 3)))
-
-
-def _normalised(kernel: np.ndarray) -> np.ndarray:
-    return np.asarray(kernel / kernel.sum())
 
 
 @lru_cache(maxsize=8)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from forensic.errors import BadInput
+from forensic.simulation.psf import disc, gaussian, line
 from forensic.stages import catalogue
-from forensic.stages.psf import disc, gaussian, line
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
