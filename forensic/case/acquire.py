@@ -10,6 +10,7 @@ from typing import Any
 from forensic.case.acquired import SUFFIX
 from forensic.case.custody import Act, custody_lock, order_of
 from forensic.case.destruction import others_sharing
+from forensic.case.ending import record_end, why_ended
 from forensic.case.exhibits import (
     Exhibit,
     check_copy,
@@ -34,7 +35,7 @@ from forensic.case.storage import (
     write_file,
 )
 from forensic.case.workspace import Workspace
-from forensic.errors import ForensicError, InternalError, Interrupted, StorageFailed, UsageError, VerificationFailed
+from forensic.errors import InternalError, Interrupted, StorageFailed, UsageError, VerificationFailed
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_file
 from forensic.ledger.order import ACQUIRED
@@ -104,20 +105,22 @@ def _attempt(
             if known is None:
                 return _recorded(workspace, exhibit_id)
         return _again(workspace, known, sha256, case, attempt)
-    except KeyboardInterrupt:
-        reason = {"code": "user.interrupt", "reason": "Interrupted by the user (Ctrl-C)."}
-        holding.settled = _ended(workspace, "acquisition.cancelled", {**attempt, **reason}, case, exhibit_id)
-        raise Interrupted(
-            "acquisition.cancelled", "The acquisition was cancelled; that is on the record.", "Give the command again."
-        ) from None
-    except ForensicError as error:
-        reason = {"code": error.code, "reason": error.message}
-        holding.settled = _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
-        raise
     except BaseException as error:
-        # A defect of ours, or of a library: recorded like any failure, then shown as what it is.
-        reason = {"code": "internal.unexpected", "reason": _printable(f"{type(error).__name__}: {error}")}
-        holding.settled = _ended(workspace, "acquisition.failed", {**attempt, **reason}, case, exhibit_id)
+        code, reason = why_ended(error)
+        cancelled = isinstance(error, KeyboardInterrupt)
+        ended = Interrupted(
+            "acquisition.cancelled", f"The acquisition was cancelled: {reason}", "Give the command again."
+        )
+        holding.settled = record_end(
+            workspace.ledger,
+            "acquisition.cancelled" if cancelled else "acquisition.failed",
+            {**attempt, "code": code, "reason": reason},
+            ended if cancelled else error,
+            case=case,
+            exhibit=exhibit_id,
+        )
+        if cancelled:
+            raise ended from None
         raise
 
 
@@ -148,15 +151,6 @@ def _recorded(workspace: Workspace, exhibit_id: str) -> Exhibit:
     if exhibit is None:
         raise InternalError("ledger.lost", f"Exhibit {exhibit_id!r} was recorded and is not in the ledger.")
     return exhibit
-
-
-def _ended(workspace: Workspace, event: str, data: dict[str, Any], case: str, exhibit_id: str | None) -> bool:
-    """Record an end; False on a full disk: the chain is valid and says "started, not finished", which is the truth."""
-    try:
-        workspace.ledger.append(event, data, case=case, exhibit=exhibit_id)
-    except StorageFailed:
-        return False
-    return True
 
 
 def _printable(text: Path | str) -> str:

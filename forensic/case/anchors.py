@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forensic.case.ending import record_end
 from forensic.case.layout import AnchorFolder, WorkspaceLayout, is_anchor_name
 from forensic.case.logkeys import log_lock, signer_for
 from forensic.case.lognames import ANCHORING, COSIGNED, ISSUED, LOG, REFUSED
@@ -55,24 +56,10 @@ def issue_checkpoint(workspace: Workspace, *, new_key: bool = False) -> IssuedCh
             _require_consistent(workspace, issued, size, root)
         except VerificationFailed as error:
             if error.code == "log.inconsistent":
-                ledger.append(REFUSED, {"code": error.code, "reason": error.message})
+                record_end(ledger, REFUSED, {"code": error.code, "reason": error.message}, error)
             raise
         last = None if not issued or new_key else _settled(workspace, issued[-1])
         return last or _issue(workspace, signer, size, root)
-
-
-def latest_checkpoint(layout: WorkspaceLayout) -> IssuedCheckpoint | None:
-    """The checkpoint over most entries that lies in the workspace, or None. Its signature is not verified.
-
-    Raises ``BadInput`` (``note.malformed``, ``checkpoint.malformed``) if its file is damaged, ``OSError`` if it
-    cannot be read.
-    """
-    for folder in reversed(anchor_folders(layout)):
-        if folder.checkpoint.exists():
-            note = read_regular(folder.checkpoint, MAX_NOTE_BYTES)
-            checkpoint = parse_signed_checkpoint(note).checkpoint
-            return IssuedCheckpoint(checkpoint.size, checkpoint.root, note, folder)
-    return None
 
 
 def anchor_folders(layout: WorkspaceLayout) -> list[AnchorFolder]:
@@ -82,12 +69,6 @@ def anchor_folders(layout: WorkspaceLayout) -> list[AnchorFolder]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [AnchorFolder(layout.anchors / name) for name in names]
-
-
-def cosigned_note(folder: AnchorFolder) -> bytes:
-    """The checkpoint with the cosignatures received; without any, as the log signed it. Raises ``OSError``."""
-    path = folder.cosigned if folder.cosigned.exists() else folder.checkpoint
-    return read_regular(path, MAX_NOTE_BYTES)
 
 
 def cosignature_entries(ledger: Ledger) -> Iterator[LedgerEntry]:

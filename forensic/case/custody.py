@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from forensic.case.custodyorder import ACCESSED, FAILED, RECEIVED, RETURNED, CustodyOrder, Standing
-from forensic.case.ending import why_ended
+from forensic.case.ending import record_end, why_ended
 from forensic.case.exhibits import Exhibit, check_untouched, checked_id, find_exhibit
+from forensic.case.locking import exclusive
 from forensic.case.workspace import Workspace, utc_now, utc_text
-from forensic.errors import Interrupted, StorageFailed, UsageError
+from forensic.errors import Interrupted, UsageError
 from forensic.ledger.entry import LedgerEntry
 
 _LOCK = ".custody-lock"
-_LOCK_SECONDS = 60.0
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -130,8 +129,7 @@ def on_record(workspace: Workspace, event: str, asked: dict[str, Any]) -> Iterat
         entry = act.recorded()
         stands = {} if entry is None else {"recorded_seq": entry.seq}
         data = {"act": event, "asked": asked, "code": code, "reason": reason, **act.facts, **stands}
-        with suppress(StorageFailed):  # a full disk: the chain is valid and does not say that the act was done
-            workspace.ledger.append(FAILED, data, case=act.case, exhibit=act.exhibit)
+        record_end(workspace.ledger, FAILED, data, error, case=act.case, exhibit=act.exhibit)
         if isinstance(error, KeyboardInterrupt):
             standing = "" if entry is None else f" The act was on record before, as entry {entry.seq}, and stands."
             raise Interrupted("custody.cancelled", f"Interrupted; that is on the record.{standing}") from None
@@ -142,17 +140,10 @@ def on_record(workspace: Workspace, event: str, asked: dict[str, Any]) -> Iterat
 def custody_lock(workspace: Workspace) -> Iterator[None]:
     """One act of custody at a time in a workspace, between looking whether it is possible and recording it.
 
-    The lock is one of SQLite's, which every platform has and which ends with the process.
+    Raises ``StorageFailed`` (``custody.locked``).
     """
-    path = workspace.layout.root / _LOCK
-    try:
-        with closing(sqlite3.connect(path, isolation_level=None, timeout=_LOCK_SECONDS)) as lock:
-            lock.execute("BEGIN EXCLUSIVE")
-            yield
-    except sqlite3.Error as error:
-        raise StorageFailed(
-            "custody.locked", f"{path} cannot be locked: {error}.", "Give the command again."
-        ) from error
+    with exclusive(workspace.layout.root / _LOCK, "custody.locked"):
+        yield
 
 
 def order_of(workspace: Workspace, exhibit_id: str | None) -> CustodyOrder:

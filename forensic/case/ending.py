@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from forensic.errors import ForensicError, StorageFailed
+from forensic.ledger.store import Ledger
 
 INTERRUPT = "user.interrupt"
 
@@ -34,3 +38,16 @@ def can_go_on(error: BaseException) -> bool:
     if isinstance(error, ForensicError):
         return isinstance(error, StorageFailed) or error.code in ("storage.read-only", "resume.differs")
     return isinstance(error, OSError | Terminated)
+
+
+def record_end(ledger: Ledger, event: str, data: Mapping[str, Any], error: BaseException, **ids: str | None) -> bool:
+    """Record that ``error`` ended an attempt. Where the disk takes no entry, False, and ``error`` is told so.
+
+    The chain is valid all the same and says less ("started", or nothing). What is shown stays the cause.
+    """
+    try:
+        ledger.append(event, data, **ids)
+    except StorageFailed as failure:
+        error.add_note(f"This could not be put on the record ({event}): {failure.message}")
+        return False
+    return True

@@ -15,7 +15,7 @@ from typing import Any
 from forensic.case.acquire import acquire
 from forensic.case.approvalterms import approval_reference
 from forensic.case.attest import Attestation, attest, build_predicate, risk_files
-from forensic.case.ending import INTERRUPT, can_go_on, why_ended
+from forensic.case.ending import INTERRUPT, can_go_on, record_end, why_ended
 from forensic.case.environment import platform_digest
 from forensic.case.execution import PixelResult, SourceRows, execute
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
@@ -24,12 +24,13 @@ from forensic.case.holding import Holding, under_way
 from forensic.case.issue import issue_report
 from forensic.case.journal import PROGRESS, Journal
 from forensic.case.layout import RunFolder, WorkingFolder
-from forensic.case.plan import EnhanceRequest, RunPlan, judge, new_run_id, settle
+from forensic.case.plan import EnhanceRequest, RunPlan, frame_range, judge, new_run_id, settle
 from forensic.case.progress import Progress
 from forensic.case.recovery import settle_run
 from forensic.case.salvage import Salvage
 from forensic.case.stillproof import FrameTree, write_sidecars
 from forensic.case.storage import remove_tree, reserve, size_of, sync_file
+from forensic.case.surveying import AUTO, survey_exhibit
 from forensic.case.terms import Terms, write_terms
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import ForensicError, Interrupted, PolicyRefused, StorageFailed, UsageError
@@ -113,7 +114,11 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
     with ExitStack() as stack:
         try:
             check_untouched(workspace, exhibit)
-            plan = settle(run_id, exhibit, request, os.cpu_count() or 1)
+            surveyed = None
+            if request.recipe == AUTO:
+                frames = frame_range(request.frames, exhibit.frame_count)
+                surveyed = survey_exhibit(workspace, exhibit, frames, progress)
+            plan = settle(run_id, exhibit, request, os.cpu_count() or 1, surveyed)
             policy, decision = judge(workspace, plan)
             workspace.ledger.append("policy.decided", {"request": asked, "decision": decision.to_record()}, **identity)
             plan.require(decision)
@@ -142,7 +147,8 @@ def _asked(request: EnhanceRequest) -> dict[str, Any]:
 def _refused(workspace: Workspace, identity: dict[str, str], asked: dict[str, Any], error: BaseException) -> None:
     code, reason = why_ended(error)
     by = {True: "policy"}.get(isinstance(error, PolicyRefused), "user" if code == INTERRUPT else "program")
-    workspace.ledger.append("run.refused", {"request": asked, "by": by, "code": code, "reason": reason}, **identity)
+    refused = {"request": asked, "by": by, "code": code, "reason": reason}
+    record_end(workspace.ledger, "run.refused", refused, error, **identity)
 
 
 def carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Progress) -> FinishedRun:
@@ -192,6 +198,7 @@ def _start(work: Work) -> dict[str, Any]:
         "frames": list(plan.frames),
         "workers": plan.workers,
         "defaults": list(plan.defaults),
+        "survey": plan.survey,
         "approval": approval_reference(work.decision),
     }
 

@@ -246,8 +246,20 @@ def rotate(
         sync_folder(layout.root)
         sync_folder(layout.identities)
     with Ledger.open(layout.ledger, fresh) as ledger:
-        ledger.append(RETIRED, {"key_id": actor.key_id, "reason": f"replaced by key {fresh.key_id}"})
+        data = {"key_id": actor.key_id, "reason": f"replaced by key {fresh.key_id}"}
+        ledger.append(RETIRED, data | {"log_keys": log_key_protection(layout)})
     return fresh
+
+
+def log_key_protection(layout: WorkspaceLayout) -> str | None:
+    """How the log's and the witness's key files are protected: ``passphrase``, ``none``; None if there is neither.
+
+    A token holds the examiner's key alone: it does not make the Ed25519 signatures of checkpoints.
+    """
+    found = [path for path in (layout.log_key, layout.witness_key) if path.is_file()]
+    if not found:
+        return None
+    return "passphrase" if all(is_encrypted(path.read_bytes()) for path in found) else "none"
 
 
 def _protect_log_keys(layout: WorkspaceLayout, old: Callable[[], str] | None, new: str | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, zip_longest
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from forensic.stages.pipeline import Pipeline, PipelineOutput
 
 SourceRows = Sequence[FrameRow]
 MAPS_IN_FLIGHT = 1
+_WARPS = ("perspective", "undistort")  # magnify differently over the picture
 INTERLACED = ("tt", "bb", "tb", "bt")
 
 
@@ -66,13 +67,14 @@ class PixelResult:
     reused: int = 0  # frames taken over from a process that was interrupted
 
 
-def _as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
+def as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]) -> Iterator[CodedFrame]:
     """Pass source frames through, each checked against the acquisition's frame manifest."""
-    for frame, row in zip(frames, rows, strict=False):
-        if (frame.timing.index, frame.timing.pts, frame.sha256) != (row.frame, row.pts, row.sha256):
+    for number, (frame, row) in enumerate(zip_longest(frames, rows)):
+        found = None if frame is None else (frame.timing.index, frame.timing.pts, frame.sha256)
+        if frame is None or row is None or found != (row.frame, row.pts, row.sha256):
             raise VerificationFailed(
                 "exhibit.decodes-differently",
-                f"Frame {row.frame} of exhibit {exhibit.id} does not decode to what was recorded at acquisition.",
+                f"Frame {number} of exhibit {exhibit.id} does not decode to what was recorded at acquisition.",
                 "The decoder's version differs, or the machine is at fault: acquire the file under a new id here.",
             )
         yield frame
@@ -99,7 +101,7 @@ def enhanced_frames(
     permits this very plan.
     """
     plan.require(decision)
-    sources = _as_acquired(plan.exhibit, rows, reader.frames())
+    sources = as_acquired(plan.exhibit, rows, reader.frames())
     if salvage is not None:
         return continued(plan, sources, salvage)
     return plan.pipeline.run(
@@ -245,10 +247,12 @@ def _still_and_map(
     _, still = write_still(folder.still(number), written)
     files = {folder.still(number): still, **_write_source_still(folder, output.source)}
     window = [frame.to_working() for frame in output.window or ()]
-    reference = plan.pipeline.reference().process_window([window[output.at]], 0)
+    source = window[output.at]
+    reference = plan.pipeline.reference_picture(source, output.notes)
+    shown = plan.pipeline.shows_recording(source, output.notes)
     spread, no_spread = _dispersion(plan, window, output.at)
     forward, about_psf = _forward(plan)
-    assessment = assess(reference, written, forward, dispersion=spread)
+    assessment = assess(reference, written, forward, dispersion=spread, shown=shown)
     paths = RiskPaths(folder.risk_map(number), folder.level_map(number), folder.overlay(number))
     files |= write_maps(paths, assessment, written)
     record = assessment.to_record()
@@ -300,6 +304,9 @@ def _forward(plan: RunPlan) -> tuple[ForwardModel | None, str | None]:
             continue
         if shape != "gaussian":
             return None, f"the {shape} PSF of stage {step.stage.name} is not in the forward model"
+        warps = next((later.stage.name for later in planned[place + 1 :] if later.stage.name in _WARPS), None)
+        if warps is not None:
+            return None, f"the PSF of stage {step.stage.name} is not in the forward model: {warps} warps the picture"
         sigma = step.stage.parameters.sigma * prod(later.scale for later in planned[place + 1 :])
         try:
             return ForwardModel.between(reference, plan.output_geometry, sigma), "PSF declared by the examiner"

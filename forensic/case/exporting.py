@@ -11,8 +11,8 @@ from PIL import Image
 
 from forensic.case.attest import Attestation
 from forensic.case.caseuco import CaseGraph
-from forensic.case.copyout import copy_out, printable_path, take_away
-from forensic.case.ending import why_ended
+from forensic.case.copyout import copy_out, place_outside, printable_path, take_away
+from forensic.case.ending import record_end, why_ended
 from forensic.case.layout import ATTESTATION, REPORT, RunFolder
 from forensic.case.recovery import scratch_folder
 from forensic.case.regularfile import digest_regular
@@ -54,7 +54,7 @@ def export(workspace: Workspace, run_id: str, target: Path, *, frame: int | None
     facts: dict[str, Any] = {}
     try:
         make = _maker(target, frame)
-        _require_outside(workspace, target)
+        target = _place(workspace, target)
         _, folder, attestation = recorded_run(workspace, run_id)
         with scratch_folder(workspace.layout) as scratch:
             made, facts = make(workspace, entry, folder, attestation, scratch, credentials)
@@ -67,7 +67,7 @@ def export(workspace: Workspace, run_id: str, target: Path, *, frame: int | None
         take_away(written)
         code, reason = why_ended(error)
         ended = {"started": started, "file_name": named, "code": code, "reason": reason}
-        workspace.ledger.append("export.failed", ended, **identity)
+        record_end(workspace.ledger, "export.failed", ended, error, **identity)
         raise
     return facts
 
@@ -97,11 +97,10 @@ def _maker(target: Path, frame: int | None) -> _Maker:
     )
 
 
-def _require_outside(workspace: Workspace, target: Path) -> None:
-    if target.exists() or target.is_symlink():  # said now, and made sure of when the file is created
-        raise UsageError("export.exists", f"{target} is there already and is not replaced.", "Choose another name.")
-    if target.absolute().resolve().is_relative_to(workspace.layout.root.resolve()):
-        raise UsageError("export.inside", "Copies do not go into the workspace.", "Choose a folder outside of it.")
+def _place(workspace: Workspace, target: Path) -> Path:
+    if target.is_dir():
+        raise UsageError("export.exists", f"{printable_path(target)} is a folder.", "Name a file in it.")
+    return place_outside(workspace, target, target.name)
 
 
 def _graph(

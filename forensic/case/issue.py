@@ -12,11 +12,11 @@ from typing import Any
 from forensic.case.attest import Attestation
 from forensic.case.layout import RunFolder
 from forensic.case.settings import timestamp_authority, timestamp_lists
-from forensic.case.storage import storage
+from forensic.case.storage import write_file
 from forensic.case.timestamping import FAILED, RECEIVED
 from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError
-from forensic.hashes import sha256_bytes, sha256_file
+from forensic.hashes import sha256_bytes
 from forensic.report.document import build_pdf
 from forensic.report.signature import add_document_timestamp, add_validation_data, sign_pdf
 from forensic.signing.chain import revocation_list_pem
@@ -36,26 +36,17 @@ def issue_report(
 ) -> str:
     """Typeset and sign the report of the run in ``folder`` as ``target``; return its SHA-256.
 
-    Working files lie beside ``target``; it is there whole or not at all. Where a timestamp authority is configured
-    its token goes in (B-T), and with revocation data certificates, lists and a second token (B-LT, B-LTA). An
-    authority that cannot be used costs nothing but the level: ``timestamp.failed`` in the ledger, and
+    It is made and signed in memory; ``target`` is there whole or not at all. Where a timestamp authority is
+    configured its token goes in (B-T), and with revocation data certificates, lists and a second token (B-LT,
+    B-LTA). An authority that cannot be used costs nothing but the level: ``timestamp.failed`` in the ledger, and
     ``forensic anchor`` asks again.
     """
-    unsigned = target.with_name(".report.unsigned.pdf")
-    signed = target.with_name(".report.signed.pdf")
-    longer = target.with_name(".report.longterm.pdf")
-    try:
-        with storage(target, "writing"):
-            build_pdf(attestation.predicate, folder.root, attestation.data, unsigned)
-            stamping = _Stamping(workspace, _about(attestation), say)
-            stamping.sign(unsigned, signed, when)
-            stamping.prolong(signed, longer)
-            signed.replace(target)
-        digest = sha256_file(target)
-        stamping.record(digest)
-    finally:
-        for path in (unsigned, signed, longer):
-            path.unlink(missing_ok=True)
+    unsigned = build_pdf(attestation.predicate, folder.root, attestation.data)
+    stamping = _Stamping(workspace, _about(attestation), say)
+    report = stamping.prolong(stamping.sign(unsigned, when))
+    write_file(target, report)
+    digest = sha256_bytes(report)
+    stamping.record(digest)
     return digest
 
 
@@ -76,37 +67,32 @@ class _Stamping:
     token: bytes | None = None
     received: list[dict[str, Any]] = field(default_factory=list)
 
-    def sign(self, unsigned: Path, signed: Path, when: datetime) -> None:
+    def sign(self, unsigned: bytes, when: datetime) -> bytes:
+        """The report signed: B-T, or B-B without an authority that answers."""
         signer = self.workspace.signer
         options: dict[str, Any] = {"reason": _REASON, "when": when, "chain": signer.chain_pem}
         with self._recorded("report signature"):
             authority = timestamp_authority(self.workspace.layout)
             if authority is not None:
-                self._sign_stamped(authority, unsigned, signed, options)
-        if self.level == "B-B":
-            sign_pdf(unsigned, signed, signer, **options)
+                signed = sign_pdf(unsigned, signer, stamp=self._stamp(authority, "report signature"), **options)
+                self.level = "B-T"
+                return signed
+        return sign_pdf(unsigned, signer, **options)
 
-    def _sign_stamped(
-        self, authority: TimestampAuthority, unsigned: Path, signed: Path, options: dict[str, Any]
-    ) -> None:
-        sign_pdf(unsigned, signed, self.workspace.signer, stamp=self._stamp(authority, "report signature"), **options)
-        self.level = "B-T"
-
-    def prolong(self, signed: Path, longer: Path) -> None:
-        """B-LT and B-LTA, as far as data and authority allow; ``signed`` is replaced only by what is whole."""
+    def prolong(self, signed: bytes) -> bytes:
+        """B-LT and B-LTA, as far as data and authority allow; ``signed`` as it is where they do not."""
         if self.level != "B-T":
-            return
+            return signed
         with self._recorded("report document"):
             authority = timestamp_authority(self.workspace.layout)
             data = None if authority is None else self._validation_data(authority)
             if authority is None or data is None:
-                return
-            add_validation_data(signed, longer, data)
-            longer.replace(signed)
+                return signed
+            signed = add_validation_data(signed, data)
             self.level = "B-LT"
-            add_document_timestamp(signed, longer, self._stamp(authority, "report document"))
-            longer.replace(signed)
+            signed = add_document_timestamp(signed, self._stamp(authority, "report document"))
             self.level = "B-LTA"
+        return signed
 
     def _validation_data(self, authority: TimestampAuthority) -> ValidationData | None:
         signer = self.workspace.signer

@@ -6,38 +6,31 @@ does not know is refused, and one that is gone is never replaced in silence: oth
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from forensic.case.layout import WorkspaceLayout
+from forensic.case.locking import exclusive
 from forensic.case.lognames import KEY_INTRODUCED, Purpose
 from forensic.case.storage import make_folder, storage
 from forensic.case.workspace import Workspace
-from forensic.errors import ForensicError, StorageFailed, UsageError, VerificationFailed
+from forensic.errors import ForensicError, UsageError, VerificationFailed
 from forensic.ledger.store import Ledger
+from forensic.signing.keyfile import is_encrypted
 from forensic.signing.note import NoteSigner, VerifierKey, parse_vkey
 from forensic.signing.notekey import create_note_key, load_note_key
-
-_BUSY_SECONDS = 30.0
 
 
 @contextmanager
 def log_lock(layout: WorkspaceLayout) -> Iterator[None]:
     """Hold the workspace's log alone: looking at its last state and writing the next one is one step.
 
-    The lock is one of SQLite's, which every platform has and which ends with the process. Raises
-    ``StorageFailed`` (``log.busy``).
+    Raises ``StorageFailed`` (``log.busy``).
     """
     make_folder(layout.log_key.parent)
-    path = layout.log_key.with_name("lock")
-    try:
-        with closing(sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)) as lock:
-            lock.execute("BEGIN EXCLUSIVE")
-            yield
-    except sqlite3.Error as error:
-        raise StorageFailed("log.busy", f"The log cannot be locked ({path}: {error}).", "Try again.") from error
+    with exclusive(layout.log_key.with_name("lock"), "log.busy"):
+        yield
 
 
 def introduced(ledger: Ledger, purpose: Purpose) -> list[VerifierKey]:
@@ -84,7 +77,11 @@ def signer_for(workspace: Workspace, purpose: Purpose, *, renew: bool = False) -
             "Restore the key from a backup.",
         )
     if fresh or not known:  # without fresh: a crash came between the key file and its entry
-        facts = {"vkey": str(signer.verifier), "purpose": purpose.word}
+        facts = {
+            "vkey": str(signer.verifier),
+            "purpose": purpose.word,
+            "protection": "passphrase" if is_encrypted(path.read_bytes()) else "none",
+        }
         workspace.ledger.append(KEY_INTRODUCED, {**facts, "replaces": str(known[-1])} if known else facts)
     return signer
 

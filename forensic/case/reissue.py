@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from forensic.case.attest import Attestation
-from forensic.case.ending import why_ended
+from forensic.case.ending import record_end, why_ended
 from forensic.case.filelist import read_manifest_file
 from forensic.case.issue import issue_report
-from forensic.case.layout import REPORT, RunFolder
+from forensic.case.layout import REPORT, RunFolder, is_superseded_name
 from forensic.case.recovery import scratch_folder
 from forensic.case.storage import storage, sync_file, sync_folder, write_file
 from forensic.case.verification.records import at
@@ -23,8 +22,6 @@ from forensic.errors import UsageError, VerificationFailed
 from forensic.hashes import sha256_file
 from forensic.ledger.entry import LedgerEntry
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
-
-_SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
 
 
 def finished_entry(workspace: Workspace, run_id: str) -> LedgerEntry:
@@ -77,7 +74,7 @@ def reissue(workspace: Workspace, run_id: str, say: Callable[[str], None] = lamb
         workspace.ledger.append("report.issued", issued, **identity)
     except BaseException as error:
         code, reason = why_ended(error)
-        workspace.ledger.append("report.failed", {"code": code, "reason": reason}, **identity)
+        record_end(workspace.ledger, "report.failed", {"code": code, "reason": reason}, error, **identity)
         raise
     return folder.report
 
@@ -99,7 +96,7 @@ def _require_sound(folder: RunFolder, run_id: str) -> None:
         if check.passed or check.number.startswith("R"):
             continue
         changed = set(check.detail.split(", "))
-        only_reports = all(name == REPORT or _SUPERSEDED.fullmatch(name) for name in changed)
+        only_reports = all(name == REPORT or is_superseded_name(name) for name in changed)
         if check.number in ("M2", "M3", "M5", "A5") and only_reports:
             continue
         raise VerificationFailed(
@@ -146,7 +143,7 @@ def _replace(
 def _list_again(folder: RunFolder) -> str:
     """The list of files with the reports' digests brought up to date; all else has just been verified against it."""
     listed = read_manifest_file(folder.manifest)
-    for path in (folder.report, *folder.root.glob("report-superseded-*.pdf")):
+    for path in (folder.report, *folder.superseded_reports()):
         listed[folder.name(path)] = sha256_file(path)
     lines = [
         f"{listed[folder.name(path)]}  {folder.name(path)}\n" for path in folder.files() if path != folder.manifest
@@ -169,7 +166,7 @@ def _is_report_of(path: Path, attestation: Attestation) -> bool:
 
 def _kept(folder: RunFolder, recorded: str, known: set[str | None]) -> Path | None:
     """The issued report as a reissue that was broken off has set it aside, unrecorded; None if there is none."""
-    for path in sorted(folder.root.glob("report-superseded-*.pdf")):
+    for path in folder.superseded_reports():
         if path.name not in known and _digest(path) == recorded:
             return path
     return None

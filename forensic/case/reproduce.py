@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from forensic.case.ending import why_ended
+from forensic.case.ending import record_end, why_ended
 from forensic.case.environment import environment, platform_key
 from forensic.case.execution import enhanced_frames, open_exhibit, open_master
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
@@ -158,7 +158,8 @@ def reproduce(workspace: Workspace, run_id: str, progress: Progress) -> Reproduc
     except BaseException as error:
         code, reason = why_ended(error)
         event = "reproduction.cancelled" if isinstance(error, KeyboardInterrupt) else "reproduction.failed"
-        workspace.ledger.append(event, {"started": started, "code": code, "reason": reason}, **identity)
+        ended = {"started": started, "code": code, "reason": reason}
+        record_end(workspace.ledger, event, ended, error, **identity)
         raise
     workspace.ledger.append("reproduction.finished", {**result.to_record(), "started": started}, **identity)
     return result

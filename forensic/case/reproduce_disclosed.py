@@ -18,7 +18,7 @@ from forensic.case.reproduce import Reproduction, compare, judge_as_recorded, pl
 from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.trust import NOTHING, Trust
-from forensic.errors import ForensicError, UsageError
+from forensic.errors import BadInput, ForensicError, UsageError
 from forensic.ledger.entry import LedgerEntry, parse_entry
 from forensic.ledger.order import ACQUIRED
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
@@ -80,8 +80,11 @@ def _exhibit(path: Path, entry: LedgerEntry) -> Exhibit:
 
 
 def _again(run: RunFolder, exhibit: Exhibit, predicate: dict[str, Any], progress: Progress) -> Reproduction:
-    rows = recorded_frames(run, run.root.name, predicate)
-    plan = plan_of_record(exhibit, run.root.name, predicate)
     with tempfile.TemporaryDirectory(prefix="forensic-reproduce-") as scratch:
-        decision = judge_as_recorded(run, plan, predicate, Path(scratch))
+        try:
+            rows = recorded_frames(run, run.root.name, predicate)
+            plan = plan_of_record(exhibit, run.root.name, predicate)
+            decision = judge_as_recorded(run, plan, predicate, Path(scratch))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # a signature does not vouch for the form
+            raise BadInput("record.form", f"The record does not say what was done: {type(error).__name__}.") from error
         return compare(plan, decision, run, rows, predicate, Path(scratch), progress)

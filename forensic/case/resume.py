@@ -7,13 +7,12 @@ uninterrupted run would have had, byte for byte; the interruption is on the reco
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from forensic.case.approvals import require_standing
-from forensic.case.ending import why_ended
+from forensic.case.ending import record_end, why_ended
 from forensic.case.enhance import FinishedRun, Work, carry_out, found_of
 from forensic.case.environment import platform_digest
 from forensic.case.exhibits import check_untouched, find_exhibit
@@ -34,7 +33,7 @@ from forensic.case.salvage import removed_names, take_over
 from forensic.case.storage import reserve
 from forensic.case.terms import Terms, read_terms
 from forensic.case.workspace import Workspace
-from forensic.errors import StorageFailed, UsageError, VerificationFailed
+from forensic.errors import UsageError, VerificationFailed
 from forensic.hashes import canonical_json
 from forensic.ledger.entry import LedgerEntry
 from forensic.ledger.order import INTERRUPTED, RESUMED, STARTED, TERMINAL
@@ -115,8 +114,8 @@ def resume(
         except BaseException as error:
             code, reason = why_ended(error)
             holding.folder.reserve.unlink(missing_ok=True)
-            with suppress(StorageFailed):  # if the disk is still full, the run is as it was all the same
-                workspace.ledger.append(REFUSED, {"code": code, "reason": reason}, **identity)
+            # If the disk is still full, the run is as it was all the same.
+            record_end(workspace.ledger, REFUSED, {"code": code, "reason": reason}, error, **identity)
             raise
         frames, maps = len(work.salvage.kept.frames), len(work.salvage.maps)
         progress.say(f"Going on with {run_id}: {frames} frames and {maps} maps are under a signed root")
@@ -209,6 +208,7 @@ def _as_decided(
         bound,
         min(os.cpu_count() or 1, MOST_DEFAULT_WORKERS),
         tuple(begun.data.get("defaults", ())),
+        begun.data.get("survey"),
     )
     if canonical_json(bound.record()) != canonical_json(recorded) or list(plan.frames) != begun.data["frames"]:
         raise VerificationFailed(

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from forensic.case.anchors import IssuedCheckpoint, anchor_folders, cosignature_entries, store_cosignatures
+from forensic.case.ending import record_end
 from forensic.case.layout import AnchorFolder
 from forensic.case.logkeys import log_lock, signer_for
 from forensic.case.lognames import (
@@ -120,7 +121,7 @@ def import_cosignatures(workspace: Workspace, data: bytes, witness: VerifierKey 
             return _import(workspace, data, witness)
         except (VerificationFailed, BadInput) as error:
             facts = {"code": error.code, "reason": error.message, "sha256": sha256_bytes(data)}
-            workspace.ledger.append(COSIGNATURE_REFUSED, facts)
+            record_end(workspace.ledger, COSIGNATURE_REFUSED, facts, error)
             raise
 
 
@@ -229,7 +230,7 @@ def cosign_request(
             request = parse_witness_request(data)
             return _cosign(workspace, request, log_key, accept_new_key, now)
         except (VerificationFailed, BadInput, UsageError) as error:
-            workspace.ledger.append(WITNESS_REFUSED, _refusal(error, data, request))
+            record_end(workspace.ledger, WITNESS_REFUSED, _refusal(error, data, request), error)
             raise
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forensic.cli.options import TEXT, existing, json_option, quiet_option, workspace_option
-from forensic.cli.terminal import Terminal, reporter, result, result_json
+from forensic.cli.terminal import Terminal, reporter, result, result_json, result_text
 from forensic.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def anchor(
         if page:
             from forensic.case.anchorstate import anchor_state, printed_page
 
-            result(printed_page(issued, anchor_state(opened)).rstrip("\n"))
+            result_text(printed_page(issued, anchor_state(opened)))
         else:
             _show(opened, issued, fetched, as_json)
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from forensic.cli.options import json_option
-from forensic.cli.terminal import result, result_json
+from forensic.cli.terminal import result, result_json, result_text
 
 
 def _list(items: list[dict[str, Any]], as_json: bool) -> None:
@@ -73,7 +73,7 @@ def policy_show(name: str) -> None:
     from forensic.policy.store import load_policy
 
     loaded = load_policy(name)
-    result(loaded.text.rstrip("\n"))
+    result_text(loaded.text)
     result(f"// SHA-256 {loaded.sha256}")
 
 
@@ -87,7 +87,7 @@ def policy_explain(stage: str, mode: str, name: str | None, reason: str, purpose
     """Say in plain words whether STAGE would be permitted, and by which rules."""
     from forensic.case.explanation import explain_stage
 
-    result(explain_stage(stage, mode=mode, policy=name, reason=reason, purpose=purpose).rstrip("\n"))
+    result_text(explain_stage(stage, mode=mode, policy=name, reason=reason, purpose=purpose))
 
 
 @click.group()

@@ -19,7 +19,7 @@ from forensic.cli.options import (
     workspace_path,
 )
 from forensic.cli.passphrases import passphrases
-from forensic.cli.terminal import reporter, result, result_json
+from forensic.cli.terminal import reporter, result, result_json, result_text
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -125,11 +125,11 @@ def identity_request(name: str | None, out: Path | None, workspace: Path | None)
 
 def _deliver(text: str, out: Path | None) -> None:
     if out is None:
-        result(text.rstrip("\n"))
+        result_text(text)
         return
-    from forensic.case.storage import write_file
+    from forensic.case.copyout import write_out
 
-    write_file(out, text.encode("utf-8"))
+    write_out(out, text.encode("utf-8"), [])
     result(str(out))
 
 
@@ -198,12 +198,18 @@ def identity_rotate(
 
     Asks for the old passphrase, then for the new one.
     """
-    from forensic.case.enrolment import rotate
+    from forensic.case.enrolment import log_key_protection, rotate
 
     with existing(workspace) as opened:
         passphrase, token = new_key("the new signing key", token_file, generate_key)
         fresh = rotate(opened, new_passphrase=lambda: passphrase, token=token)
+        exposed = log_key_protection(opened.layout) == "none"
     facts = fresh.facts()
+    if exposed:
+        reporter(quiet).say(
+            "The keys of the log and the witness are not protected: whoever can read them can sign checkpoints and "
+            "cosign those of others. A token does not hold them."
+        )
     reporter(quiet).say(f"New certificate fingerprint (SHA-256): {facts['certificate_sha256']}")
     if as_json:
         result_json(facts)

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from forensic import __version__
-from forensic.case.ending import Terminated
+from forensic.case.ending import Terminated, why_ended
 from forensic.cli.anchoring import anchor, witness
 from forensic.cli.approving import approve
 from forensic.cli.catalogues import models, policy, stages
@@ -25,6 +25,7 @@ from forensic.cli.handling import custody
 from forensic.cli.identities import identity
 from forensic.cli.passphrases import Passphrases
 from forensic.cli.runs import enhance, report, reproduce, resume
+from forensic.cli.surveying import survey
 from forensic.cli.terminal import printable, result_json
 from forensic.errors import ExitCode, ForensicError, Interrupted
 
@@ -47,8 +48,8 @@ def cli(context: click.Context, passphrase_fd: int | None) -> None:
 
 
 for _command in (
-    init, acquire, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run, custody, log,
-    policy, models, stages, doctor, identity, approve,
+    init, acquire, survey, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run,
+    custody, log, policy, models, stages, doctor, identity, approve,
 ):  # fmt: skip
     cli.add_command(_command)
 
@@ -57,8 +58,12 @@ def _fail(error: ForensicError, as_json: bool) -> int:
     click.echo(f"forensic: [{error.code}] {printable(error.message)}", err=True)
     if error.remedy:
         click.echo(f"  {printable(error.remedy)}", err=True)
+    notes = list(getattr(error, "__notes__", ()))
+    for note in notes:
+        click.echo(f"  {printable(note)}", err=True)
     if as_json:
-        result_json({"error": {"code": error.code, "message": error.message, "remedy": error.remedy}})
+        about = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        result_json({"error": {**about, "notes": notes} if notes else about})
     return int(error.exit_code)
 
 
@@ -80,11 +85,12 @@ def run(arguments: Sequence[str]) -> int:
         if as_json:
             result_json({"error": {"code": "usage", "message": error.format_message(), "remedy": ""}})
         return int(ExitCode.USAGE)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as stopped:
         # Under ``python -m`` an interrupt that passed through exec() would end the process by SIGINT
         # whatever the exit code; a harmless exec() clears CPython's note of it.
         exec("pass")  # noqa: S102
-        return _fail(Interrupted("user.interrupt", "Interrupted by the user."), as_json)
+        code, reason = why_ended(stopped if isinstance(stopped, KeyboardInterrupt) else KeyboardInterrupt())
+        return _fail(Interrupted(code, reason), as_json)
     except ForensicError as error:
         return _fail(error, as_json)
     except BrokenPipeError:

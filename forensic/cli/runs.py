@@ -75,7 +75,7 @@ REGION = _Integers("X,Y,W,H", 4)
 
 @click.command()
 @click.argument("target", metavar="EXHIBIT|FILE", type=Text(4096))
-@click.option("--recipe", type=TEXT, metavar="NAME|FILE.toml", help="Built-in recipe or a file; default: classic.")
+@click.option("--recipe", type=TEXT, metavar="NAME|FILE.toml", help="Built-in recipe, file, or auto; default: classic.")
 @click.option("--mode", type=click.Choice(["forensic", "creative"]), help="Default: forensic.")
 @click.option("--scale", type=click.IntRange(1, 16), metavar="N", help="Enlargement; default: the recipe's.")
 @click.option("--frames", type=_Frames(), help="Frames A to B-1 by index, half-open; default: all.")

@@ -16,18 +16,24 @@ from forensic.case.progress import Silent, Task
 
 def printable(text: str) -> str:
     """``text`` with control and direction-changing characters shown escaped, so that no file name or
-    tag can move the cursor, recolour the screen or reverse a line."""
+    tag can begin a line of its own, move the cursor, recolour the screen or reverse a line."""
     return "".join(
         character
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
         else f"\\u{ord(character):04x}"
         for character in text
     )
 
 
 def result(text: str) -> None:
-    """A line of the result, to stdout."""
+    """One line of the result, to stdout."""
     click.echo(printable(text))
+
+
+def result_text(text: str) -> None:
+    """Text of several lines that this program or a file of its own makes up, to stdout."""
+    for line in text.splitlines():
+        result(line)
 
 
 def result_json(value: Any) -> None:

@@ -95,6 +95,11 @@ class KeyRules:
                 if facts["key_id"] == key:
                     facts["retired_at_seq" if event == RETIRED else "revoked_at_seq"] = seq
 
+    def rehearse(self, event: str, data: Mapping[str, Any]) -> None:
+        """Raise as :meth:`admit` would: an entry that cannot be taken in must never be written."""
+        if event in (CREATED, INTRODUCED):
+            KeyRules(dict(self.signers), list(self.facts)).admit(0, event, data)
+
     def certificates(self) -> dict[str, Certificate]:
         """Every certificate that was introduced, by key id: those of closed keys too."""
         return {key: signer.certificate for key, signer in self.signers.items()}

@@ -225,6 +225,7 @@ class Ledger:
                 self._catch_up(connection)
                 self._tail.check_identity(author.identity)
                 fault = self._tail.keys.fault(event, data)
+                self._tail.keys.rehearse(event, data)
                 if fault is None and EventOrder.governs(event):
                     order = self._history.order_around(connection, event, exhibit, run)
                     fault = order.fault(self._tail.head.seq + 1, event, case, exhibit, run)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageBreak, PageTemplate
 
-from forensic.errors import StorageFailed
 from forensic.report.blocks import Heading, keep_room, paragraph
 from forensic.report.canvas import Contents, Furniture, canvas_for
 from forensic.report.record import RunRecord
@@ -59,8 +59,8 @@ def _story(record: RunRecord) -> list[Flowable]:
     return story
 
 
-def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes, out: Path) -> None:
-    """Typeset the report of a run and write it, unsigned, to ``out``.
+def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes) -> bytes:
+    """Typeset the report of a run; returns the PDF, unsigned, which touches no disk before it is signed.
 
     ``predicate`` is the run's record (``docs/formats/report.md``), ``attestation`` the bytes of
     its signed envelope, which are attached unchanged; pictures are read from ``run_folder``, each
@@ -68,7 +68,7 @@ def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes
 
     Raises ``BadInput`` (``report.schema``, ``report.picture``), ``VerificationFailed``
     (``report.record-changed``, ``report.picture-changed``, ``report.unlabelled``), ``PolicyRefused``
-    (``class.unknown``), ``StorageFailed`` (``report.storage``) and what reading the attestation raises.
+    (``class.unknown``) and what reading the attestation raises.
     """
     record = RunRecord(predicate, run_folder, attestation)
     title = title_of(record)
@@ -79,8 +79,9 @@ def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes
         watermark=words("title", "generative_mark") if record.generative else "",
     )
     finished = spoken(record.get("run", "finished_utc"))
+    out = io.BytesIO()
     document = BaseDocTemplate(
-        str(out),
+        out,
         pagesize=(PAGE_WIDTH, PAGE_HEIGHT),
         title=visible(f"{title}: {furniture.header}"),
         author=visible(spoken(record.get("examiner", "name"))),
@@ -93,13 +94,8 @@ def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes
     )
     frame = Frame(MARGIN, BOTTOM, TEXT_WIDTH, TEXT_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
     document.addPageTemplates([PageTemplate("page", [frame])])
-    story = _story(record)
-    try:
-        document.build(story, canvasmaker=canvas_for(furniture, attestation, _pdf_date(finished)))
-    except OSError as error:
-        raise StorageFailed(
-            "report.storage", f"The report cannot be written to {out}: {error.strerror or error}."
-        ) from error
+    document.build(_story(record), canvasmaker=canvas_for(furniture, attestation, _pdf_date(finished)))
+    return out.getvalue()
 
 
 def _pdf_date(moment: str) -> str:

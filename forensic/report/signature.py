@@ -7,12 +7,12 @@ validation data and document timestamps alone).
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
-from forensic.errors import BadInput, ForensicError, InternalError, StorageFailed, UsageError
+from forensic.errors import BadInput, InternalError, UsageError
 from forensic.report.longterm import with_validation_data
 from forensic.signing.validationdata import ValidationData
 
@@ -78,8 +78,7 @@ def _stamper(stamp: Stamp) -> Any:
 
 
 def sign_pdf(
-    unsigned: Path,
-    out: Path,
+    unsigned: bytes,
     identity: SigningIdentity,
     *,
     reason: str,
@@ -87,15 +86,14 @@ def sign_pdf(
     when: datetime,
     chain: Sequence[str] = (),
     stamp: Stamp | None = None,
-) -> None:
-    """Sign the PDF at ``unsigned`` and write the result to ``out``; the input is left as it is.
+) -> bytes:
+    """The PDF ``unsigned``, signed. In memory: what lies on a disk meanwhile could be exchanged before it is signed.
 
     The signature is invisible on the page, certifies the document (DocMDP: no changes), and covers
     every byte but its own value. ``when`` (with a time zone) is the claimed signing time. ``chain``: PEM
     certificates above the signer's. With ``stamp`` the signature carries a timestamp over its value (B-T).
-    Raises ``BadInput`` (``report.unsigned-unreadable``), ``UsageError`` (``report.signing-time``),
-    ``StorageFailed`` (``report.storage``), ``BadInput`` (``timestamp.size``) and whatever ``stamp`` raises; then
-    ``out`` is not there.
+    Raises ``BadInput`` (``report.unsigned-unreadable``, ``timestamp.size``), ``UsageError``
+    (``report.signing-time``) and whatever ``stamp`` raises.
     """
     from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
     from pyhanko.sign.signers import PdfSignatureMetadata, PdfSigner
@@ -115,59 +113,47 @@ def sign_pdf(
     )
     stamper = None if stamp is None else _stamper(stamp)
 
-    def sign(source: BinaryIO, target: BinaryIO) -> None:
-        _at(PdfSigner(metadata, signer=signer, timestamper=stamper), when).sign_pdf(_writer(source), output=target)
+    with _worded():
+        target = io.BytesIO()
+        _at(PdfSigner(metadata, signer=signer, timestamper=stamper), when).sign_pdf(_writer(unsigned), output=target)
+    return target.getvalue()
 
-    _written(unsigned, out, sign)
 
+def add_validation_data(signed: bytes, data: ValidationData) -> bytes:
+    """A report with a timestamped signature, and certificates and revocation lists added to it (B-LT).
 
-def add_validation_data(signed: Path, out: Path, data: ValidationData) -> None:
-    """Add certificates and revocation lists to a report with a timestamped signature (B-LT).
-
-    Raises ``BadInput`` (``report.revision``) and ``StorageFailed`` (``report.storage``).
+    Raises ``BadInput`` (``report.revision``).
     """
-
-    def extend(source: BinaryIO, target: BinaryIO) -> None:
-        target.write(with_validation_data(source.read(), data))
-
-    _written(signed, out, extend)
+    with _worded():
+        return with_validation_data(signed, data)
 
 
-def add_document_timestamp(signed: Path, out: Path, stamp: Stamp) -> None:
+def add_document_timestamp(signed: bytes, stamp: Stamp) -> bytes:
     """Add a timestamp over the whole file, validation data included (B-LTA). Raises as :func:`sign_pdf`."""
     from pyhanko.sign.signers import PdfTimeStamper
 
-    def extend(source: BinaryIO, target: BinaryIO) -> None:
+    with _worded():
+        target = io.BytesIO()
         stamper = PdfTimeStamper(_stamper(stamp), field_name=TIMESTAMP_FIELD)
-        stamper.timestamp_pdf(_writer(source), "sha256", output=target)
+        stamper.timestamp_pdf(_writer(signed), "sha256", output=target)
+    return target.getvalue()
 
-    _written(signed, out, extend)
 
-
-def _written(source: Path, out: Path, make: Callable[[BinaryIO, BinaryIO], None]) -> None:
-    """Let ``make`` write ``out`` from ``source``; after an error ``out`` is gone."""
+@contextmanager
+def _worded() -> Iterator[None]:
+    """The library's errors in our words."""
     from pyhanko.pdf_utils.misc import PdfError
     from pyhanko.sign.general import SigningError
 
     try:
-        with source.open("rb") as stream, out.open("w+b") as target:
-            make(io.BytesIO(stream.read()), target)
+        yield
     except SigningError as error:
-        out.unlink(missing_ok=True)
         raise InternalError("report.signing", f"The report could not be signed: {error}.") from error
     except PdfError as error:
-        out.unlink(missing_ok=True)
         raise BadInput("report.unsigned-unreadable", f"The PDF to be signed cannot be read: {error}.") from error
-    except OSError as error:
-        raise StorageFailed(
-            "report.storage", f"The signed report cannot be written to {out}: {error.strerror or error}."
-        ) from error
-    except ForensicError:
-        out.unlink(missing_ok=True)
-        raise
 
 
-def _writer(source: BinaryIO) -> Any:
+def _writer(pdf: bytes) -> Any:
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 
     class Writer(IncrementalPdfFileWriter):
@@ -176,7 +162,7 @@ def _writer(source: BinaryIO) -> Any:
         def _update_meta(self) -> None:
             pass
 
-    return Writer(source)
+    return Writer(io.BytesIO(pdf))
 
 
 def _at(signer: Any, when: datetime) -> Any:

@@ -112,6 +112,12 @@ def _chain(identity: Identity) -> tuple[list[Certificate], bool]:
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Wrapper for key {key_id(own)[:16]}")])
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     end = min(now + _VALIDITY, own.not_valid_after_utc)
+    if end <= now:
+        raise UsageError(
+            "export.expired",
+            f"The certificate expired on {own.not_valid_after_utc:%Y-%m-%d}: it signs no content credentials.",
+            "Have it renewed (forensic identity request), or export without them (--no-credentials).",
+        )
     public = own.public_key()
     leaf = (
         x509.CertificateBuilder()

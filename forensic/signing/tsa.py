@@ -65,6 +65,8 @@ class TimestampAuthority:
                 outcome.append(_exchange(self.url, body, self.timeout_s))
             except ForensicError as error:
                 outcome.append(error)
+            except Exception as error:  # noqa: BLE001 - such as a proxy of a kind unknown here; the thread would lose it
+                outcome.append(TimestampUnreachable(self.url, _plain(f"{type(error).__name__}: {error}")))
 
         # A socket's own limit is for one wait: a server that sends a byte now and then would hold us for ever.
         asking = threading.Thread(target=ask, name="timestamp", daemon=True)

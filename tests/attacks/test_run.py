@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from forensic.case import written as writing
 from forensic.case.attest import attest, build_predicate
 from forensic.case.enhance import enhance, exhibit_for
 from forensic.case.execution import execute
-from forensic.case.issue import build_pdf
 from forensic.case.layout import RunFolder
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
@@ -27,6 +27,7 @@ from forensic.hashes import sha256_file
 from forensic.ledger.order import STARTED
 from forensic.media.reader import ExhibitReader
 from forensic.media.writer import MasterWriter
+from forensic.report.document import build_pdf
 from tests.case.conftest import Case, attacked, finished, flip  # noqa: F401 - fixtures
 
 # pytest finds fixtures by name.
@@ -199,15 +200,40 @@ def test_a_file_slipped_in_after_signing_is_in_no_list(
 ) -> None:
     """Between record and list of digests: the list has what was written, so verification finds the other."""
 
-    def typeset(predicate: Any, root: Path, *arguments: Any) -> None:
-        build_pdf(predicate, root, *arguments)
+    def typeset(predicate: Any, root: Path, *arguments: Any) -> bytes:
+        pdf = build_pdf(predicate, root, *arguments)
         (root / "planted.txt").write_text("made up")
+        return pdf
 
     monkeypatch.setattr(issuing, "build_pdf", typeset)
     run = _enhance(workspace, attacked)
     assert "planted" not in (run.folder / "manifest.sha256").read_text("utf-8")
     found = verify_workspace(workspace.layout.root)
     assert {check.number for check in found.checks if not check.passed} == {"M3"}
+
+
+def test_what_is_planted_where_the_report_goes_is_neither_followed_nor_signed(
+    workspace: Workspace, attacked: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links to an original and pages of somebody else's, under every name that a writer of the report might use."""
+    original = tmp_path / "original.avi"
+    original.write_bytes(b"evidence")
+    names = (".report.pdf.partial", ".report.unsigned.pdf", ".report.signed.pdf", ".report.longterm.pdf", "report.pdf")
+
+    def typeset(predicate: Any, root: Path, *arguments: Any) -> bytes:
+        pdf = build_pdf(predicate, root, *arguments)
+        for name in names:
+            (root / name).symlink_to(original)
+        return pdf
+
+    monkeypatch.setattr(issuing, "build_pdf", typeset)
+    run = _enhance(workspace, attacked)
+    assert original.read_bytes() == b"evidence"
+    report = run.folder / "report.pdf"
+    assert not report.is_symlink()
+    finished = next(iter(workspace.ledger.entries(event="run.finished", run=run.run_id)))
+    assert finished.data["report_sha256"] == sha256_file(report)
+    assert subprocess.run(["pdfsig", report], capture_output=True, text=True, check=True).stdout.count("is Valid.") == 1
 
 
 def test_a_link_planted_under_the_outputs_name_empties_nothing(tmp_path: Path, real_clip: Path) -> None:

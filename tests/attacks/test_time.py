@@ -20,13 +20,13 @@ from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.trust import Trust
 from forensic.case.verify import verify
 from forensic.case.workspace import open_workspace
-from forensic.report.signature import sign_pdf
 from forensic.report.verification import check_report
 from forensic.signing.timestamp import build_request, read_roots
 from forensic.signing.tokenform import canonical_token, response_around, token_of
 from tests.case.conftest import forensic
 from tests.madeup_tsa import MadeUpTsa
 from tests.report import conftest as report_fixtures
+from tests.report.files import sign_pdf
 from tests.report.levels import Laboratory, with_token, with_value
 from tests.tsa import REPLY, Answer, LocalTsa, openssl_agrees
 

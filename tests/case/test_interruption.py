@@ -10,12 +10,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from forensic.case import acquire as acquiring
+from forensic.case.ending import Terminated
+from forensic.case.exporting import export
 from forensic.case.holding import under_way
+from forensic.case.progress import Silent
 from forensic.case.workspace import create_workspace, open_workspace
+from forensic.errors import Interrupted, StorageFailed, UsageError
 from forensic.hashes import sha256_file
+from forensic.ledger.store import Ledger
 from tests.case.conftest import Case, forensic
 
 
@@ -50,6 +57,41 @@ def test_stopped_run_is_recorded(how: signal.Signals, event: str, tmp_path: Path
     assert events[-1] == event
     assert ("forensic resume" in err) is (how is signal.SIGTERM)
     assert forensic("verify", root).code == 0
+
+
+def test_an_acquisition_ended_by_the_system_is_not_called_a_decision_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, street_clip: Path
+) -> None:
+    def shut_down(*_: object) -> None:
+        raise Terminated
+
+    with create_workspace(tmp_path / "ws", examiner="Ada", lab="L", passphrase=None, origin="test") as workspace:
+        monkeypatch.setattr(acquiring, "_store", shut_down)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            acquiring.acquire(workspace, street_clip, case="C", exhibit_id="X", note=None, progress=Silent())
+        last = list(workspace.ledger.entries())[-1]
+        assert (last.event, last.data["code"]) == ("acquisition.cancelled", "system.terminated")
+
+
+def test_a_refusal_that_the_disk_does_not_take_is_shown_with_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Case
+) -> None:
+    """What is shown is the refusal, not the disk; and that it is not on the record is said."""
+    root = tmp_path / "ws"
+    shutil.copytree(finished.root, root)
+    append = Ledger.append
+
+    def full(self: Ledger, event: str, data: Any, **ids: Any) -> Any:
+        if event == "export.failed":
+            raise StorageFailed("ledger.disk-full", "The disk is full.")
+        return append(self, event, data, **ids)
+
+    monkeypatch.setattr(Ledger, "append", full)
+    with open_workspace(root, lambda: "") as workspace:
+        with pytest.raises(UsageError) as caught:
+            export(workspace, finished.run_id, tmp_path / "x.gif", frame=None, credentials=False)
+        assert caught.value.code == "export.kind"
+        assert "could not be put on the record" in caught.value.__notes__[0]
 
 
 def test_killed_run_is_started_not_finished_and_the_next_report_says_so(tmp_path: Path, street_clip: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from forensic.report.document import build_pdf
-from forensic.report.signature import sign_pdf
 from forensic.signing.identity import Identity, create_identity
 from tests.report.example_run import ExampleRun, build_run
+from tests.report.files import build_pdf, sign_pdf
 
 NOW = dt.datetime(2026, 3, 1, 12, 1, tzinfo=dt.UTC)
 SIGNED = dt.datetime(2026, 3, 1, 12, 1, 30, tzinfo=dt.UTC)

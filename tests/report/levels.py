@@ -8,13 +8,13 @@ from pathlib import Path
 
 from asn1crypto import cms, core
 
-from forensic.report.signature import add_document_timestamp, add_validation_data, sign_pdf
 from forensic.signing import der
 from forensic.signing.authority import Authority, certificate_request, create_authority, current_list, issue
 from forensic.signing.chain import revocation_list_pem
 from forensic.signing.identity import Identity, create_identity, install_certificate, load_identity
 from forensic.signing.timestamp import accept_response, build_request, read_roots
 from forensic.signing.validationdata import ValidationData, gather
+from tests.report.files import add_document_timestamp, add_validation_data, sign_pdf
 from tests.tsa import LocalTsa
 
 

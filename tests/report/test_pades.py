@@ -34,12 +34,12 @@ from pyhanko_certvalidator.registry import SimpleTrustManager
 
 from forensic.errors import BadInput, ForensicError, VerificationFailed
 from forensic.report.longterm import with_validation_data
-from forensic.report.signature import add_document_timestamp, sign_pdf
 from forensic.report.verification import check_report
 from forensic.signing.authority import revoke
 from forensic.signing.identity import create_identity
 from forensic.signing.timestamp import read_roots
 from forensic.signing.validationdata import ValidationData
+from tests.report.files import add_document_timestamp, sign_pdf
 from tests.report.levels import Laboratory, contents, token_in, with_certificate, with_token
 from tests.tsa import LocalTsa, openssl
 
@@ -261,12 +261,11 @@ def test_a_token_that_fails_leaves_no_file(lab: Laboratory, unsigned: Path, tmp_
 def test_an_ed25519_signature_is_timestamped_too(lab: Laboratory, unsigned: Path, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    from forensic.signing.certificate import issue_certificate
-    from forensic.signing.identity import Identity
+    from forensic.signing.identity import Identity, self_issued
     from forensic.signing.signer import FileKey
 
     key = ed25519.Ed25519PrivateKey.generate()
-    certificate = issue_certificate(key, examiner="Ed", lab="Lab", now=lab.began)
+    certificate = self_issued(FileKey(key, "none"), name="Ed", lab="Lab", now=lab.began)
     identity = Identity(FileKey(key, "none"), certificate)
     sign_pdf(unsigned, tmp_path / "ed.pdf", identity, reason="x", when=dt.datetime.now(dt.UTC), stamp=lab.stamp)
     check = check_report(tmp_path / "ed.pdf")

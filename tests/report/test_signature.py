@@ -20,13 +20,13 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from forensic.errors import BadInput, UsageError
-from forensic.report.signature import sign_pdf
 from forensic.report.verification import check_report
 from forensic.report.wording import verification
 from forensic.signing.identity import Identity
 from forensic.signing.signer import FileKey
 from tests.report.conftest import SIGNED
 from tests.report.example_run import ExampleRun, build_run
+from tests.report.files import sign_pdf
 
 Damage = Callable[[bytes], Path]
 
@@ -285,10 +285,10 @@ def test_what_is_no_file_is_a_finding(tmp_path: Path) -> None:
 def test_an_ed25519_key_signs_too(unsigned: Path, tmp_path: Path) -> None:
     import datetime as dt
 
-    from forensic.signing.certificate import issue_certificate
+    from forensic.signing.identity import self_issued
 
     key = ed25519.Ed25519PrivateKey.generate()
-    certificate = issue_certificate(key, examiner="Ed", lab="Lab", now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    certificate = self_issued(FileKey(key, "none"), name="Ed", lab="Lab", now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     sign_pdf(unsigned, tmp_path / "ed.pdf", Identity(FileKey(key, "none"), certificate), reason="x", when=SIGNED)
     assert check_report(tmp_path / "ed.pdf").findings == []
 
@@ -320,7 +320,7 @@ def test_checking_a_report_imports_nothing_that_made_the_pictures(report: Path) 
 
 
 def test_a_run_without_pictures_is_signed_and_checked(tmp_path: Path, identity: Identity) -> None:
-    from forensic.report.document import build_pdf
+    from tests.report.files import build_pdf
 
     run = build_run(tmp_path / "run", identity, frames=())
     build_pdf(run.predicate, run.folder, run.attestation, tmp_path / "u.pdf")

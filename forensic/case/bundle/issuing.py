@@ -17,7 +17,7 @@ from forensic.case.bundle.gathering import Anchored, Payload
 from forensic.case.bundle.sealing import seal
 from forensic.case.bundle.selecting import Scope, Selection, select
 from forensic.case.bundle.writing import refuse_existing, write_bag
-from forensic.case.ending import why_ended
+from forensic.case.ending import record_end, why_ended
 from forensic.case.exhibits import check_kept, check_untouched, exhibit_of
 from forensic.case.layout import AnchorFolder
 from forensic.case.logkeys import log_lock, signer_for
@@ -131,7 +131,7 @@ def _scope_of(issued: LedgerEntry) -> Scope:
 def _failed(workspace: Workspace, scope: Scope, issued: LedgerEntry | None, error: BaseException) -> None:
     code, reason = why_ended(error)
     data = {"code": code, "reason": reason, "issued": None if issued is None else issued.seq}
-    workspace.ledger.append(FAILED, data, **scope.ids())
+    record_end(workspace.ledger, FAILED, data, error, **scope.ids())
 
 
 def _check_exhibits(workspace: Workspace, scope: Scope, progress: Progress) -> None:
