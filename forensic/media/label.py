@@ -13,6 +13,7 @@ import numpy as np
 
 from forensic.errors import InternalError
 from forensic.frames.frame import CodedFrame, Geometry
+from forensic.media.lettering import GLYPHS
 
 LABEL = "AI-GENERATED DETAIL — NOT EVIDENCE"
 SMALLEST_SIDE = 64
@@ -22,23 +23,7 @@ _BETWEEN = 12  # blank columns between two repeats
 _LINES = ("AI-GENERATED", "DETAIL —", "NOT EVIDENCE")
 
 # Rows top to bottom, # is ink. Seven rows for pictures that have room, five for tiny ones.
-_SEVEN = {
-    "A": ".###. #...# #...# ##### #...# #...# #...#",
-    "C": ".#### #.... #.... #.... #.... #.... .####",
-    "D": "####. #...# #...# #...# #...# #...# ####.",
-    "E": "##### #.... #.... ####. #.... #.... #####",
-    "G": ".#### #.... #.... #..## #...# #...# .####",
-    "I": "### .#. .#. .#. .#. .#. ###",
-    "L": "#.... #.... #.... #.... #.... #.... #####",
-    "N": "#...# ##..# ##..# #.#.# #..## #..## #...#",
-    "O": ".###. #...# #...# #...# #...# #...# .###.",
-    "R": "####. #...# #...# ####. #.#.. #..#. #...#",
-    "T": "##### ..#.. ..#.. ..#.. ..#.. ..#.. ..#..",
-    "V": "#...# #...# #...# #...# #...# .#.#. ..#..",
-    "-": "... ... ... ### ... ... ...",
-    "—": "....... ....... ....... ####### ....... ....... .......",
-    " ": "... ... ... ... ... ... ...",
-}
+_SEVEN = {character: GLYPHS[character] for character in "ACDEGILNORTV-— "}
 _FIVE = {
     "A": ".#. #.# ### #.# #.#",
     "C": ".## #.. #.. #.. .##",

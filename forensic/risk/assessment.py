@@ -37,6 +37,7 @@ from forensic.stages.opencv import opencv
 STATUS = "UNCALIBRATED"
 COMBINATION = "root of the sum of squares of range conflict, null-space injection and self-ensemble dispersion"
 FORCED = "forced HIGH: generative"
+OUTSIDE = "HIGH: these tiles hold pixels that show no recording"
 CONFLICT_WINDOW = 3  # input pixels
 WORST_TILES = 5
 
@@ -177,6 +178,14 @@ def _compare(
     return _measure(y, x, find_clipping(reference, y), model, dispersion)
 
 
+def _tiles_outside(shown: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
+    """Which tiles of a picture of ``shape`` hold a pixel that shows no recording, or None where all show it."""
+    if shown.all():
+        return None
+    rows, columns = (np.arange(length) * part // length for length, part in zip(shape, shown.shape, strict=True))
+    return np.asarray(tile_share(~shown[np.ix_(rows, columns)]) > 0.0)
+
+
 def _level_shares(levels: np.ndarray) -> dict[str, dict[str, Any]]:
     counts = {level.label: int(np.count_nonzero(levels == level)) for level in Level}
     return {name: {"tiles": count, "share": round(count / levels.size, 5)} for name, count in counts.items()}
@@ -201,12 +210,15 @@ def assess(
     *,
     dispersion: Dispersion | None = None,
     thresholds: Thresholds | None = None,
+    shown: np.ndarray | None = None,
 ) -> RiskAssessment:
     """Assess ``output`` against ``reference``, the input after presentation and geometric stages only.
 
     ``forward`` None takes the default model between the two geometries. ``dispersion`` is that of
     the learned stages, on the output's grid. Luma is compared in grey levels of the 8-bit scale;
-    the reference is limited to its code range first, as the output was when it was quantised.
+    the reference is limited to its code range first, as the output was when it was quantised. ``shown``
+    (boolean, of the reference's size, see ``Pipeline.shows_recording``) is False where the picture has a
+    fixed value because there is no recording: such tiles are HIGH, measured or not.
 
     Geometries, planes or ranges that do not fit each other give NOT ASSESSED everywhere and the
     reason, never an error. If ``output`` or ``reference`` is of generative class, every tile is
@@ -239,11 +251,14 @@ def assess(
         levels = np.full(grid_shape(shape), Level.NOT_ASSESSED, dtype=np.uint8)
     else:
         levels = tile_levels(measured, measurement.clipped_share, limits)
+    outside = None if shown is None else _tiles_outside(shown, shape)
+    if outside is not None:
+        levels = np.where(outside, np.uint8(Level.HIGH), levels)
     before_forcing = levels
     if forced:
         levels = np.full_like(levels, Level.HIGH)
     tiles = TileMeasurements(
-        levels, measured, {} if measurement is None else measurement.components, limits.high, forced
+        levels, measured, {} if measurement is None else measurement.components, limits.high, forced, outside
     )
     regions, omitted = find_regions(tiles, shape)
     facts: dict[str, Any] = {
@@ -252,6 +267,13 @@ def assess(
         "assessed": measurement is not None,
         "reason_not_assessed": reason,
         "forced": FORCED if forced else None,
+        "no_recording": None
+        if outside is None or shown is None
+        else {
+            "share": round(float(np.mean(~shown)), 5),
+            "tiles": int(np.count_nonzero(outside)),
+            "rule": OUTSIDE,
+        },
         "tile_px": TILE,
         "tiles": int(levels.size),
         "levels": _level_shares(levels),

@@ -165,7 +165,7 @@ def _legend_entries(assessment: RiskAssessment) -> list[tuple[Level, str]]:
     words = {
         Level.LOW: f"LOW below {limits.medium:g}",
         Level.MEDIUM: f"MEDIUM {limits.medium:g} to {limits.high:g}",
-        Level.HIGH: f"HIGH from {limits.high:g}, or clipped input",
+        Level.HIGH: f"HIGH from {limits.high:g}, clipped or no input",
         Level.NOT_ASSESSED: "not assessed",
     }
     if assessment.stage_class >= StageClass.GENERATIVE:

@@ -18,6 +18,7 @@ INJECTION = "null-space injection"
 DISPERSION = "self-ensemble dispersion"
 CLIPPED = "clipped"
 GENERATIVE = "generative"
+NO_RECORDING = "no recording"
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,15 @@ class Region:
 @dataclass(frozen=True)
 class TileMeasurements:
     """All that is known of every tile: ``levels`` uint8, ``risk`` float32 (90th percentile; None where
-    nothing was measured), and the pixel maps behind it by driver name."""
+    nothing was measured), the pixel maps behind it by driver name, and which tiles hold pixels that show
+    no recording (None for none)."""
 
     levels: np.ndarray
     risk: np.ndarray | None
     components: Mapping[str, np.ndarray]
     high: float
     forced: bool
+    outside: np.ndarray | None = None
 
     def worst(self, row: int, column: int) -> WorstTile:
         """The tile at (``row``, ``column``) with its driver."""
@@ -82,7 +85,11 @@ class TileMeasurements:
         )
 
     def _driver(self, row: int, column: int, risk: float | None) -> str:
-        if self.forced or risk is None:
+        if self.forced:
+            return GENERATIVE
+        if self.outside is not None and self.outside[row, column]:
+            return NO_RECORDING
+        if risk is None:
             return GENERATIVE
         if risk < self.high and self.levels[row, column] == Level.HIGH:
             return CLIPPED

@@ -52,6 +52,11 @@ class Aspect(Stage[AspectParameters]):
         ),
     )
 
+    @property
+    def keeps_places(self) -> bool:
+        """One side is stretched."""
+        return False
+
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """Wider for wide pixels, higher for tall ones; the result's pixels are 1:1."""
         given = self.parameters.sample_aspect

@@ -8,22 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from forensic.errors import BadInput, InternalError
+from forensic.stages.annotate import Annotate
 from forensic.stages.aspect import Aspect
 from forensic.stages.channel import Channel
 from forensic.stages.clahe import Clahe
 from forensic.stages.crop import Crop
 from forensic.stages.curves import Curves
 from forensic.stages.deblock import Deblock
+from forensic.stages.deflicker import Deflicker
 from forensic.stages.deinterlace import Deinterlace
+from forensic.stages.follow import Follow
+from forensic.stages.fusion import Fusion
 from forensic.stages.learned_upscale import LearnedUpscale
 from forensic.stages.levels import Levels
+from forensic.stages.local_contrast import LocalContrast
+from forensic.stages.measure import Measure
 from forensic.stages.nlmeans import NonLocalMeans
 from forensic.stages.parameters import read_parameters
+from forensic.stages.perspective import Perspective
 from forensic.stages.resize import Resize
 from forensic.stages.richardson_lucy import RichardsonLucy
 from forensic.stages.rotate_flip import RotateFlip
+from forensic.stages.selective_colour import SelectiveColour
+from forensic.stages.side_by_side import SideBySide
+from forensic.stages.stabilise import Stabilise
 from forensic.stages.stage import Stage
 from forensic.stages.temporal_average import TemporalAverage
+from forensic.stages.undistort import Undistort
 from forensic.stages.unsharp import Unsharp
 from forensic.stages.white_balance import WhiteBalance
 from forensic.stages.wiener import Wiener
@@ -34,17 +45,28 @@ STAGES: tuple[type[Stage[Any]], ...] = (
     Levels,
     Curves,
     Clahe,
+    LocalContrast,
     WhiteBalance,
+    SelectiveColour,
+    Deflicker,
+    Annotate,
+    Measure,
     # geometric
     Crop,
+    Follow,
     RotateFlip,
     Aspect,
+    Undistort,
+    Perspective,
     Resize,
+    Stabilise,
+    SideBySide,
     # fidelity
     Deinterlace,
     Deblock,
     NonLocalMeans,
     TemporalAverage,
+    Fusion,
     Unsharp,
     Wiener,
     RichardsonLucy,

@@ -29,6 +29,7 @@ class Crop(Stage[CropParameters]):
     title = "Crop"
     stage_class = StageClass.GEOMETRIC
     parameter_model = CropParameters
+    anchors = True
     card = StageCard(
         explanation="Keeps one rectangle of the picture and drops the rest. The kept pixels are not changed.",
         artefacts=("What lies outside the rectangle is not seen: the surroundings may matter.",),

@@ -14,14 +14,20 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from forensic.errors import BadInput, InternalError, UsageError
+from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
+from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
+from forensic.stages.comparison import chains_for_recorded, recorded_through
 from forensic.stages.deinterlace import Deinterlace
 from forensic.stages.stage import Stage
 
 AnyStage = Stage[Any]
 Notes = tuple[dict[str, Any], ...]
+_WHITE = 255.0
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,15 @@ class _Made:
 
 @dataclass(frozen=True)
 class _Segment:
-    """Stages run in one task: at most the first looks at neighbours. ``reach`` is what later ones need."""
+    """Stages run in one task: at most the first looks at neighbours. ``reach`` is what later ones need.
+
+    ``recorded``: for stages that show the recorded picture too, by position, what it goes through for them.
+    """
 
     stages: tuple[tuple[int, AnyStage], ...]
     radius: int
     reach: int
+    recorded: dict[int, tuple[AnyStage, ...]]
 
 
 class Pipeline:
@@ -74,6 +84,7 @@ class Pipeline:
         separates fields after their lines may have moved.
         """
         self.stages = tuple(stages)
+        self._recorded = chains_for_recorded(self.stages)
         resampled = False
         moved: AnyStage | None = None
         for stage in self.stages:
@@ -125,6 +136,36 @@ class Pipeline:
         """The chain that the risk map's reference picture goes through (``Stage.in_reference_chain``)."""
         return Pipeline(stage for stage in self.stages if stage.in_reference_chain)
 
+    def reference_picture(self, source: WorkingFrame, notes: Notes) -> WorkingFrame:
+        """The picture that the risk map compares with: ``source``, the decoded frame, through :meth:`reference`.
+
+        What stages with a window measured (a movement, a gain) is taken from ``notes``, those of the enhanced
+        frame: both pictures are then moved and lit alike, to the bit, whatever else was done to the enhanced one.
+        """
+        by_position = {note["position"]: note for note in notes}
+        picture = source
+        for position, stage in enumerate(self.stages, start=1):
+            if stage.in_reference_chain:
+                recorded = recorded_through(self._recorded.get(position), source)
+                picture = stage.repeat(picture, by_position.get(position, {}), recorded)
+        return picture
+
+    def shows_recording(self, source: WorkingFrame, notes: Notes) -> np.ndarray:
+        """Boolean (rows, columns) of :meth:`reference_picture`: False where a stage had no recording to show.
+
+        A white picture is sent through the geometric stages of the chain: they give a darker value to what
+        lies outside. A pixel interpolated in part from outside counts as outside.
+        """
+        geometry = source.geometry
+        gray = Geometry(geometry.width, geometry.height, layout_named("gray"), geometry.sample_aspect)
+        white = np.full(gray.plane_shapes[0], _WHITE, np.float32)
+        picture = WorkingFrame((white,), gray, ColourSpec(), source.timing, source.stage_class)
+        by_position = {note["position"]: note for note in notes}
+        for position, stage in enumerate(self.stages, start=1):
+            if stage.in_reference_chain and stage.effective_class is StageClass.GEOMETRIC and not stage.shows_source:
+                picture = stage.repeat(picture, by_position.get(position, {}))
+        return np.asarray(picture.planes[0] >= _WHITE - 0.5)
+
     # --- one frame --------------------------------------------------------------------------
 
     def process_window(self, window: Sequence[WorkingFrame], at: int) -> WorkingFrame:
@@ -134,14 +175,15 @@ class Pipeline:
         them; further ones are ignored. The result is what :meth:`run` makes of the same frames.
         """
         frames, first, reach = list(window), 0, self.radius
-        for stage in self.stages:
+        for position, stage in enumerate(self.stages, start=1):
             reach -= stage.radius
             low, high = max(first, at - reach), min(first + len(frames), at + reach + 1)
             made = []
             for index in range(low, high):
                 start = max(first, index - stage.radius)
                 neighbours = frames[start - first : index + stage.radius + 1 - first]
-                made.append(stage.process(neighbours, index - start))
+                recorded = recorded_through(self._recorded.get(position), window[index])
+                made.append(stage.process(neighbours, index - start, recorded))
             frames, first = made, low
         return frames[at - first]
 
@@ -178,7 +220,15 @@ class Pipeline:
                 groups.append([])
             groups[-1].append((position, stage))
         radii = [group[0][1].radius if group else 0 for group in groups]
-        return [_Segment(tuple(group), radii[number], sum(radii[number + 1 :])) for number, group in enumerate(groups)]
+        return [
+            _Segment(
+                tuple(group),
+                radii[number],
+                sum(radii[number + 1 :]),
+                {position: self._recorded[position] for position, _ in group if position in self._recorded},
+            )
+            for number, group in enumerate(groups)
+        ]
 
     def _run(
         self, frames: Iterable[CodedFrame], workers: int, keep: tuple[int, int] | None, tap: frozenset[int]
@@ -206,8 +256,18 @@ class _Inline(Executor):
         return future
 
 
-def _make(segment: _Segment, neighbours: Sequence[CodedFrame | Future[_Made]], at: int, *, last: bool) -> _Made:
-    """Task: run ``segment`` for ``neighbours[at]``; in the first segment they are decoded frames."""
+def _make(
+    segment: _Segment,
+    neighbours: Sequence[CodedFrame | Future[_Made]],
+    at: int,
+    source: CodedFrame,
+    *,
+    last: bool,
+) -> _Made:
+    """Task: run ``segment`` for ``neighbours[at]``; in the first segment they are decoded frames.
+
+    ``source`` is the decoded frame of the same index.
+    """
     window: list[WorkingFrame] = []
     notes: Notes = ()
     for number, neighbour in enumerate(neighbours):
@@ -219,7 +279,9 @@ def _make(segment: _Segment, neighbours: Sequence[CodedFrame | Future[_Made]], a
             window.append(made.frame)
             notes = made.notes if number == at else notes
     for position, stage in segment.stages:
-        frame, note = stage.process_noted(window, at)
+        chain = segment.recorded.get(position)
+        recorded = None if chain is None else recorded_through(chain, source.to_working())
+        frame, note = stage.process_noted(window, at, recorded)
         window, at = [frame], 0
         if note:
             notes += ({"position": position, "stage": stage.name, **note},)
@@ -313,8 +375,9 @@ class _Schedule:
 
     def _submit(self, number: int, segment: _Segment, index: int) -> None:
         task: tuple[Sequence[CodedFrame | Future[_Made]], int]
+        source = self._sources[index - self._sources[0].timing.index]
         if number == 0:
-            task = ([self._sources[index - self._sources[0].timing.index]], 0)
+            task = ([source], 0)
         else:
             earlier = self._made[number - 1]
             low = max(index - segment.radius, self._low(self._segments[number - 1]))
@@ -322,4 +385,4 @@ class _Schedule:
             task = ([earlier[neighbour] for neighbour in range(low, high)], index - low)
             earlier.pop(index - segment.radius, None)  # no later window reaches back to it
         last = number == len(self._segments) - 1
-        self._made[number][index] = self._executor.submit(_make, segment, *task, last=last)
+        self._made[number][index] = self._executor.submit(_make, segment, *task, source, last=last)

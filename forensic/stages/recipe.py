@@ -177,17 +177,29 @@ class Recipe:
         overrides.append(Override("crop", "x,y,width,height", [x, y, width, height], None, "--roi"))
         # Fields are told by the number of the line, and a crop may change it: it comes after deinterlacing.
         place = max((number for number, stage in enumerate(stages, 1) if isinstance(stage, Deinterlace)), default=0)
+        turned: Stage[Any] | None = None
         for number, before in enumerate(stages[place:], place):
-            try:
-                after = before.after_crop(x, y)
-            except BadInput:
+            if turned is not None and before.positional:
                 raise UsageError(
                     "recipe.roi",
-                    f"Stage {before.name!r} of recipe {self.name!r} names a place outside the region.",
+                    f"Stage {before.name!r} of recipe {self.name!r} names places in a picture that stage "
+                    f"{turned.name!r} has turned or stretched: they cannot be moved with a region.",
+                    "Put a crop into the recipe, or leave --roi out.",
+                )
+            turned = turned if before.keeps_places else before
+            try:
+                after = before.after_crop(x, y)
+            except BadInput as error:
+                outside = f"Stage {before.name!r} of recipe {self.name!r} names a place outside the region."
+                raise UsageError(
+                    "recipe.roi",
+                    outside if error.code == "stage.parameters" else error.message,
                     "Choose a region that holds it, or leave --roi out.",
                 ) from None
             stages[number] = after
             _note_changes(before, after, "--roi", overrides)
+            if before.anchors:  # what it hands on is the same as without the region
+                break
         stages.insert(place, crop)
         whys.insert(place, "Region of interest given on the command line.")
 

@@ -47,6 +47,11 @@ class RotateFlip(Stage[RotateFlipParameters]):
         references=("Recommendation ITU-T H.273, clause 8.7 (chroma sample location).",),
     )
 
+    @property
+    def keeps_places(self) -> bool:
+        """Only where it turns and mirrors nothing."""
+        return self.parameters.rotate == 0 and self.parameters.flip == "none"
+
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """Sides and sample aspect change places for 90 and 270 degrees."""
         if self.parameters.rotate in (0, 180):

@@ -8,7 +8,7 @@ neither forget the taint of a generative neighbour nor lower a class.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from inspect import getattr_static
@@ -67,6 +67,8 @@ class Stage(ABC, Generic[P]):
     card: ClassVar[StageCard]
     parameter_model: ClassVar[type[Parameters]]
     resamples: ClassVar[bool] = False  # takes a `--scale`
+    anchors: ClassVar[bool] = False  # its result does not move when its own places are moved with a crop
+    shows_source: ClassVar[bool] = False  # is given the recorded picture too, through the geometric stages before it
 
     def __init__(self, parameters: P, models_dir: Path | None = None) -> None:
         self.parameters = parameters
@@ -74,7 +76,7 @@ class Stage(ABC, Generic[P]):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for final_name in ("process", "process_noted", "effective_class", "in_reference_chain"):
+        for final_name in ("process", "process_noted", "repeat", "effective_class", "in_reference_chain"):
             # Looked up as an instance would, so that a class mixed in does not slip it past us.
             if getattr_static(cls, final_name) is not Stage.__dict__[final_name]:
                 raise TypeError(f"{cls.__name__} must not override {final_name}: it carries the class of a frame.")
@@ -122,6 +124,11 @@ class Stage(ABC, Generic[P]):
         """Whether parameters name places in the picture, in pixels of the stage's input."""
         return False
 
+    @property
+    def keeps_places(self) -> bool:
+        """Whether a shift of its input shifts its result alike: not so where pixels are turned or stretched."""
+        return True
+
     def with_scale(self, factor: int) -> Stage[P]:
         """This stage with the resampling factor ``factor``. Raises ``UsageError`` where it cannot have it."""
         raise UsageError("recipe.scale", f"Stage {self.name!r} has no scale to set.")
@@ -161,11 +168,14 @@ class Stage(ABC, Generic[P]):
         """New float32 planes for ``window[at]``; must not write into the planes it is given."""
 
     @final
-    def process_noted(self, window: Sequence[WorkingFrame], at: int) -> tuple[WorkingFrame, dict[str, Any]]:
+    def process_noted(
+        self, window: Sequence[WorkingFrame], at: int, recorded: WorkingFrame | None = None
+    ) -> tuple[WorkingFrame, dict[str, Any]]:
         """Make the frame at ``window[at]`` and return it with the stage's note (may be empty).
 
         ``window`` holds up to ``radius`` frames before and after it, fewer only at the ends of the
-        clip. Raises ``InternalError``: ``stage.window`` for a window that is not so,
+        clip. ``recorded`` is for a stage that ``shows_source``, which gets it as the last of its window.
+        Raises ``InternalError``: ``stage.window`` for a window that is not so,
         ``stage.geometry`` for a result that is not as declared, ``frame.not-finite`` for NaN.
         """
         if not (0 <= at < len(window) and at <= self.radius and len(window) - 1 - at <= self.radius):
@@ -173,6 +183,10 @@ class Stage(ABC, Generic[P]):
         frame = window[at]
         if any(other.geometry != frame.geometry for other in window):
             raise InternalError("stage.window", f"{self.name}: frames of different geometry in one window.")
+        if self.shows_source != (recorded is not None):
+            raise InternalError("stage.window", f"{self.name}: the recorded frame is missing, or not asked for.")
+        if recorded is not None:
+            window = (*window, recorded)
         result = self._apply(window, at)
         applied = result if isinstance(result, Applied) else Applied(result)
         geometry = self.output_geometry(frame.geometry)
@@ -192,9 +206,35 @@ class Stage(ABC, Generic[P]):
         return touched, applied.note
 
     @final
-    def process(self, window: Sequence[WorkingFrame], at: int) -> WorkingFrame:
+    def process(
+        self, window: Sequence[WorkingFrame], at: int, recorded: WorkingFrame | None = None
+    ) -> WorkingFrame:
         """As :meth:`process_noted`, without the note."""
-        return self.process_noted(window, at)[0]
+        return self.process_noted(window, at, recorded)[0]
+
+    def _repeat(self, frame: WorkingFrame, note: Mapping[str, Any]) -> Applied | Planes:
+        """New planes for ``frame`` alone, with what a stage that looks at neighbours measured taken from ``note``."""
+        raise InternalError("stage.repeat", f"{self.name} looks at neighbours and cannot be repeated without them.")
+
+    @final
+    def repeat(
+        self, frame: WorkingFrame, note: Mapping[str, Any], recorded: WorkingFrame | None = None
+    ) -> WorkingFrame:
+        """This stage on another version of a frame that it has made: moved alike, lit alike.
+
+        ``note`` is what :meth:`process_noted` returned; only stages with a window read it, others process
+        ``frame`` as ever. Raises ``InternalError`` (``stage.repeat``) for a stage that has no way to.
+        """
+        if not self.radius:
+            return self.process([frame], 0, recorded)
+        result = self._repeat(frame, note)
+        planes = result.planes if isinstance(result, Applied) else result
+        return frame.touched(
+            self.effective_class,
+            planes,
+            geometry=self.output_geometry(frame.geometry),
+            colour=self.output_colour(frame.geometry, frame.colour),
+        )
 
     # --- what it says of itself -------------------------------------------------------------
 

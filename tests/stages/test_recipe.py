@@ -94,6 +94,31 @@ def test_a_region_is_cut_after_deinterlacing_so_that_no_field_is_mistaken():
     assert bound.whys[1].startswith("Region of interest")
 
 
+def _recipe(*stages: str):
+    text = 'name = "x"\ntitle = "X"\nwhy = "Test."\n'
+    text += "".join(f'[[stage]]\nname = "{name}"\nwhy = "Test."\nparameters = {{ {values} }}\n'
+                    for name, values in (stage.split(":", 1) for stage in stages))  # fmt: skip
+    return parse_recipe(text.encode(), "x.toml")
+
+
+NEUTRAL_WALL = 'white-balance:method = "neutral-region", region = [4, 4, 8, 8]'
+
+
+def test_places_after_the_recipes_own_crop_stay_when_a_region_is_cut():
+    bound = _recipe("crop:x = 20, y = 10, width = 40, height = 30", NEUTRAL_WALL).bind(roi=(10, 6, 60, 50))
+    assert bound.stages[1].parameters.x == 10 and bound.stages[1].parameters.y == 4
+    assert bound.stages[2].parameters.region == (4, 4, 8, 8), "the recipe's crop shows the same as before"
+
+
+@pytest.mark.parametrize("turn", ["rotate-flip:rotate = 180", 'aspect:sample_aspect = "16:11"'])
+def test_places_in_a_turned_or_stretched_picture_are_not_moved_wrongly_but_refused(turn):
+    with pytest.raises(UsageError) as refusal:
+        _recipe(turn, NEUTRAL_WALL).bind(roi=(10, 6, 60, 50))
+    assert refusal.value.code == "recipe.roi"
+    _recipe("rotate-flip:rotate = 0", NEUTRAL_WALL).bind(roi=(2, 2, 60, 50))
+    _recipe(turn, NEUTRAL_WALL).bind()
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [

@@ -27,6 +27,16 @@ EXAMPLES = {
     "rotate-flip": {"rotate": 90, "flip": "vertical"},
     "aspect": {"sample_aspect": "16:11"},
     "resize": {"scale": 1.7},
+    "perspective": {"corners": [[0, 0], [40, 2], [42, 28], [2, 30]], "width": 40, "height": 30, "margin": 2},
+    "undistort": {"centre": [23.5, 15.5], "focal": [29.0, 29.0], "k1": -0.02, "p1": 0.001},
+    "selective-colour": {"hue": 30.0, "gain": 1.5},
+    "local-contrast": {"radius": 4},
+    "follow": {"points": [[0, 10.0, 8.0], [4, 20.0, 12.0]], "width": 16, "height": 12},
+    "annotate": {
+        "marks": [{"kind": "arrow", "at": [1, 1], "to": [30, 20]}, {"kind": "redact", "at": [0, 0], "to": [9, 5]}],
+    },
+    "stabilise": {"radius": 1, "smoothing": 1.0},
+    "deflicker": {"radius": 1, "smoothing": 1.0},
     "deblock": {"luma_strength": 40, "chroma_strength": 40},
     "nlmeans": {"search_radius": 2},
     "temporal-average": {"frames": 2},
@@ -43,7 +53,7 @@ def test_every_stage_takes_every_layout_and_declares_what_it_makes(name, layout,
     stage = catalogue.build(name, EXAMPLES[name])
     frames = [working(48, 32, layout, index=index, seed=index) for index in range(3)]
     window = frames if stage.radius else frames[:1]
-    if layout == "gray" and name in ("channel", "white-balance"):
+    if layout == "gray" and name in ("channel", "white-balance", "selective-colour"):
         with pytest.raises(BadInput) as refusal:
             stage.output_geometry(frames[0].geometry)
         assert refusal.value.code == "stage.layout"
@@ -178,6 +188,8 @@ def test_reference_chain_holds_what_does_not_change_the_sampling():
     inside = {name: catalogue.build(name, values).in_reference_chain for name, values in EXAMPLES.items()}
     assert {name for name, value in inside.items() if value} == {
         "channel", "levels", "curves", "clahe", "white-balance", "crop", "rotate-flip", "aspect",
+        "stabilise", "deflicker", "perspective", "undistort", "selective-colour", "annotate",
+        "local-contrast", "follow",
     }  # fmt: skip
     assert catalogue.build("resize", {"width": 40}).in_reference_chain is False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from reportlab.platypus import Flowable
 
+from forensic.estimation.wording import in_words
 from forensic.report.blocks import (
     Content,
     Heading,
@@ -58,6 +59,20 @@ def _step(stage: Any) -> list[Flowable]:
             ]
         ),
     ]
+    if at(stage, "measured"):
+        agree = {True: "agree", False: "do not agree: the interval is that of the Monte Carlo calculation"}
+        story.append(
+            facts(
+                [
+                    ("Measured", bold(spoken(at(stage, "measured", "shown")))),
+                    (
+                        "First order and Monte Carlo",
+                        agree.get(at(stage, "measured", "first_order_agrees"), spoken(None)),
+                    ),
+                    ("Assumed", " ".join(spoken(one) for one in items(at(stage, "measured", "assumptions")))),
+                ]
+            )
+        )
     parameters = _parameters(at(stage, "parameters"))
     if parameters:
         story.append(table(["Parameter", "Value", "Unit", "Origin"], parameters, (0.34, 0.3, 0.22, 0.14)))
@@ -95,12 +110,30 @@ def processing(record: RunRecord) -> list[Flowable]:
         ),
         paragraph(words("notes", "parameters"), SMALL),
     ]
+    story += _estimation(record)
     for stage in record.listed("recipe", "stages"):
         story += _step(stage)
     argv = record.listed("run", "command")
     if argv:
         story += [paragraph("Command as given", SUBHEADING), commands([" ".join(_quoted(str(part)) for part in argv)])]
     return story
+
+
+def _estimation(record: RunRecord) -> list[Flowable]:
+    """What was measured of the recording and chose the recipe; nothing where the examiner chose it."""
+    estimation = record.get("estimation")
+    if not isinstance(estimation, Mapping):
+        return []
+    proposal = at(estimation, "proposal")
+    answers: list[list[Content]] = [[name, answer] for name, answer in in_words(at(estimation, "survey") or {})]
+    sentences = [spoken(one) for key in ("reasons", "cautions") for one in items(at(proposal, key))]
+    return [
+        keep_room(110),
+        Heading(words("estimation", "title"), "estimation", 1),
+        paragraph(words("estimation", "intro")),
+        table(["Measured", "Answer"], answers, (0.34, 0.66)),
+        paragraph([bold(words("estimation", "follows")), " ", " ".join(sentences)]),
+    ]
 
 
 def _quoted(argument: str) -> str:

@@ -1,0 +1,185 @@
+"""Fusion of many frames into one picture: the stage around ``forensic.fusion``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from forensic.frames.frame import Geometry, WorkingFrame
+from forensic.frames.stageclass import StageClass
+from forensic.stages.kernels import KERNELS
+from forensic.stages.luma import combine, separate
+from forensic.stages.opencv import opencv
+from forensic.stages.parameters import Parameters, parameter
+from forensic.stages.resampling import resample, scaled_axes
+from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry
+
+
+class FusionParameters(Parameters):
+    """How many frames, how much larger, and what is known of camera and codec."""
+
+    frames: int = parameter(
+        4, title="Frames on either side", unit="frames", ge=0, le=16, description="4 fuses up to nine frames."
+    )
+    scale: int = parameter(
+        2, title="Scale", unit="times", ge=1, le=4, description="Factor for both sides; 1 only denoises and deblurs."
+    )
+    psf_sigma: float = parameter(
+        0.35,
+        title="Blur of the optics",
+        unit="input pixels (standard deviation)",
+        ge=0.0,
+        le=3.0,
+        description="Gaussian blur of lens and low-pass that is undone. Set too high, it draws halos.",
+    )
+    estimate_psf: bool = parameter(
+        False,
+        title="Estimate the blur",
+        unit="yes or no",
+        description="Take the width, of seven from 0.2 to 0.9, with which frames best predict frames left out.",
+    )
+    registration: Literal["none", "translation", "affine", "homography", "flow"] = parameter(
+        "affine",
+        title="Registration",
+        unit="name",
+        description="Richest motion of the camera that is tried; 'flow' follows moving things as well.",
+    )
+    largest_shift: float = parameter(
+        32.0,
+        title="Largest shift",
+        unit="pixels",
+        ge=0.0,
+        le=500.0,
+        description="Frames that seem to be shifted further are not used.",
+    )
+    noise: float | None = parameter(
+        None,
+        title="Noise",
+        unit="grey levels (standard deviation)",
+        ge=0.1,
+        le=50.0,
+        description="Noise that differs from frame to frame; estimated where not given.",
+    )
+    quantiser: float | None = parameter(
+        None,
+        title="Quantiser",
+        unit="H.264 quantiser index",
+        ge=0.0,
+        le=51.0,
+        description="Mean quantiser of the recording; where not given, 28 if the finest detail is missing, else none.",
+    )
+    strength: float = parameter(
+        1.0,
+        title="Smoothing",
+        unit="times",
+        ge=0.05,
+        le=20.0,
+        description="Factor on the weight of what is assumed of pictures against what was recorded.",
+    )
+    self_similarity: bool = parameter(
+        True,
+        title="Self-similarity",
+        unit="yes or no",
+        description="Keep what repeats in the picture and smooth what stands alone; several times slower.",
+    )
+    chroma_kernel: Literal["bilinear", "bicubic", "lanczos"] = parameter(
+        "lanczos", title="Colour kernel", unit="name", description="Interpolation of colour, as in the stage 'resize'."
+    )
+
+
+class Fusion(Stage[FusionParameters]):
+    """Multi-frame super-resolution without a learned prior."""
+
+    name = "fusion"
+    title = "Multi-frame fusion"
+    stage_class = StageClass.FIDELITY
+    parameter_model = FusionParameters
+    resamples = True
+    card = StageCard(
+        explanation=(
+            "Each frame of a recording samples the scene at slightly other places. This stage measures how the frames "
+            "lie to each other, to a few hundredths of a pixel, and looks for the one picture that, seen through the "
+            "camera's optics and pixels, gives all of them. Of the many pictures that do, it takes the smoothest one "
+            "between edges whose details repeat within the picture. Nothing is learned from other pictures. Where "
+            "another frame does not match the present one it is left out, down to using the present frame alone. "
+            "Shift, weight and, where a frame was not used, the reason are recorded for every frame. Colour is "
+            "interpolated."
+        ),
+        artefacts=(
+            "Moving things are made from few frames or one, so that sharpness and noise differ over the picture.",
+            "A blur stated larger than it was draws halos along edges; smaller, the picture stays soft.",
+            "Fine texture that does not stand out of noise and compression is smoothed away.",
+            "Details lost to compression in all frames alike do not come back; with strong compression little is "
+            "gained over interpolation.",
+            "Compression makes frames imitate their predecessors: shifts measured between them err by up to 0.2 "
+            "pixels at H.264 quantisers above 30.",
+            "A faint thing that moves and does not stand out of the noise of a single frame may be averaged away.",
+        ),
+        references=(
+            "S. Farsiu, M. D. Robinson, M. Elad, P. Milanfar, Fast and Robust Multiframe Super Resolution, IEEE "
+            "Transactions on Image Processing 13 (2004), 1327-1344.",
+            "B. D. Lucas and T. Kanade, An Iterative Image Registration Technique with an Application to Stereo "
+            "Vision, IJCAI 1981, 674-679.",
+            "L. I. Rudin, S. Osher, E. Fatemi, Nonlinear total variation based noise removal algorithms, Physica D 60 "
+            "(1992), 259-268.",
+            "K. Dabov, A. Foi, V. Katkovnik, K. Egiazarian, Image Denoising by Sparse 3-D Transform-Domain "
+            "Collaborative Filtering, IEEE Transactions on Image Processing 16 (2007), 2080-2095.",
+            "S. V. Venkatakrishnan, C. A. Bouman, B. Wohlberg, Plug-and-Play Priors for Model Based Reconstruction, "
+            "IEEE GlobalSIP 2013, 945-948.",
+            "B. K. Gunturk, Y. Altunbasak, R. M. Mersereau, Super-Resolution Reconstruction of Compressed Video Using "
+            "Transform-Domain Statistics, IEEE Transactions on Image Processing 13 (2004), 33-43.",
+        ),
+    )
+
+    @property
+    def radius(self) -> int:
+        """Frames on either side."""
+        return self.parameters.frames
+
+    @property
+    def scale(self) -> float:
+        """The given factor."""
+        return float(self.parameters.scale)
+
+    def with_scale(self, factor: int) -> Fusion:
+        """By ``factor``, all else as it is. Raises ``BadInput`` (``stage.parameters``) above 4."""
+        return self.varied(scale=factor)
+
+    def output_geometry(self, geometry: Geometry) -> Geometry:
+        """Both sides times the factor."""
+        factor = self.parameters.scale
+        return resized_geometry(geometry, geometry.width * factor, geometry.height * factor, geometry.sample_aspect)
+
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
+        from forensic.fusion.fuse import fuse  # OpenCV is loaded only where a pixel is touched
+        from forensic.fusion.options import FusionOptions
+
+        opencv()
+        chosen, frame = self.parameters, window[at]
+        parts = separate(frame)
+        quantisers = () if chosen.quantiser is None else (chosen.quantiser,) * len(window)
+        options = FusionOptions(
+            scale=chosen.scale,
+            psf_sigma=None if chosen.estimate_psf else chosen.psf_sigma,
+            registration=chosen.registration,
+            largest_shift=chosen.largest_shift,
+            noise=chosen.noise,
+            quantisers=quantisers,
+            strength=chosen.strength,
+            detail=chosen.self_similarity,
+        )
+        fused = fuse([other.luma for other in window], at, options)
+        axes = scaled_axes(frame.geometry, self.output_geometry(frame.geometry), frame.colour)
+        kernel = KERNELS[chosen.chroma_kernel]
+        colour = [
+            resample(part, rows, columns, kernel) for part, (rows, columns) in zip(parts[1:], axes[1:], strict=True)
+        ]
+        return Applied(combine(frame, (fused.luma, *colour)), {"fusion": _note(fused.report, window)})
+
+
+def _note(report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:
+    """The report with the frames' numbers in the exhibit in place of their places in the window."""
+    rows = [{"frame": window[row["place"]].timing.index} | row for row in report["frames"]]
+    for row in rows:
+        del row["place"]
+    return report | {"frames": rows}

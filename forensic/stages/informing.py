@@ -1,0 +1,54 @@
+"""A recipe made from another one and from what was measured of the recording: a recipe file like any other."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from forensic.stages.recipe import Recipe, parse_recipe
+
+_QP_STEP = 0.625  # grey levels: H.264's luma step at quantiser 0, doubling every six (ITU-T H.264, 8.5.9)
+
+
+def quantiser_of_step(step: float) -> float:
+    """The index on H.264's scale, 0 to 51, whose quantiser step is ``step`` grey levels."""
+    return min(max(6.0 * math.log2(max(step, _QP_STEP) / _QP_STEP), 0.0), 51.0)
+
+
+def informed(
+    recipe: Recipe,
+    *,
+    first: Mapping[str, Mapping[str, Any]],
+    parameters: Mapping[str, Mapping[str, Any]],
+    why: str,
+    source: str,
+) -> Recipe:
+    """``recipe`` with the stages ``first`` put before it and ``parameters`` set where such a stage stands.
+
+    Both are values by stage and parameter. The text is whole: whoever has it can run it again without any
+    measurement. ``why``: what was measured and what follows from it. Raises ``BadInput`` (``recipe.invalid``)
+    for parameters that a stage does not have.
+    """
+    lines = [
+        f"# Written by this program: recipe {recipe.name!r}, set to what was measured of the recording.",
+        f"name = {_toml(f'auto-{recipe.name}')}",
+        f"title = {_toml(f'{recipe.title} (chosen and set by measurement)')}",
+        f"why = {_toml(f'{recipe.why} {why}'[:2000])}",
+    ]
+    for name, given in first.items():
+        lines += _stage(name, "Put first because of what was measured.", given)
+    for step in recipe.steps:
+        lines += _stage(step.name, step.why, {**step.parameters, **parameters.get(step.name, {})})
+    return parse_recipe(("\n".join(lines) + "\n").encode("utf-8"), source)
+
+
+def _stage(name: str, why: str, given: Mapping[str, Any]) -> list[str]:
+    inner = ", ".join(f"{parameter} = {_toml(value)}" for parameter, value in given.items())
+    return ["", "[[stage]]", f"name = {_toml(name)}", f"why = {_toml(why)}", f"parameters = {{ {inner} }}"]
+
+
+def _toml(value: Any) -> str:
+    """JSON's strings, numbers, truth values and lists are TOML's too."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Measures of fidelity and of time, used by the benchmark and by validation."""

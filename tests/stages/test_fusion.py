@@ -1,0 +1,77 @@
+"""The fusion stage: colour, geometry, record, window ends, and the same bytes for any number of workers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forensic.errors import BadInput
+from forensic.frames.stageclass import StageClass
+from forensic.stages import catalogue
+from forensic.stages.kernels import KERNELS
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import load_recipe
+from forensic.stages.resampling import resample, scaled_axes
+
+QUICK = {"frames": 1, "scale": 2, "self_similarity": False}
+
+
+def test_it_is_of_fidelity_class_and_takes_the_scale():
+    stage = catalogue.build("fusion", {})
+    assert stage.effective_class is StageClass.FIDELITY and not stage.learned
+    assert stage.radius == 4 and stage.scale == 2.0
+    assert stage.with_scale(4).scale == 4.0
+    with pytest.raises(BadInput):
+        stage.with_scale(5)
+
+
+def test_colour_is_interpolated_and_keeps_its_place(working):
+    frame = working(64, 48)
+    stage = catalogue.build("fusion", QUICK)
+    made = stage.process([frame], 0)
+    axes = scaled_axes(frame.geometry, made.geometry, frame.colour)
+    for number in (1, 2):
+        expected = resample(frame.planes[number], *axes[number], KERNELS["lanczos"])
+        assert np.array_equal(made.planes[number], expected)
+    assert (made.geometry.width, made.geometry.height) == (128, 96)
+
+
+@pytest.mark.parametrize("layout", ["gray", "yuv444p", "rgb24"])
+def test_other_layouts_are_taken(working, layout):
+    frames = [working(40, 32, layout, index=index) for index in range(3)]
+    made = catalogue.build("fusion", QUICK).process(frames, 1)
+    assert made.planes[0].shape == (64, 80)
+    assert np.abs(made.luma.reshape(32, 2, 40, 2).mean(axis=(1, 3)) - frames[1].luma).mean() < 5.0
+
+
+def test_the_note_says_what_became_of_every_frame(working):
+    frames = [working(64, 48, "gray", index=index) for index in range(10, 13)]
+    frames[2] = working(64, 48, "gray", planes=(255 - frames[1].planes[0][::-1],), index=12)
+    _, note = catalogue.build("fusion", QUICK).process_noted(frames, 1)
+    rows = note["fusion"]["frames"]
+    assert [row["frame"] for row in rows] == [10, 11, 12]
+    assert rows[0]["rejected"] is None and rows[0]["shift"] == pytest.approx([0.0, 0.0], abs=0.01)
+    assert rows[2]["rejected"] in ("no registration", "does not match", "shift too large")
+    assert note["fusion"]["frames_used"] == 2 and note["fusion"]["noise_source"] == "estimated"
+    assert 1.0 < note["fusion"]["effective_frames"] <= 2.0
+
+
+def test_any_number_of_workers_gives_the_same_bytes(clip):
+    frames = clip(4, 48, 40)
+    pipeline = Pipeline([catalogue.build("fusion", {"frames": 1, "scale": 2})])
+    runs = [[output.frame.sha256 for output in pipeline.run(iter(frames), workers=workers)] for workers in (1, 3)]
+    assert runs[0] == runs[1] and len(runs[0]) == 4
+
+
+def test_window_ends_have_fewer_frames_and_the_middle_all(clip):
+    frames = clip(4, 48, 40)
+    pipeline = Pipeline([catalogue.build("fusion", QUICK)])
+    counts = [len(output.notes[0]["fusion"]["frames"]) for output in pipeline.run(iter(frames), workers=1)]
+    assert counts == [2, 3, 3, 2]
+
+
+def test_the_recipe_is_one_stage_without_a_learned_model():
+    bound = load_recipe("fuse").bind(scale=4)
+    (stage,) = bound.stages
+    assert stage.name == "fusion" and stage.scale == 4.0 and stage.radius == 4
+    assert bound.pipeline.effective_class is StageClass.FIDELITY
