@@ -36,19 +36,19 @@ class MadeUpTsa:
     enclosed: int = 9
     name: str = "Made-up TSA"
     chain: list[x509.Certificate] = field(default_factory=list)
-    issuer_key: rsa.RSAPrivateKey = field(init=False)
+    issuing_keys: list[rsa.RSAPrivateKey] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         key = rsa.generate_private_key(65537, 2048)
         root = self._certificate(f"{self.name} root", key, None, None, authority=True)
-        issuer, self.chain = (root, key), [root]
+        issuer, self.chain, self.issuing_keys = (root, key), [root], [key]
         for place in range(self.between):
             key = rsa.generate_private_key(65537, 2048)
             above = self._certificate(f"{self.name} {place}", key, issuer[0], issuer[1], authority=True)
             self.chain.insert(0, above)
+            self.issuing_keys.insert(0, key)
             issuer = (above, key)
         self.key = rsa.generate_private_key(65537, 2048)
-        self.issuer_key = issuer[1]
         self.certificate = self._certificate(self.name, self.key, *issuer, authority=False)
 
     def _certificate(
@@ -93,15 +93,16 @@ class MadeUpTsa:
         response: bytes = stamper.request_tsa_response(tsp.TimeStampReq.load(request)).dump()
         return response
 
-    def revoked(self, when: dt.datetime, reason: x509.ReasonFlags | None) -> bytes:
-        """PEM of a revocation list by the issuer that names its certificate."""
-        entry = x509.RevokedCertificateBuilder(self.certificate.serial_number, when)
+    def revoked(self, when: dt.datetime, reason: x509.ReasonFlags | None, above: int = 0) -> bytes:
+        """PEM of a revocation list by the issuer that names its certificate, or one so many steps above it."""
+        certificate = (self.certificate, *self.chain)[above]
+        entry = x509.RevokedCertificateBuilder(certificate.serial_number, when)
         if reason is not None:
             entry = entry.add_extension(x509.CRLReason(reason), critical=False)
         crl = x509.CertificateRevocationListBuilder(
-            issuer_name=self.certificate.issuer, last_update=when, next_update=END
+            issuer_name=certificate.issuer, last_update=when, next_update=END
         ).add_revoked_certificate(entry.build())
-        return crl.sign(self.issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return crl.sign(self.issuing_keys[above], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:

@@ -102,6 +102,14 @@ def _model_records(plan: RunPlan) -> list[dict[str, Any]]:
     return [{**card.to_record(), **card.facts()} for card in cards]
 
 
+def _estimation(workspace: Workspace, plan: RunPlan) -> dict[str, Any] | None:
+    """The survey that the recipe was made from, as its entry holds it; None where the examiner chose the recipe."""
+    if plan.survey is None:
+        return None
+    entry = workspace.ledger.entry(plan.survey)
+    return {"entry": {"seq": entry.seq, "hash": entry.hash}, "utc": entry.utc, **entry.data}
+
+
 def build_predicate(
     workspace: Workspace,
     plan: RunPlan,
@@ -162,6 +170,7 @@ def build_predicate(
             "rule": plan.selection.rule,
         },
         "policy": decision.to_record(),
+        "estimation": _estimation(workspace, plan),
         "recipe": plan.recipe.record(),
         "models": _model_records(plan),
         "output": {

@@ -112,8 +112,6 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"resumed, {data['frames_under_root']} frames on record"
         case "run.finished":
             return f"{data['frames']} frames, {data['stage_class']} class, output {data['output_sha256']}"
-        case "run.resumed" | "run.interrupted" if data.get("reason"):
-            return str(data["reason"])
         case "reproduction.started":
             return "the run is computed again from the exhibit"
         case "reproduction.finished":
@@ -132,6 +130,9 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"timestamp {data['utc']} on the {data['of']} by {data['tsa']}, token {data['token_sha256']}"
         case "timestamp.failed":
             return f"no timestamp on the {data['of']}: {data['reason']}"
+        case "exhibit.surveyed":
+            first, stop = data["frames"]
+            return f"frames {first}:{stop} measured; recipe {data['proposal']['recipe']} proposed"
         case "exhibit.changed":
             return f"{data['file']} has changed since acquisition"
         case _ if event.startswith("custody."):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,12 @@ INCOMPLETE = ".incomplete"
 SCRATCH = ".scratch-"
 INCOMING = ".incoming-"
 WORKING = ".working-"
+REFUSED = ".refused"
+_SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
+_RECORDED = re.compile(
+    r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|stills/[0-9]{6,}(\.source)?\.png(\.json)?|"
+    r"stills/labelled-source/[0-9]{6,}\.png|risk/(regions\.json|[0-9]{6,}\.(risk|level|overlay)\.png)"
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,10 @@ class WorkspaceLayout:
         """RFC 3161 response about the document (a report) with this digest."""
         return self.root / "timestamps" / f"{sha256}.tsr"
 
+    def refused_timestamp(self, sha256: str, number: int) -> Path:
+        """What lay in the place of a timestamp over something with this digest, and was not taken for one."""
+        return self.root / "timestamps" / f"{sha256}.{number}{REFUSED}"
+
     @property
     def disclosures(self) -> Path:
         """Folder of the bundles given out, and of their signed lists."""
@@ -113,6 +124,16 @@ class WorkspaceLayout:
 def is_anchor_name(name: str) -> bool:
     """Whether a folder of a checkpoint may be called so: its size in ten digits, more only if it needs more."""
     return name.isascii() and name.isdigit() and len(name) <= 16 and int(name) > 0 and name == f"{int(name):010d}"
+
+
+def is_superseded_name(name: str) -> bool:
+    """Whether ``name`` is exactly that of a replaced report: ``report-superseded-N.pdf``, N from 1."""
+    return _SUPERSEDED.fullmatch(name) is not None
+
+
+def is_recorded_name(name: str) -> bool:
+    """Whether a record may be about a file of this name: output, stills, maps, recipe, policy, notes."""
+    return _RECORDED.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -255,6 +276,10 @@ class RunFolder:
         """A report replaced by a reissue."""
         return self.root / f"report-superseded-{number}.pdf"
 
+    def superseded_reports(self) -> list[Path]:
+        """The replaced reports that lie in the folder, and nothing that is merely called alike."""
+        return sorted(path for path in self.root.glob("report-superseded-*.pdf") if is_superseded_name(path.name))
+
     def still(self, frame: int) -> Path:
         """Enhanced still of a frame."""
         return self.stills / f"{frame:06d}.png"
@@ -286,6 +311,11 @@ class RunFolder:
     def files(self) -> list[Path]:
         """All regular files and links below the folder, sorted by name."""
         return sorted((p for p in self.root.rglob("*") if not p.is_dir() or p.is_symlink()), key=self.name)
+
+
+def timestamp_beside(report: Path) -> Path:
+    """RFC 3161 response about a report that is given out alone."""
+    return report.with_name(f"{report.name}.tsr")
 
 
 def sidecar(still: Path) -> Path:

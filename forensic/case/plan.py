@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forensic.case.approvals import terms_of, usable, use
 from forensic.case.exhibits import Exhibit
@@ -20,6 +20,9 @@ from forensic.registry.cards import load_card, verify_card
 from forensic.risk.selection import Selection, frames_to_map
 from forensic.stages.pipeline import Pipeline, PlannedStage
 from forensic.stages.recipe import BoundRecipe, load_recipe
+
+if TYPE_CHECKING:
+    from forensic.case.surveying import Surveyed
 
 DEFAULT_RECIPE = "classic"
 DEFAULT_MODE = Mode.FORENSIC
@@ -79,6 +82,7 @@ class RunPlan:
     selection: Selection
     workers: int
     defaults: tuple[str, ...]
+    survey: int | None = None  # entry of the survey from which the recipe was made
 
     @property
     def learned(self) -> bool:
@@ -121,8 +125,13 @@ def new_run_id() -> str:
     return f"R-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def settle(run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int) -> RunPlan:
-    """Bind recipe, ranges and geometry. Raises ``UsageError``/``BadInput`` for what cannot work."""
+def settle(
+    run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int, surveyed: Surveyed | None = None
+) -> RunPlan:
+    """Bind recipe, ranges and geometry. Raises ``UsageError``/``BadInput`` for what cannot work.
+
+    ``surveyed``: what chose the recipe, where the request says ``auto``.
+    """
     mode = _mode(request)
     defaults = []
     if request.mode is None:
@@ -148,8 +157,12 @@ def settle(run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int) -
         defaults.append("scale: none was named, the recipe's own is used")
     if not request.stills:
         defaults.append("stills and risk maps: no frame was named, the program's rule chooses (see selection)")
-    bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale, roi=request.roi)
-    return settle_bound(run_id, exhibit, request, bound, workers, tuple(defaults))
+    recipe = load_recipe(request.recipe or DEFAULT_RECIPE) if surveyed is None else surveyed.recipe()
+    if surveyed is not None:
+        defaults += [f"recipe auto: {name} is the program's own, not measured" for name in surveyed.proposal.defaults]
+    bound = recipe.bind(scale=request.scale, roi=request.roi)
+    seq = None if surveyed is None else surveyed.seq
+    return settle_bound(run_id, exhibit, request, bound, workers, tuple(defaults), seq)
 
 
 def settle_bound(
@@ -159,6 +172,7 @@ def settle_bound(
     bound: BoundRecipe,
     workers: int,
     defaults: tuple[str, ...] = (),
+    survey: int | None = None,
 ) -> RunPlan:
     """The plan for stages already bound (a reproduction binds those of the record)."""
     pipeline = Pipeline(bound.stages)
@@ -170,11 +184,11 @@ def settle_bound(
             f"The output would be {output.width}x{output.height} pixels.",
             "Choose a smaller --scale or a --roi.",
         )
-    frames = _range(request.frames, exhibit.frame_count)
+    frames = frame_range(request.frames, exhibit.frame_count)
     selection = frames_to_map(range(*frames), request.stills)
     return RunPlan(
         run_id, exhibit, request, bound, pipeline, source, output, frames, selection,
-        request.workers or workers, defaults,
+        request.workers or workers, defaults, survey,
     )  # fmt: skip
 
 
@@ -187,7 +201,8 @@ def _mode(request: EnhanceRequest) -> Mode:
         ) from error
 
 
-def _range(frames: tuple[int | None, int | None] | None, count: int) -> tuple[int, int]:
+def frame_range(frames: tuple[int | None, int | None] | None, count: int) -> tuple[int, int]:
+    """The frames asked for, of ``count``. Raises ``UsageError`` (``frames.out-of-range``)."""
     first, stop = frames or (None, None)
     first, stop = first or 0, count if stop is None else stop
     if not 0 <= first < stop <= count:

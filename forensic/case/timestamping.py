@@ -1,12 +1,14 @@
 """Timestamps over checkpoints and reports: what lacks one is fetched, checked, stored, recorded.
 
 The queue is what can be derived: a checkpoint or report that the ledger knows and that has no token yet.
-Nothing depends on the network: without it everything stays as it is, and the verdict is lower.
+Nothing depends on the network: without it everything stays as it is, and the verdict is lower. What lies in a
+token's place counts as little as an answer from the network: it must pass the same checks.
 The format is docs/formats/timestamps.md.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from forensic.case.regularfile import digest_regular, read_regular
 from forensic.case.settings import timestamp_authority
-from forensic.case.storage import make_folder, write_file
+from forensic.case.storage import make_folder, storage, sync_folder, write_file
+from forensic.case.verification.timestamps import RECEIVED as RECEIVED
 from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError, StorageFailed
 from forensic.hashes import sha256_bytes
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from forensic.signing.timestamp import Timestamp
     from forensic.signing.tsa import TimestampAuthority
 
-RECEIVED = "timestamp.received"
 FAILED = "timestamp.failed"
 CHECKPOINT, REPORT = "checkpoint", "report"
 
@@ -78,7 +80,7 @@ def fetch_pending(
         return []
     outcome: list[FetchedTimestamp] = []
     for place, item in enumerate(queue):
-        fetched = _fetch(workspace, authority, item)
+        fetched = _fetch(workspace, authority, item, say)
         outcome.append(fetched)
         if fetched.code:
             say(f"No timestamp for {item.name}: {fetched.reason} Still queued: {len(queue) - place}.")
@@ -135,7 +137,7 @@ def _reports(workspace: Workspace) -> list[Pending]:
         folder = layout.run(str(entry.run))
         known = {str(entry.data.get("report_sha256"))} | issued.get(str(entry.run), set())
         about: dict[str, str | None] = {"case": entry.case, "exhibit": entry.exhibit, "run": entry.run}
-        for file in (folder.report, *sorted(folder.root.glob("report-superseded-*.pdf"))):
+        for file in (folder.report, *folder.superseded_reports()):
             digest = digest_regular(file)
             if digest in known:
                 name = f"{file.name} of run {entry.run}"
@@ -143,11 +145,17 @@ def _reports(workspace: Workspace) -> list[Pending]:
     return found[::-1]
 
 
-def _fetch(workspace: Workspace, authority: TimestampAuthority, item: Pending) -> FetchedTimestamp:
-    present = stored_timestamp(item)
-    if present is not None:  # stored, and then the process was killed before it could say so
-        token, stamp = present
-        return _received(workspace, item, token, stamp, {"url": None, "left_out": []})
+def _fetch(
+    workspace: Workspace, authority: TimestampAuthority, item: Pending, say: Callable[[str], None]
+) -> FetchedTimestamp:
+    before = None
+    if os.path.lexists(item.token):  # stored, and then the process was killed before it could say so; or planted
+        try:
+            present = _stored(item, authority)
+        except (OSError, ForensicError) as error:
+            before = _set_aside(workspace, item, error, say)
+        else:
+            return _received(workspace, item, *present, {"url": None, "left_out": []})
     try:
         accepted = authority.stamp(bytes.fromhex(item.sha256))
     except ForensicError as error:
@@ -156,25 +164,51 @@ def _fetch(workspace: Workspace, authority: TimestampAuthority, item: Pending) -
         data = {"of": item.of, "sha256": item.sha256, "url": authority.url, "code": error.code, "reason": error.message}
         workspace.ledger.append(FAILED, data, **item.about)
         return FetchedTimestamp(item.of, item.name, item.sha256, item.token, code=error.code, reason=error.message)
-    before = digest_regular(item.token) if item.token.exists() else None
     make_folder(item.token.parent)
     write_file(item.token, accepted.response)
-    stored = stored_timestamp(item)
-    if stored is None:
-        raise _not_as_written(item)
+    try:
+        stored = _stored(item, authority)
+    except (OSError, ForensicError) as error:
+        raise _not_as_written(item) from error
     more = {"url": authority.url, "left_out": list(accepted.left_out), "replaces": before}
     return _received(workspace, item, *stored, more)
 
 
-def stored_timestamp(item: Pending) -> tuple[bytes, Timestamp] | None:
-    """The token in its file, if it holds; None if it is missing or does not."""
-    from forensic.signing.timestamp import verify_response
+def _stored(item: Pending, authority: TimestampAuthority) -> tuple[bytes, Timestamp]:
+    """The token in its file, held to what an answer is held to.
 
-    try:
-        data = read_regular(item.token, MAX_BYTES)
-        return data, verify_response(data, bytes.fromhex(item.sha256))
-    except (OSError, ForensicError):
-        return None
+    Raises ``OSError`` if it cannot be read, else as ``verify_response`` and ``require_roots`` do.
+    """
+    from forensic.signing.timestamp import NO_ROOTS, require_roots, verify_response
+
+    data, roots = read_regular(item.token, MAX_BYTES), authority.roots or NO_ROOTS
+    stamp = verify_response(data, bytes.fromhex(item.sha256), roots)
+    require_roots(stamp, roots)
+    return data, stamp
+
+
+def _set_aside(workspace: Workspace, item: Pending, fault: OSError | ForensicError, say: Callable[[str], None]) -> str:
+    """Make room for a genuine token: what lies in its place is named in the ledger, then kept under another name.
+
+    Returns its digest.
+    """
+    number = 1
+    while os.path.lexists(aside := workspace.layout.refused_timestamp(item.sha256, number)):
+        number += 1
+    told = fault.message if isinstance(fault, ForensicError) else f"It cannot be read: {fault.strerror}."
+    digest = digest_regular(item.token)
+    data = {
+        "of": item.of, "sha256": item.sha256, "url": None,
+        "code": fault.code if isinstance(fault, ForensicError) else "timestamp.unreadable",
+        "reason": f"What lay in its place is refused. {told}", "token_sha256": digest, "kept_as": aside.name,
+    }  # fmt: skip
+    workspace.ledger.append(FAILED, data, **item.about)
+    make_folder(aside.parent)
+    with storage(aside, "keeping a refused timestamp as"):
+        item.token.rename(aside)
+        sync_folder(aside.parent)
+    say(f"Refused as a timestamp for {item.name}, kept as {aside}: {told}")
+    return digest
 
 
 def _received(

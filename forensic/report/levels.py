@@ -34,7 +34,6 @@ class Levels:
     level: str = "B-B"
     signature_timestamp: Timestamp | None = None
     document_timestamp: Timestamp | None = None
-    timestamps_present: int = 0
     findings: list[str] = field(default_factory=list)
 
 
@@ -52,7 +51,6 @@ def check_levels(reader: Any, data: bytes, form: SignatureForm, end: int, roots:
         return levels
     if form.token is not None:
         levels.level = "B-T"
-        levels.timestamps_present += 1
         digests = {name: hashlib.new(name, form.signature).digest() for name in ("sha256", "sha512")}
         levels.signature_timestamp = _stamp(levels, form.token, digests, roots, "on the signature")
     if store is not None and form.token is not None:
@@ -60,7 +58,6 @@ def check_levels(reader: Any, data: bytes, form: SignatureForm, end: int, roots:
         end = _store(levels, store, data, form, form.token, end)
     if stamps:
         levels.level = "B-LTA"
-        levels.timestamps_present += 1
         levels.document_timestamp = _document_stamp(levels, stamps[0], data, roots)
     elif end != len(data):
         levels.findings.append("The file does not end where its signature and validation data end.")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +22,11 @@ from forensic.signing.chain import Authorities
 from forensic.signing.timestamp import NO_ROOTS, Timestamp
 
 ATTACHMENT = "attestation.json"
+# pyHanko logs tracebacks of its own about hostile files; our findings say it in words.
+for _name in ("pyhanko", "pyhanko_certvalidator"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
+
 MAX_BYTES = 1 << 29
 _CATALOG = {"/Type", "/Pages", "/Outlines", "/PageMode", "/Lang", "/Names", "/AcroForm", "/Perms", "/Extensions"}
 _CATALOG |= {"/Version", "/PageLayout", "/ViewerPreferences", "/DSS"}
@@ -51,7 +55,6 @@ class ReportCheck:
     level: str = "B-B"
     signature_timestamp: Timestamp | None = None
     document_timestamp: Timestamp | None = None
-    timestamps_present: int = 0
     timestamp_findings: list[str] = field(default_factory=list)
     signature: bytes | None = None
     chain: tuple[bytes, ...] = ()
@@ -61,27 +64,6 @@ class ReportCheck:
     def sound(self) -> bool:
         """Whether nothing at all is wrong."""
         return not self.findings
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # pyHanko logs tracebacks of its own about hostile files; our findings say it in words.
-    loggers = [logging.getLogger(name) for name in ("pyhanko", "pyhanko_certvalidator")]
-    before = [logger.disabled for logger in loggers]
-    children = [
-        logger
-        for name, logger in logging.root.manager.loggerDict.items()
-        if name.startswith("pyhanko") and isinstance(logger, logging.Logger) and not logger.disabled
-    ]
-    for logger in (*loggers, *children):
-        logger.disabled = True
-    try:
-        yield
-    finally:
-        for logger in children:
-            logger.disabled = False
-        for logger, state in zip(loggers, before, strict=True):
-            logger.disabled = state
 
 
 def check_report(path: Path, roots: Authorities = NO_ROOTS) -> ReportCheck:
@@ -98,13 +80,10 @@ def check_report(path: Path, roots: Authorities = NO_ROOTS) -> ReportCheck:
     if not data.startswith(b"%PDF-"):
         check.findings.append("The file does not begin as a PDF.")
         return check
-    import pyhanko.sign.validation  # noqa: F401 - before silence: what is imported later makes new loggers
-
-    with _quiet():
-        try:
-            _check(data, check, roots)
-        except Exception as error:  # noqa: BLE001 - a hostile PDF can make a parser raise anything
-            check.findings.append(f"The file cannot be read as a PDF of this kind: {_plain(error)}.")
+    try:
+        _check(data, check, roots)
+    except Exception as error:  # noqa: BLE001 - a hostile PDF can make a parser raise anything
+        check.findings.append(f"The file cannot be read as a PDF of this kind: {_plain(error)}.")
     return check
 
 
@@ -194,7 +173,7 @@ def _levels(
 ) -> None:
     end = int(signature.byte_range[2]) + int(signature.byte_range[3])
     levels = check_levels(reader, data, form, end, roots)
-    check.level, check.timestamps_present = levels.level, levels.timestamps_present
+    check.level = levels.level
     check.signature_timestamp, check.document_timestamp = levels.signature_timestamp, levels.document_timestamp
     check.signature, check.chain = form.signature, form.certificates
     check.timestamp_findings = levels.findings

@@ -1,4 +1,4 @@
-"""X.509 certificates: issue our own, read anybody's, name the key, check a signature.
+"""X.509 certificates: say what is in our own, read anybody's, name the key, check a signature.
 
 Two kinds of key are accepted everywhere: ECDSA on P-256 with SHA-256 (FIPS 186-5) and Ed25519
 (RFC 8032). Anything else is refused rather than guessed at.
@@ -29,17 +29,6 @@ ISSUED = "issued"
 SELF_ISSUED_VALIDITY = dt.timedelta(days=3652)  # ten years
 _NAME_LIMIT = 64  # ub-common-name and ub-organization-name, RFC 5280 appendix A.1
 _FORBIDDEN_CATEGORIES = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}  # control, surrogate, unassigned, private
-
-
-def issue_certificate(key: PrivateKey, *, examiner: str, lab: str, now: dt.datetime) -> Certificate:
-    """Issue a ten-year X.509 v3 certificate (RFC 5280) for ``key``, signed by ``key`` itself.
-
-    It fits document signing (PAdES): key usage digitalSignature and nonRepudiation, not a CA.
-    ``now`` must carry a time zone. Raises ``UsageError`` (``identity.name``, ``identity.time``).
-    """
-    subject = distinguished_name(examiner, lab)
-    builder = signer_certificate(key.public_key(), subject, subject, now, now + SELF_ISSUED_VALIDITY)
-    return builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
 
 
 def distinguished_name(name: str, lab: str, title: str = "") -> x509.Name:

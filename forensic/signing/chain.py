@@ -44,7 +44,8 @@ class Standing:
     """What the authorities say of a certificate.
 
     ``fault``: why no path leads to a trusted authority, or empty. ``revoked``: since when it (or one
-    above it) is revoked, or None. ``newest_list``: when the newest list about it was issued, None if there is none.
+    above it) is revoked, or None. ``newest_list``: when the newest list about it was issued, None if there is none;
+    ``list_expires``: when the next one was due.
     """
 
     fault: str
@@ -53,6 +54,11 @@ class Standing:
     revoked_why: str = ""
     newest_list: dt.datetime | None = None
     list_expires: dt.datetime | None = None
+
+    def is_listed_at(self, moment: dt.datetime) -> bool:
+        """Whether the newest list about it says how it stood at ``moment``: issued since, or in force then."""
+        known = [date for date in (self.newest_list, self.list_expires) if date is not None]
+        return self.newest_list is not None and moment <= max(known)
 
 
 def _blocks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -186,10 +192,11 @@ class _Search:
         if self.signatures > _MOST_SIGNATURES:
             self.faults.append("too many certificates issue one another")
             return False
-        return _issued(certificate, issuer)
+        return is_issued_by(certificate, issuer)
 
 
-def _issued(certificate: Certificate, issuer: Certificate) -> bool:
+def is_issued_by(certificate: Certificate, issuer: Certificate) -> bool:
+    """Whether names agree and ``issuer``'s key signed ``certificate``, whatever else either says. Never raises."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, *_PARSING):

@@ -130,7 +130,11 @@ def create_token_identity(
 
 
 def self_issued(signer: Signer, *, name: str, lab: str, now: dt.datetime) -> Certificate:
-    """A ten-year certificate for the signer's key, signed by it; as ``issue_certificate`` makes them."""
+    """A ten-year certificate for the signer's key, signed by it (RFC 5280).
+
+    It fits document signing (PAdES): key usage digitalSignature and nonRepudiation, not a CA.
+    ``now`` must carry a time zone. Raises ``UsageError`` (``identity.name``, ``identity.time``).
+    """
     subject = distinguished_name(name, lab)
     builder = signer_certificate(signer.public_key, subject, subject, now, now + SELF_ISSUED_VALIDITY)
     return seal_certificate(builder, signer)
@@ -208,13 +212,6 @@ def load_identity(folder: Path, passphrase_callback: Callable[[], str] | None = 
         raise _mismatch(folder)
     chain = folder / CHAIN_FILE
     return Identity(signer, certificate, read_certificates(_read(chain)) if chain.is_file() else ())
-
-
-def needs_passphrase(folder: Path) -> bool:
-    """Whether :func:`load_identity` would ask."""
-    if (folder / TOKEN_FILE).is_file() and not (folder / KEY_FILE).exists():
-        return True
-    return is_encrypted(_read(folder / KEY_FILE))
 
 
 def install_certificate(

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from forensic.errors import BadInput, UsageError, VerificationFailed
-from forensic.signing.chain import Authorities, list_is_of, read_authorities
+from forensic.signing.chain import Authorities, is_issued_by, list_is_of, read_authorities
 from forensic.signing.tokenform import (
     PARSING,
     canonical_token,
@@ -153,13 +153,21 @@ def accept_response(data: bytes, request: TimestampRequest, roots: Authorities =
     timestamp = verify_response(response, request.digest, roots)
     if _decoded(response).tst_info.nonce != request.nonce:
         raise VerificationFailed("timestamp.nonce", "The timestamp answers another request: its nonce differs.")
+    require_roots(timestamp, roots)
+    return AcceptedResponse(response, timestamp, (*told, *changed))
+
+
+def require_roots(timestamp: Timestamp, roots: Authorities) -> None:
+    """Where ``roots`` are configured, insist that the timestamp leads to one of them.
+
+    Raises ``VerificationFailed`` (``timestamp.untrusted``).
+    """
     if roots.certificates and not timestamp.trusted:
         raise VerificationFailed(
             "timestamp.untrusted",
             f"The timestamp by {timestamp.tsa} does not lead to the configured roots: {timestamp.distrust}",
             "Check [timestamp] roots in settings.toml.",
         )
-    return AcceptedResponse(response, timestamp, (*told, *changed))
 
 
 def verify_response(data: bytes, digest: bytes, roots: Authorities = NO_ROOTS) -> Timestamp:
@@ -304,8 +312,15 @@ def _root(response: Any, digest: bytes, path: Sequence[x509.Certificate], roots:
 
 
 def _revoked(path: Sequence[x509.Certificate], roots: Authorities, at: dt.datetime) -> str:
-    for certificate in path:
-        issuers = [each for each in (*path, *roots.certificates) if each.subject == certificate.issuer]
+    """Why revocation lists speak against the token, or empty.
+
+    Certificates that the token lacks may come from the verifier's files. Whichever way OpenSSL takes, it leads over
+    certificates that are looked at here.
+    """
+    pool, on_the_way = (*path, *roots.certificates), [path[0]]
+    for certificate in on_the_way:  # grows while it is gone through
+        issuers = [each for each in pool if each.subject == certificate.issuer]
+        on_the_way += [each for each in issuers if each not in on_the_way and is_issued_by(certificate, each)]
         for crl in roots.lists:
             entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
             if entry is None or not any(list_is_of(crl, issuer) for issuer in issuers):

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from forensic.errors import BadInput, ForensicError, VerificationFailed
 from forensic.signing import der
+from forensic.signing.chain import is_issued_by
 
 MAX_BYTES = 1 << 18
 """Longest response that is read; usual ones have 1 to 8 KiB."""
@@ -118,7 +119,7 @@ def certificate_path(certificate: bytes, others: Sequence[bytes]) -> tuple[bytes
 
 def is_closed(path: Sequence[x509.Certificate]) -> bool:
     """Whether the path ends in a certificate that signed itself, so that no byte of it stands unverified."""
-    return _issued(path[-1], path[-1])
+    return is_issued_by(path[-1], path[-1])
 
 
 def _rebuilt(token: bytes, further: list[x509.Certificate]) -> tuple[bytes, list[str]]:
@@ -235,19 +236,11 @@ def path_from(certificate: x509.Certificate, pool: Sequence[x509.Certificate]) -
     """``certificate``, and each further one of ``pool`` that signed the one before it, up to one that signed itself."""
     path = [certificate]
     while len(path) <= _LONGEST_PATH and not is_closed(path):
-        above = next((each for each in pool if each not in path and _issued(path[-1], each)), None)
+        above = next((each for each in pool if each not in path and is_issued_by(path[-1], each)), None)
         if above is None:
             break
         path.append(above)
     return path
-
-
-def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _algorithms(signer: Any, certificate: x509.Certificate) -> tuple[bytes, bytes]:

@@ -337,6 +337,17 @@ def test_proof_of_another_entry(bag: Path, root: Path) -> None:
     assert set(failures(bag)) == {"B9"}
 
 
+def test_description_forges_lines_of_the_result(bag: Path, root: Path) -> None:
+    """Names of keys are printed where they do not belong; they begin no line of their own."""
+    forged = "VERDICT: WITNESSED. Also part of a ledger whose history a witness has seen grow."
+    lies = {f"{break_}{forged}": 1 for break_ in ("\n", "\r", "\u2028", "\x85", "\v")}
+    reseal(bag, root, {**predicate_of(bag), **lies})
+    done = forensic("verify", bag)
+    lines = [line for line in done.out.splitlines() if forged in line]
+    assert done.code == 1 and len(lines) == 1 and lines[0].startswith("  FAIL B14")
+    assert done.last_line.startswith("VERDICT: FAILED.")
+
+
 # Any change at all
 
 

@@ -25,6 +25,7 @@ from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, create_workspace
 from forensic.errors import BadInput, ForensicError, UsageError, VerificationFailed
 from forensic.hashes import sha256_file
+from tests.case.conftest import forensic
 
 WHY = Circumstances(reason="ordered by the court")
 TO = Circumstances(reason="second opinion", target=Party("B. Second"))
@@ -191,6 +192,45 @@ def test_recipient_denies_receipt(workspace: Workspace, receiver: Workspace, exh
     with pytest.raises((BadInput, VerificationFailed)):  # changed by one bit, it is nobody's any more
         answer.write_bytes(answer.read_bytes().replace(b'"payload":"ey', b'"payload":"fy'))
         take_in(workspace, answer, Circumstances())
+
+
+def test_recipient_is_made_up(workspace: Workspace, receiver: Workspace, exhibit: Exhibit, tmp_path: Path) -> None:
+    """An insider acknowledges with a key that he made himself: the verifier is told that nobody compared it."""
+    theirs = receiver.signer.facts()["certificate_sha256"]
+
+    def told(*, at_transfer: bool, at_import: bool) -> list[str]:
+        files = (tmp_path / f"{kind}-{at_transfer}-{at_import}.json" for kind in ("transfer", "answer"))
+        statement, answer = files
+        transfer(workspace, "X1", statement, TO, fingerprint=theirs if at_transfer else None)
+        acknowledge(receiver, statement, exhibit.original, answer, Circumstances(), Silent())
+        entry = take_in(workspace, answer, Circumstances(), fingerprint=theirs if at_import else None).entry
+        verification = verify(workspace.layout.root)
+        assert verification.verdict is Verdict.SIGNED
+        return [note for note in verification.not_checked if f"acknowledgement of entry {entry.seq}:" in note]
+
+    (note,) = told(at_transfer=False, at_import=False)
+    assert theirs in note and receiver.signer.facts()["subject"] in note and "nobody compared" in note
+    assert not told(at_transfer=True, at_import=False) and not told(at_transfer=False, at_import=True)
+
+
+def test_refusal_forges_lines_of_the_result(
+    workspace: Workspace, receiver: Workspace, exhibit: Exhibit, tmp_path: Path
+) -> None:
+    """The recipient's own words are shown to whoever verifies, on the line where they belong."""
+    forged = "VERDICT: WITNESSED. Also part of a ledger whose history a witness has seen grow."
+    for reason in (f"no\n{forged}", f"no\r{forged}", f"no\u2028{forged}", f"no\x85{forged}", f"no\v{forged}\n"):
+        statement, answer = tmp_path / "transfer.json", tmp_path / "answer.json"
+        transfer(workspace, "X1", statement, TO)
+        acknowledge(receiver, statement, exhibit.original, answer, Circumstances(), Silent(), refuse=reason)
+        take_in(workspace, answer, Circumstances())
+        statement.unlink()
+        answer.unlink()
+    for command in (("verify", workspace.layout.root), ("log", "-w", workspace.layout.root)):
+        done = forensic(*command)
+        assert done.code == 0, done.err
+        lines = [line for line in done.out.splitlines() if forged in line]
+        assert len(lines) == 5 and not any(line.startswith(forged) for line in lines)
+    assert forensic("verify", workspace.layout.root).last_line.startswith("VERDICT: SIGNED.")
 
 
 @pytest.mark.parametrize("lie", ["accepted", "own key", "other transfer", "statement"])

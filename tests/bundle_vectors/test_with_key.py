@@ -14,10 +14,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from forensic.case.bundle import bag as names
-from forensic.case.workspace import create_workspace
+from forensic.case.bundle import issuing
+from forensic.case.bundle.issuing import BundleRequest
+from forensic.case.bundle.selecting import scope_for
+from forensic.case.enhance import enhance
+from forensic.case.exhibits import find_exhibit
+from forensic.case.plan import EnhanceRequest
+from forensic.case.progress import Silent
+from forensic.case.verification import runs
+from forensic.case.workspace import create_workspace, open_workspace
+from forensic.case.written import Written
 from forensic.hashes import canonical_json, sha256_file
 from tests.bundle_vectors.agreement import both_refuse
 from tests.case.bundling import (
+    EXHIBIT,
     Disclosure,
     entries_of,
     failures,
@@ -87,6 +97,32 @@ def test_entries_and_proofs_are_left_out_or_exchanged(disclosure: Disclosure, ro
         (spoilt / names.ENTRIES).write_bytes(b"".join(content))
         reseal(spoilt, root)
         both_refuse(spoilt, content[:1])
+
+
+@pytest.mark.parametrize("name", ["report-superseded-x.pdf", "stills/old.pdf", "other.json"])
+def test_record_about_a_file_that_no_run_has(
+    disclosure: Disclosure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A program without the check puts it among the files of a run, signs it, and discloses it."""
+    root = tmp_path / "ws"
+    shutil.copytree(disclosure.case.root, root)
+    honest = Written.check
+
+    def check(written: Written) -> None:
+        written.write(written._folder.root / name, b"%PDF-1.7 whatever")
+        honest(written)
+
+    with open_workspace(root, lambda: "") as workspace, monkeypatch.context() as changed:
+        changed.setattr(Written, "check", check)
+        changed.setattr(runs, "is_recorded_name", lambda _: True)
+        exhibit = find_exhibit(workspace, EXHIBIT)
+        assert exhibit is not None
+        request = EnhanceRequest(frames=(0, 2), stills=(1,), recipe="plain-lanczos")
+        run = enhance(workspace, exhibit, request, Silent())
+        scope = scope_for(workspace, run.run_id)
+        out = issuing.disclose(workspace, scope, BundleRequest(tmp_path / "b.zip"), Silent()).path
+    assert "A4, A5" in both_refuse(out, name)
+    assert failures(out).keys() == {"A5"}
 
 
 @pytest.mark.parametrize(

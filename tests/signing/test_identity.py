@@ -16,8 +16,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError, VerificationFailed
-from forensic.signing.certificate import certificate_facts, issue_certificate, read_certificate, signature_is_valid
-from forensic.signing.identity import Identity, create_identity, load_identity
+from forensic.signing.certificate import (
+    certificate_facts,
+    distinguished_name,
+    read_certificate,
+    signature_is_valid,
+    signer_certificate,
+)
+from forensic.signing.identity import Identity, create_identity, load_identity, self_issued
+from forensic.signing.signer import FileKey
 from tests.signing.conftest import NOW
 
 
@@ -192,7 +199,7 @@ def _install(folder: Path, key: object, certificate: x509.Certificate) -> None:
 
 def test_an_ed25519_identity_loads_and_signs(folder: Path) -> None:
     key = ed25519.Ed25519PrivateKey.generate()
-    _install(folder, key, issue_certificate(key, examiner="Ada", lab="", now=NOW))
+    _install(folder, key, self_issued(FileKey(key, "none"), name="Ada", lab="", now=NOW))
     loaded = load_identity(folder)
     assert loaded.facts()["algorithm"] == "Ed25519"
     assert len(loaded.sign(b"data")) == 64
@@ -202,7 +209,9 @@ def test_an_ed25519_identity_loads_and_signs(folder: Path) -> None:
 
 @pytest.mark.parametrize("key", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())])
 def test_any_other_kind_of_key_is_refused(folder: Path, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
-    certificate = issue_certificate(key, examiner="Ada", lab="", now=NOW)  # type: ignore[arg-type]
+    name = distinguished_name("Ada", "")
+    builder = signer_certificate(key.public_key(), name, name, NOW, NOW + dt.timedelta(days=1))  # type: ignore[arg-type]
+    certificate = builder.sign(key, hashes.SHA256())
     _install(folder, key, certificate)
     with refused(BadInput, "identity.algorithm"):
         load_identity(folder)

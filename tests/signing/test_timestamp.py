@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from asn1crypto import cms, core, tsp
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -289,6 +290,20 @@ def test_a_revoked_authority(reason: x509.ReasonFlags | None, years_later: int, 
     assert stands or "revoked" in stamp.distrust
     forged = MadeUpTsa().revoked(dt.datetime(2021, 1, 1, tzinfo=dt.UTC), None)
     assert verify_response(response, DIGEST, read_roots([tsa.root, forged])).trusted
+
+
+@pytest.mark.parametrize("enclosed", [0, 9])
+def test_a_revoked_authority_in_between_is_found_where_the_token_leaves_it_out(enclosed: int) -> None:
+    """The path is completed from the verifier's own file; what his list says about it counts all the same."""
+    tsa = MadeUpTsa(between=1, enclosed=enclosed)
+    response = accepted(tsa).response
+    (between, root), when = tsa.chain, dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
+    trusted = [certificate.public_bytes(serialization.Encoding.PEM) for certificate in (between, root)]
+    assert verify_response(response, DIGEST, read_roots(trusted)).trusted
+    stamp = verify_response(response, DIGEST, read_roots([*trusted, tsa.revoked(when, None, above=1)]))
+    assert not stamp.trusted and "Made-up TSA 0 is revoked" in stamp.distrust
+    stranger = MadeUpTsa(between=1).revoked(when, None, above=1)
+    assert verify_response(response, DIGEST, read_roots([*trusted, stranger])).trusted
 
 
 @pytest.mark.parametrize("data", [b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])

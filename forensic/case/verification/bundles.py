@@ -13,7 +13,7 @@ from typing import Any
 
 from forensic.case.bundle import bag as names
 from forensic.case.bundle.certificates import certificate_files
-from forensic.case.bundle.description import HASH_ONLY, INCLUDE, PREDICATE, Disclosed, run_folder
+from forensic.case.bundle.description import HASH_ONLY, INCLUDE, PREDICATE, Disclosed
 from forensic.case.lognames import LOG
 from forensic.case.verification.anchors import TrustedKeys
 from forensic.case.verification.bundle_anchors import Checkpoints, check_checkpoints, read_checkpoints
@@ -22,7 +22,7 @@ from forensic.case.verification.bundle_extract import Extract, read_extract
 from forensic.case.verification.bundle_material import check_exhibits, check_models, check_places, check_runs
 from forensic.case.verification.bundle_timestamps import check_report_timestamps
 from forensic.case.verification.checks import Verification
-from forensic.case.verification.existence import anchored_since, checkpoints_existed_at, existed_at
+from forensic.case.verification.existence import anchored_since, checkpoints_existed_at
 from forensic.case.verification.handling import check_handling
 from forensic.case.verification.identities import check_ledger_signers, note_signers
 from forensic.case.verification.records import at
@@ -31,8 +31,10 @@ from forensic.errors import BadInput, ForensicError
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.ledger.entry import LedgerEntry
 from forensic.signing.certificate import Certificate, certificate_facts
+from forensic.signing.note import MAX_NOTE_BYTES
 from forensic.signing.statement import Statement, verify_statement
 from forensic.signing.timestamp import read_roots
+from forensic.signing.tokenform import MAX_BYTES
 
 _KNOWN = {"tool", "workspace", "checkpoint", "models", "witnesses"}
 """Keys of the predicate that do not follow from the extract alone; the others do (``Disclosed.record``)."""
@@ -117,14 +119,14 @@ def _check(verification: Verification, bag: OpenedBag, trust: Trust, say: Callab
 
 
 def _existed_at(bag: OpenedBag, entry: LedgerEntry, checkpoints: Checkpoints, trust: Trust) -> datetime | None:
-    """Since when an entry of the extract exists, as a timestamp shows whose authority the verifier trusts."""
-    times = [checkpoints_existed_at(anchored_since(bag.root / names.ANCHORS, entry.seq), trust)]
+    """Since when an entry of the extract exists: by a timestamp over a checkpoint that contains it, and nothing else.
+
+    The run that it is about may be much older: a bundle may be issued, and a report written again, at any time.
+    """
+    found = [*anchored_since(bag.root / names.ANCHORS, entry.seq)]
     if names.CHECKPOINT_TIMESTAMP in bag.digests and entry.seq <= checkpoints.issued.checkpoint.size:
-        own = (bag.read(names.CHECKPOINT, 1 << 20), bag.read(names.CHECKPOINT_TIMESTAMP, 1 << 20))
-        times.append(checkpoints_existed_at([own], trust))
-    if entry.run is not None and bag.below(run_folder(entry.run)):
-        times.append(existed_at(bag.root / run_folder(entry.run), trust))
-    return min(filter(None, times), default=None)
+        found.append((bag.read(names.CHECKPOINT, MAX_NOTE_BYTES), bag.read(names.CHECKPOINT_TIMESTAMP, MAX_BYTES)))
+    return checkpoints_existed_at(found, trust)
 
 
 def _check_bag(verification: Verification, bag: OpenedBag) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from forensic.ledger.order import ACQUIRED, INTERRUPTED, RESUMED, STARTED, TERMI
 from forensic.ledger.reading import audited_entries
 
 FINISHED = "run.finished"
-_SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
 
 
 @dataclass
@@ -134,7 +132,7 @@ def end_differences(custody: Custody, folder: RunFolder, predicate: dict[str, An
     reports = [finished.get("report_sha256")]
     for issue in run.issued:
         reports += [at(issue.data, "superseded", "sha256"), issue.data.get("report_sha256")]
-    return differ + [name for name in superseded_names(folder) if digest_regular(folder.root / name) not in reports]
+    return differ + [path.name for path in folder.superseded_reports() if digest_regular(path) not in reports]
 
 
 def interruption_differences(custody: Custody, folder: RunFolder, predicate: dict[str, Any]) -> list[str]:
@@ -145,16 +143,6 @@ def interruption_differences(custody: Custody, folder: RunFolder, predicate: dic
     if at(predicate, "run", "frames_reused") and not recorded:
         differ.append("frames taken over from a run that was never interrupted")
     return differ
-
-
-def superseded_names(folder: RunFolder) -> list[str]:
-    """Names of the replaced reports that lie in the folder."""
-    return sorted(path.name for path in folder.root.iterdir() if is_superseded_name(path.name))
-
-
-def is_superseded_name(name: str) -> bool:
-    """Whether ``name`` is exactly that of a replaced report: ``report-superseded-N.pdf``, N from 1."""
-    return _SUPERSEDED.fullmatch(name) is not None
 
 
 def exhibit_differences(custody: Custody, folder: RunFolder, predicate: dict[str, Any]) -> list[str]:

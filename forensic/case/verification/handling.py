@@ -11,8 +11,8 @@ from forensic.case.custodyorder import ACKNOWLEDGED, TRANSFERRED, CustodyOrder, 
 from forensic.case.disclosure import FORMAT, ExhibitBytes, History, Told, other_attempts, told, told_digest
 from forensic.case.handover import Acknowledgement, Transfer, read_acknowledgement, read_transfer, require_answer
 from forensic.case.identities import parse_utc
+from forensic.case.verification.certificates import check_certificate
 from forensic.case.verification.checks import Verification
-from forensic.case.verification.identities import check_certificate
 from forensic.case.verification.records import at
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import ForensicError, VerificationFailed
@@ -79,7 +79,7 @@ def check_handling(verification: Verification, handling: Handling) -> None:
     verification.record(
         "H1", "acts of custody stand in a possible order", not handling.faults, "; ".join(handling.faults[:5])
     )
-    faults, answered = _receipts(handling)
+    faults, answered, strangers = _receipts(handling)
     verification.record(
         "H2", "transfers and acknowledgements hold and answer each other", not faults, "; ".join(faults)
     )
@@ -97,12 +97,22 @@ def check_handling(verification: Verification, handling: Handling) -> None:
                 f"transfer of exhibit {entry.exhibit}: REFUSED by the recipient's signed word (entry {entry.seq}): "
                 f"{entry.data.get('refused') or 'no reason given'}"
             )
+    for seq, signer in strangers.items():
+        verification.not_checked.append(
+            f"who signed the acknowledgement of entry {seq}: nobody compared {signer['subject']}, certificate SHA-256 "
+            f"{signer['certificate_sha256']}, with the recipient; ask him for the fingerprint of his certificate"
+        )
 
 
-def _receipts(handling: Handling) -> tuple[list[str], set[str]]:
-    """What is wrong with the statements in the ledger, and the ids of the transfers that were answered."""
+def _receipts(handling: Handling) -> tuple[list[str], set[str], dict[int, dict[str, str]]]:
+    """What is wrong with the statements in the ledger, and the ids of the transfers that were answered.
+
+    Also, by entry, the signers of acknowledgements whose certificate neither the transfer had named nor, by the
+    sender's word, anybody compared when it came: the sender can have made them up.
+    """
     faults: list[str] = []
     answered: set[str] = set()
+    strangers: dict[int, dict[str, str]] = {}
     sent: dict[str, Transfer] = {}
     for entry in handling.handed:
         try:
@@ -110,11 +120,13 @@ def _receipts(handling: Handling) -> tuple[list[str], set[str]]:
                 transfer = _transfer(entry, handling)
                 sent[transfer.id] = transfer
             else:
-                _acknowledgement(entry, handling, sent)
+                answer = _acknowledgement(entry, handling, sent)
+                if answer is not None and not _compared(entry, sent[answer.transfer]):
+                    strangers[entry.seq] = answer.signer
                 answered.add(str(entry.data.get("transfer")))
         except ForensicError as error:
             faults.append(f"entry {entry.seq}: {error.message}")
-    return faults[:5], answered
+    return faults[:5], answered, strangers
 
 
 def _transfer(entry: LedgerEntry, handling: Handling) -> Transfer:
@@ -130,12 +142,17 @@ def _transfer(entry: LedgerEntry, handling: Handling) -> Transfer:
     return transfer
 
 
-def _acknowledgement(entry: LedgerEntry, handling: Handling, sent: dict[str, Transfer]) -> None:
+def _compared(entry: LedgerEntry, transfer: Transfer) -> bool:
+    return transfer.recipient_fingerprint is not None or entry.data.get("fingerprint_compared") is True
+
+
+def _acknowledgement(entry: LedgerEntry, handling: Handling, sent: dict[str, Transfer]) -> Acknowledgement | None:
+    """The signed answer to a transfer of this ledger; None for one on paper, or to a transfer of somebody else's."""
     data = entry.data
     if data.get("role") == "sender" and data.get("on_paper") is not None:
         transfer = sent.get(str(data.get("transfer")))
         _require(transfer is not None and data.get("accepted") is None, "the receipt on paper answers no transfer")
-        return
+        return None
     answer = read_acknowledgement(_text(entry, "statement"))
     _require(
         (answer.digest, answer.transfer, answer.transfer_digest, answer.accepted, answer.reason, answer.found)
@@ -147,7 +164,7 @@ def _acknowledgement(entry: LedgerEntry, handling: Handling, sent: dict[str, Tra
     )
     if data.get("role") == "recipient":
         _require(answer.signer["key_id"] in handling.keys, "the acknowledgement was not signed here")
-        return
+        return None
     transfer = sent.get(answer.transfer)
     if transfer is None:
         raise VerificationFailed("custody.receipt", "the acknowledgement answers no transfer of this ledger")
@@ -155,6 +172,7 @@ def _acknowledgement(entry: LedgerEntry, handling: Handling, sent: dict[str, Tra
     _require(answer.signer["key_id"] not in handling.keys, "the acknowledgement is signed with a key of the sender's")
     named = at(data, "signer", "certificate_sha256")
     _require(answer.signer["certificate_sha256"] == named, "the acknowledgement has another signer than the entry says")
+    return answer
 
 
 def _text(entry: LedgerEntry, key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Who signed, who approved, and whether they could: checks I1 to I6 of docs/formats/verification.md."""
+"""Who signed, who approved, and whether they could: checks I1, I2, I5 and I6 of docs/formats/verification.md."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from forensic.case.approvalterms import USED, terms_of_record
 from forensic.case.identities import IdentityRegister, KnownIdentity, parse_utc
 from forensic.case.regularfile import JSON_LIMIT, read_regular
+from forensic.case.verification.certificates import Existence, check_certificate, note_lists, unknown
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.records import at
 from forensic.case.verification.signers import Signing
@@ -20,25 +21,8 @@ from forensic.ledger.entry import LedgerEntry
 from forensic.policy.facts import names_differ
 from forensic.policy.request import Approval
 from forensic.signing.certificate import Certificate, certificate_facts, common_name, key_id
-from forensic.signing.chain import (
-    Authorities,
-    RevocationList,
-    read_authorities,
-    read_certificates,
-    read_revocation_list,
-    standing,
-)
+from forensic.signing.chain import Authorities, read_authorities, standing
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
-
-Existence = Callable[[], datetime | None]
-
-
-def _unknown() -> datetime | None:
-    return None
-
-
-_I3 = "certificate leads to an authority that you named as trusted"
-_I4 = "certificate was not revoked by that authority when it signed"
 
 
 def check_identities(
@@ -48,7 +32,7 @@ def check_identities(
     trust: Trust,
     *,
     finished: LedgerEntry | None = None,
-    existed: Existence = _unknown,
+    existed: Existence = unknown,
 ) -> None:
     """Check who signed the record of a run in ``attestation``, whose signature was verified before.
 
@@ -151,97 +135,6 @@ def _ended(known: KnownIdentity, finished: LedgerEntry, existed: Existence) -> t
     return "", f"{later}, not trusted since {revoked.since_utc}: signed before, by the ledger's order and own clock"
 
 
-def check_certificate(
-    verification: Verification,
-    signer: Certificate,
-    predicate: dict[str, Any],
-    trust: Trust,
-    *,
-    register: IdentityRegister | None = None,
-    existed: Existence = _unknown,
-    signed: datetime | None = None,
-    whose: str = "the signer's",
-) -> None:
-    """I3 and I4: with authorities given, the chain must hold as of the signing, and nothing on it be revoked then.
-
-    ``signed``: when, where it is not the run's record that says so. ``whose`` certificate it is, for the titles.
-    """
-    i3, i4 = f"{whose} {_I3}", f"{whose} {_I4}"
-    if not trust.authorities:
-        verification.not_checked.append(_untrusted(signer, predicate))
-        return
-    signed = signed or _signing_time(predicate)
-    try:
-        authorities = read_authorities(trust.authorities)
-    except ForensicError as error:
-        verification.record("I3", i3, False, error.message)
-        return
-    if signed is None:
-        verification.record("I3", i3, False, "the record does not say when it was signed")
-        return
-    brought = _brought(predicate)
-    chain = [*brought[0], *(register.chains if register else ())]
-    lists = (*authorities.lists, *brought[1], *(register.lists if register else ()))
-    known = Authorities(authorities.certificates, lists)
-    found, detail = standing(signer, chain, known, signed), ""
-    if found.fault and register is not None:
-        # The key may have been certified after it signed: then it is the same key, under the authority's name.
-        for other in register.certificates.get(key_id(signer), ()):
-            later = standing(other, chain, known, max(signed, other.not_valid_before_utc))
-            if not later.fault:
-                found, detail = later, f"this key was certified later, on {other.not_valid_before_utc:%Y-%m-%d}"
-    path = " < ".join(one.subject.rfc4514_string() for one in found.path)
-    if not verification.record("I3", i3, not found.fault, found.fault or "; ".join(filter(None, (path, detail)))):
-        return
-    proved = existed() if found.revoked is not None else None
-    fault = ""
-    if found.revoked is not None and (proved is None or proved >= found.revoked):
-        fault = f"{found.revoked_why}, and no trusted timestamp shows that it signed before"
-    told = "no revocation list of this authority is at hand"
-    if found.newest_list is not None:
-        told = f"by its list of {found.newest_list:%Y-%m-%dT%H:%M:%SZ}"
-        if found.revoked is not None and proved is not None:
-            told = f"revoked since {found.revoked:%Y-%m-%dT%H:%M:%SZ}, existed before: {proved:%Y-%m-%dT%H:%M:%SZ}"
-        elif found.newest_list < signed:
-            verification.not_checked.append(
-                f"whether the signer's certificate was revoked after {found.newest_list:%Y-%m-%d}: give the "
-                "authority's newer list together with its certificate"
-            )
-    verification.record("I4", i4, not fault, fault or told)
-
-
-def _untrusted(signer: Certificate, predicate: dict[str, Any]) -> str:
-    facts = certificate_facts(signer)
-    if facts["kind"] == "self-issued":
-        return "whether an authority vouches for the signer: the certificate is self-issued; compare its fingerprint"
-    pinned = at(predicate, "examiner", "identity", "authority_sha256")
-    named = f" (SHA-256 {pinned} by the record)" if isinstance(pinned, str) else ""
-    return f"whether {facts['issuer']} certified the signer: give that authority's certificate{named} with --ca"
-
-
-def _signing_time(predicate: dict[str, Any]) -> datetime | None:
-    try:
-        return parse_utc(str(at(predicate, "run", "finished_utc")))
-    except ValueError:
-        return None
-
-
-def _brought(predicate: dict[str, Any]) -> tuple[list[Certificate], list[RevocationList]]:
-    """Chain and revocation list that the record brings along: they count only under a trusted authority's signature."""
-    chain: list[Certificate] = []
-    lists: list[RevocationList] = []
-    texts = at(predicate, "examiner", "identity", "chain")
-    crl = at(predicate, "examiner", "identity", "revocation_list")
-    try:
-        for text in texts if isinstance(texts, list) else ():
-            chain += read_certificates(str(text).encode("ascii", "replace"))
-        if isinstance(crl, str):
-            lists.append(read_revocation_list(crl.encode("ascii", "replace")))
-    except ForensicError:
-        pass  # what cannot be read vouches for nobody
-    return chain, lists
-
-
 def _check_approval(
     verification: Verification,
     signing: Signing,
@@ -270,7 +163,7 @@ def _check_approval(
     known = signing.register.known.get(given.actor["key_id"])
     if known is None:
         return
-    title = "the approver's certificate leads to an authority that you named as trusted, and is not revoked"
+    title = "the approver's certificate leads to an authority that you named as trusted, and no list at hand revokes it"
     if not trust.authorities:
         verification.not_checked.append(
             f"whether an authority vouches for the approver {known.name}: give the laboratory's with --ca"
@@ -284,6 +177,8 @@ def _check_approval(
     lists = Authorities(authorities.certificates, (*authorities.lists, *signing.register.lists))
     found = standing(known.certificate, known.chain, lists, parse_utc(given.utc))
     fault, detail = found.fault, known.name
+    if not fault and found.revoked is None:
+        note_lists(verification, found, parse_utc(given.utc), "the approver's")
     if not fault and found.revoked is not None:  # as for the signer: what a thief dates back, no clock of his shows
         proved = existed()
         if proved is None or proved >= found.revoked:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.filelist import read_manifest_file
-from forensic.case.layout import INCOMPLETE, REPORT, RunFolder, WorkspaceLayout
+from forensic.case.layout import (
+    INCOMPLETE,
+    REPORT,
+    RunFolder,
+    WorkspaceLayout,
+    is_recorded_name,
+    is_superseded_name,
+)
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.anchors import check_anchors
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
@@ -20,10 +27,9 @@ from forensic.case.verification.custody import (
     end_differences,
     exhibit_differences,
     interruption_differences,
-    is_superseded_name,
     run_id_of,
 )
-from forensic.case.verification.existence import existed_at
+from forensic.case.verification.existence import record_existed_at
 from forensic.case.verification.handling import check_told
 from forensic.case.verification.identities import attestation_of, check_identities
 from forensic.case.verification.records import at, contradictions, exhibit_class, labelled
@@ -140,8 +146,14 @@ def _check_record(
     closing = {folder.attestation.name, folder.report.name}
     signers = set(verification.signers)
     sound = {name for name, report in earlier.items() if _is_report_of(report, statement, signers)}
-    extra = sorted(digests.keys() - subjects - closing - sound)
-    verification.record("A5", "every file but report and record is in the record", not extra, ", ".join(extra[:5]))
+    odd = [name for name in subjects if not is_recorded_name(name)]
+    extra = sorted({*odd, *(digests.keys() - subjects - closing - sound)})
+    verification.record(
+        "A5",
+        "every file but report and record is in the record, under a name that a run gives",
+        not extra,
+        ", ".join(extra[:5]),
+    )
     return statement
 
 
@@ -238,7 +250,7 @@ def _check_identities(verification: Verification, folder: RunFolder, custody: Cu
         None if custody is None else custody.signing,
         trust,
         finished=ended[0] if ended else None,
-        existed=lambda: existed_at(folder.root, trust),
+        existed=lambda: record_existed_at(folder, trust),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from forensic.case.approvalterms import GIVEN, USED, WITHDRAWN
 from forensic.case.identities import IdentityRegister
+from forensic.case.lognames import ANCHORING
 from forensic.ledger.entry import LedgerEntry
 from forensic.ledger.order import ACQUIRED, STARTED
 
@@ -19,7 +20,8 @@ class Signing:
 
     ``signed``: ids of the keys that signed any entry. ``overs``: number of an approval to the entries that used
     or withdrew it. ``started``: run to the entry on its start. ``brought``: id of a key to the last entry that it
-    signed and that brought or disclosed evidence. ``last``: the last entry of all.
+    signed and that brought or disclosed evidence. ``last``: the last entry but for those that only anchor others,
+    which no timestamped checkpoint can ever contain: it is they that tell of it.
     """
 
     register: IdentityRegister = field(default_factory=IdentityRegister)
@@ -37,7 +39,8 @@ class Signing:
         self.signed.add(entry.actor["key_id"])
         for key in self.register.known.keys() - self.introduced.keys():
             self.introduced[key] = entry.seq
-        self.last = entry
+        if self.last is None or not entry.event.startswith(ANCHORING):
+            self.last = entry
         if entry.event in _BRING_EVIDENCE:
             self.brought[entry.actor["key_id"]] = entry
         if entry.event == STARTED and entry.run is not None:
@@ -56,7 +59,7 @@ class Signing:
         return self.given.get(seq) if type(seq) is int else None
 
     def vouching(self) -> list[LedgerEntry]:
-        """The entries whose signers answer for the whole: the last, and of every other key that brought evidence its
+        """The entries whose signers answer for the whole: ``last``, and of every other key that brought evidence its
         last such entry."""
         if self.last is None:
             return []

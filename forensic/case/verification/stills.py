@@ -8,8 +8,8 @@ from typing import Any
 from forensic.case.layout import sidecar
 from forensic.case.regularfile import JSON_LIMIT, STILL_LIMIT, read_regular
 from forensic.case.verification.attestations import check_attestation
+from forensic.case.verification.certificates import check_certificate
 from forensic.case.verification.checks import Verification
-from forensic.case.verification.identities import check_certificate
 from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError
 from forensic.frames.manifest import FrameRow

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forensic.case.layout import AnchorFolder, WorkspaceLayout, is_anchor_name
+from forensic.case.layout import REFUSED, AnchorFolder, WorkspaceLayout, is_anchor_name, timestamp_beside
 from forensic.case.regularfile import digest_regular, read_regular
 from forensic.case.storage import is_folder
 from forensic.case.verification.checks import Verdict, Verification
@@ -54,7 +54,7 @@ def check_inside(verification: Verification, report: ReportCheck) -> None:
 
 def check_beside(verification: Verification, report: Path, trust: Trust, *, sound: bool) -> None:
     """T2: a token over the report in ``REPORT.pdf.tsr`` beside it, or in the workspace around its run folder."""
-    places = [report.with_name(report.name + _SUFFIX)]
+    places = [timestamp_beside(report)]
     workspace = WorkspaceLayout(report.absolute().parent.parent.parent)
     digest = ""
     if workspace.ledger.is_file() and report.absolute().parent.parent == workspace.runs:
@@ -128,7 +128,9 @@ def check_strays(verification: Verification, layout: WorkspaceLayout, reports: s
     """Name what lies among the timestamps and is about none of ``reports`` (digests of those that the ledger knows)."""
     folder = layout.document_timestamp("").parent
     for path in sorted(folder.iterdir()) if is_folder(folder) else []:
-        if path.name.removesuffix(_SUFFIX) not in reports and not path.name.startswith("."):
+        if path.name.endswith(REFUSED):
+            verification.not_checked.append(f"timestamps/{path.name}: kept aside as refused, counts for nothing")
+        elif path.name.removesuffix(_SUFFIX) not in reports and not path.name.startswith("."):
             verification.not_checked.append(f"timestamps/{path.name}: the ledger knows no such report")
 
 

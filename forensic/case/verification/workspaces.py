@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from pathlib import Path
 
 from forensic.case.acquired import parse_acquired
@@ -14,7 +13,7 @@ from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.anchors import check_anchors
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import FINISHED, Custody
-from forensic.case.verification.existence import anchored_since, checkpoints_existed_at, existed_at
+from forensic.case.verification.existence import anchored_since, checkpoints_existed_at
 from forensic.case.verification.handling import Handling, check_handling
 from forensic.case.verification.identities import check_ledger_signers, note_signers
 from forensic.case.verification.runs import cited_head, verify_run
@@ -54,7 +53,12 @@ def verify_workspace(
         verification.record("W1", f"exhibit {entry.exhibit} is unchanged", not faults, told)
     check_handling(verification, custody.handling)
     note_signers(verification, custody.signing.register, trust)
-    check_ledger_signers(verification, custody.signing, trust, lambda entry: _entry_existed_at(layout, entry, trust))
+    check_ledger_signers(
+        verification,
+        custody.signing,
+        trust,
+        lambda entry: checkpoints_existed_at(anchored_since(layout.anchors, entry.seq), trust),
+    )
     _check_exhibit_folders(verification, layout, custody)
     check_anchors(verification, layout, trust=trust, covering=custody.newest())
     check_timestamps(verification, layout, trust=trust, covering=custody.newest())
@@ -78,14 +82,6 @@ def verify_workspace(
         "whether entries after the last head that a run cites were cut off: only a later document can show that"
     )
     return verification
-
-
-def _entry_existed_at(layout: WorkspaceLayout, entry: LedgerEntry, trust: Trust) -> datetime | None:
-    """Since when an entry exists: by a checkpoint that contains it, or by the report of the run that it is about."""
-    times = [checkpoints_existed_at(anchored_since(layout.anchors, entry.seq), trust)]
-    if entry.run is not None:
-        times.append(existed_at(layout.runs / entry.run, trust))
-    return min(filter(None, times), default=None)
 
 
 def _entries(folder: Path) -> tuple[set[str], set[str]]:
