@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CASEWORK ?= demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types contracts check kills bench fuzz wheel-test clean
+.PHONY: demo test lint types contracts check kills bench bench-fidelity fuzz wheel-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,11 @@ kills: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m tests.bench
+
+# What each method gains over bicubic on held-out scenes; hours for everything, resumable. ARGS, for example:
+# --cells x4:jitter:28 --methods bicubic,fuse
+bench-fidelity: $(VENV)/.ready
+	$(BIN)/python -m tests.fidelity $(ARGS)
 
 # N changed files of all kinds; the inputs are other ones with FIRST=100000.
 N ?= 20000

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.acquired import parse_acquired
-from forensic.case.bundle.bag import ENTRIES, RUNS
-from forensic.case.bundle.description import exhibit_folder
 from forensic.case.exhibits import Exhibit
 from forensic.case.layout import ExhibitFolder, RunFolder
 from forensic.case.progress import Progress
 from forensic.case.regularfile import read_regular
 from forensic.case.reproduce import Reproduction, compare, judge_as_recorded, plan_of_record, recorded_frames
+from forensic.case.verification.bundleform.bag import ENTRIES, RUNS
+from forensic.case.verification.bundleform.description import exhibit_folder
 from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.trust import NOTHING, Trust

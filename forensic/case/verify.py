@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from forensic.case.bundle.bag import BAGIT, ENTRIES, STATEMENT, TAG_MANIFEST
-from forensic.case.bundle.bag import MANIFEST as BAG_MANIFEST
 from forensic.case.layout import ATTESTATION, FRAMES, MANIFEST, OUTPUT, REPORT, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, open_regular, read_regular
 from forensic.case.verification.anchors import is_checkpoint, note_unused, verify_checkpoint
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
+from forensic.case.verification.bundleform.bag import BAGIT, ENTRIES, STATEMENT, TAG_MANIFEST
+from forensic.case.verification.bundleform.bag import MANIFEST as BAG_MANIFEST
 from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.handling import verify_handover

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from forensic.case.bundle import bag as names
-from forensic.case.bundle import zipform
 from forensic.case.verification.bundle_links import ISSUED
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform import zipform
 from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.hashes import canonical_json

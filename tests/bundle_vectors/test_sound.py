@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from forensic.case.bundle import bag as names
+from forensic.case.verification.bundleform import bag as names
 from forensic.case.verification.checks import Verdict
 from forensic.case.verification.trust import Trust
 from forensic.case.verify import verify

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from forensic.case.bundle import bag as names
+from forensic.case.verification.bundleform import bag as names
 from tests.bundle_vectors.agreement import both_refuse
 from tests.bundle_vectors.forging import Forger
 from tests.case.bundling import (

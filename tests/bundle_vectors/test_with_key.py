@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from forensic.case.bundle import bag as names
 from forensic.case.bundle import issuing
 from forensic.case.bundle.issuing import BundleRequest
 from forensic.case.bundle.selecting import scope_for
@@ -22,6 +21,7 @@ from forensic.case.exhibits import find_exhibit
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
 from forensic.case.verification import runs
+from forensic.case.verification.bundleform import bag as names
 from forensic.case.workspace import create_workspace, open_workspace
 from forensic.case.written import Written
 from forensic.hashes import canonical_json, sha256_file

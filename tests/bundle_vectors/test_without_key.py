@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forensic.case.bundle import zipform
+from forensic.case.verification.bundleform import zipform
 from tests.bundle_vectors.agreement import both_accept, both_refuse, script
 from tests.case.bundling import (
     Disclosure,

@@ -14,14 +14,14 @@ import pytest
 
 from forensic.case.acquire import acquire
 from forensic.case.anchors import issue_checkpoint
-from forensic.case.bundle import bag as names
 from forensic.case.bundle import issuing
-from forensic.case.bundle.description import PREDICATE
 from forensic.case.bundle.issuing import BundleRequest
 from forensic.case.bundle.selecting import scope_for
 from forensic.case.enhance import enhance
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.description import PREDICATE
 from forensic.case.verification.checks import Check, Verdict
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.case.verify import verify

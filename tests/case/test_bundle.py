@@ -14,9 +14,7 @@ import bagit
 import pytest
 
 from forensic.case.acquire import acquire
-from forensic.case.bundle import bag as names
 from forensic.case.bundle import issuing
-from forensic.case.bundle.description import Disclosed
 from forensic.case.bundle.instructions import instructions
 from forensic.case.bundle.issuing import BundleRequest
 from forensic.case.bundle.selecting import scope_for
@@ -27,6 +25,8 @@ from forensic.case.progress import Silent
 from forensic.case.reissue import reissue
 from forensic.case.timestamping import fetch_pending
 from forensic.case.verification.bundle_links import ISSUED
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.description import Disclosed
 from forensic.case.verification.checks import Verdict
 from forensic.case.verification.custody import Custody
 from forensic.case.verification.trust import Trust

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensic.case.bundle import zipform
-from forensic.case.bundle.names import collisions, name_fault, slug
 from forensic.case.bundle.writing import Part, write_bag
 from forensic.case.verification.bundle_archive import BundleArchive
 from forensic.case.verification.bundle_container import opened_bag
+from forensic.case.verification.bundleform import zipform
+from forensic.case.verification.bundleform.names import collisions, name_fault, slug
 from forensic.errors import BadInput, ForensicError, UsageError, VerificationFailed
 
 FILES = {"bagit.txt": b"BagIt", "data/a/b.bin": bytes(range(256)) * 3, "data/empty": b"", "data/z.txt": b"last"}

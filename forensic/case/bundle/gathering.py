@@ -9,10 +9,6 @@ from typing import Any
 
 from forensic import resources
 from forensic.case.anchors import anchor_folders, cosignature_entries
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.bag import anchor_folder, proof_name
-from forensic.case.bundle.certificates import certificate_files
-from forensic.case.bundle.description import ENDING, Disclosed, card_name, exhibit_folder, models_of, run_folder
 from forensic.case.bundle.selecting import Selection
 from forensic.case.bundle.writing import Part
 from forensic.case.filelist import read_manifest_file
@@ -20,6 +16,17 @@ from forensic.case.identities import IdentityRegister
 from forensic.case.layout import AnchorFolder, RunFolder
 from forensic.case.regularfile import digest_regular, read_regular
 from forensic.case.storage import create_file, is_regular
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.bag import anchor_folder, proof_name
+from forensic.case.verification.bundleform.certificates import certificate_files
+from forensic.case.verification.bundleform.description import (
+    ENDING,
+    Disclosed,
+    card_name,
+    exhibit_folder,
+    models_of,
+    run_folder,
+)
 from forensic.case.verification.custody import Custody
 from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError, VerificationFailed

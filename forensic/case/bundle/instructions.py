@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from forensic import resources
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.description import LABEL, Disclosed, exhibit_folder, is_original, run_folder
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.description import LABEL, Disclosed, exhibit_folder, is_original, run_folder
 from forensic.errors import InternalError
 
 WORDING = "bundle.toml"

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.anchors import anchor_folders, issue_checkpoint
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.description import INCLUDE
 from forensic.case.bundle.gathering import Anchored, Payload
 from forensic.case.bundle.sealing import seal
 from forensic.case.bundle.selecting import Scope, Selection, select
@@ -26,6 +24,8 @@ from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
 from forensic.case.storage import is_regular, make_folder, remove_tree
 from forensic.case.verification.bundle_links import ISSUED, KEY_ENTRIES, RELATED_ENTRIES
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.description import INCLUDE
 from forensic.case.verification.bundles import verify_bundle
 from forensic.case.verification.checks import Verdict
 from forensic.case.workspace import Workspace

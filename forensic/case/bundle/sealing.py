@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from forensic import __version__
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.description import PREDICATE, Disclosed
 from forensic.case.bundle.gathering import Payload
 from forensic.case.bundle.instructions import instructions
 from forensic.case.bundle.writing import Part
 from forensic.case.regularfile import JSON_LIMIT, read_regular
 from forensic.case.storage import make_folder, write_file
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.description import PREDICATE, Disclosed
 from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError
 from forensic.hashes import canonical_json, parse_canonical, sha256_bytes

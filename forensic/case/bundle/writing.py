@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from forensic.case.bundle.names import collisions, name_fault
-from forensic.case.bundle.zipform import Entry, directory, local_header
 from forensic.case.regularfile import open_regular
 from forensic.case.storage import create_file, remove_tree, storage, sync_folder
+from forensic.case.verification.bundleform.names import collisions, name_fault
+from forensic.case.verification.bundleform.zipform import Entry, directory, local_header
 from forensic.errors import InternalError, StorageFailed, UsageError, VerificationFailed
 from forensic.hashes import sha256_bytes
 
@@ -99,7 +99,7 @@ class FolderWriter(BagWriter):
 
 
 class ZipWriter(BagWriter):
-    """A bag as the archive of :mod:`forensic.case.bundle.zipform`, all names below the folder ``top``."""
+    """A bag as the archive that ``bundleform.zipform`` describes, all names below the folder ``top``."""
 
     def __init__(self, path: Path, top: str) -> None:
         self._stream: BinaryIO = create_file(path)

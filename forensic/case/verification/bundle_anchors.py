@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.bag import anchor_folder
 from forensic.case.lognames import LOG, time_text
 from forensic.case.verification.anchors import TrustedKeys
 from forensic.case.verification.bundle_container import OpenedBag
 from forensic.case.verification.bundle_extract import Extract
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.bag import anchor_folder
 from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.loghistory import keys_in_force
 from forensic.case.verification.trust import Trust

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from forensic.case.bundle import zipform
-from forensic.case.bundle.names import collisions, name_fault
-from forensic.case.bundle.zipform import Entry
 from forensic.case.regularfile import open_regular
+from forensic.case.verification.bundleform import zipform
+from forensic.case.verification.bundleform.names import collisions, name_fault
+from forensic.case.verification.bundleform.zipform import Entry
 from forensic.errors import BadInput
 
 MOST_FILES = 200_000

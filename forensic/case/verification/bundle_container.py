@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from forensic.case.bundle.description import is_original
-from forensic.case.bundle.names import collisions, name_fault
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.storage import create_file
 from forensic.case.verification.bundle_archive import MOST_FILES, BundleArchive, refused
+from forensic.case.verification.bundleform.description import is_original
+from forensic.case.verification.bundleform.names import collisions, name_fault
 
 _DEEPEST = 12
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from forensic.case.bundle.bag import ENTRIES, PROOFS, proof_name
-from forensic.case.bundle.description import ENDING
 from forensic.case.lognames import KEY_INTRODUCED, LOG
 from forensic.case.regularfile import open_regular
 from forensic.case.verification.bundle_container import OpenedBag
 from forensic.case.verification.bundle_links import ISSUED, Links
+from forensic.case.verification.bundleform.bag import ENTRIES, PROOFS, proof_name
+from forensic.case.verification.bundleform.description import ENDING
 from forensic.case.verification.custody import Custody
 from forensic.errors import BadInput, ForensicError
 from forensic.hashes import parse_canonical

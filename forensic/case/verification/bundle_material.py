@@ -7,10 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.description import Disclosed, card_name, exhibit_folder, models_of, run_folder
 from forensic.case.verification.bundle_container import OpenedBag
 from forensic.case.verification.bundle_extract import Extract
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.description import (
+    Disclosed,
+    card_name,
+    exhibit_folder,
+    models_of,
+    run_folder,
+)
 from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.runs import cited_head, verify_run
 from forensic.case.verification.trust import Trust

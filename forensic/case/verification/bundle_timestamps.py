@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.description import Disclosed, run_folder
 from forensic.case.layout import REPORT
 from forensic.case.verification.bundle_anchors import untrusted
 from forensic.case.verification.bundle_container import OpenedBag
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.description import Disclosed, run_folder
 from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError

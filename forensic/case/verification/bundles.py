@@ -11,9 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from forensic.case.bundle import bag as names
-from forensic.case.bundle.certificates import certificate_files
-from forensic.case.bundle.description import HASH_ONLY, INCLUDE, PREDICATE, Disclosed
 from forensic.case.lognames import LOG
 from forensic.case.verification.anchors import TrustedKeys
 from forensic.case.verification.bundle_anchors import Checkpoints, check_checkpoints, read_checkpoints
@@ -21,6 +18,9 @@ from forensic.case.verification.bundle_container import OpenedBag, opened_bag
 from forensic.case.verification.bundle_extract import Extract, read_extract
 from forensic.case.verification.bundle_material import check_exhibits, check_models, check_places, check_runs
 from forensic.case.verification.bundle_timestamps import check_report_timestamps
+from forensic.case.verification.bundleform import bag as names
+from forensic.case.verification.bundleform.certificates import certificate_files
+from forensic.case.verification.bundleform.description import HASH_ONLY, INCLUDE, PREDICATE, Disclosed
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.existence import anchored_since, checkpoints_existed_at
 from forensic.case.verification.handling import check_handling

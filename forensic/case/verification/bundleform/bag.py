@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from forensic.case.bundle.names import name_fault
+from forensic.case.verification.bundleform.names import name_fault
 from forensic.errors import BadInput
 
 BAGIT = "bagit.txt"

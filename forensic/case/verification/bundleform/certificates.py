@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 
-from forensic.case.bundle.bag import CERTIFICATES
 from forensic.case.identities import IdentityRegister
+from forensic.case.verification.bundleform.bag import CERTIFICATES
 from forensic.hashes import sha256_bytes
 from forensic.signing.certificate import certificate_pem
 from forensic.signing.chain import revocation_list_pem

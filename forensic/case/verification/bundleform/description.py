@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from forensic.case.acquired import AcquiredExhibit, parse_acquired
-from forensic.case.bundle.bag import EXHIBITS, MODELS, RUNS
-from forensic.case.bundle.names import slug
 from forensic.case.custodyorder import DESTROYED, DESTRUCTION_STARTED
+from forensic.case.verification.bundleform.bag import EXHIBITS, MODELS, RUNS
+from forensic.case.verification.bundleform.names import slug
 from forensic.case.verification.custody import FINISHED, Custody, RunEntries
 from forensic.frames.stageclass import StageClass
 from forensic.ledger.entry import LedgerEntry
