@@ -18,6 +18,7 @@ class PacketNote:
     concealed: bool = False
     corrupt: bool = False
     hidden: bool = False
+    jpeg: bytes | None = None  # the packet itself, where its quantisation tables are wanted
     after: int | None = None  # the damaged packet that this one may be predicted from
 
 

@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from forensic.frames.colour import LUMA_WEIGHTS, UNSPECIFIED, ColourSpec
 from forensic.frames.layout import PixelLayout
 from forensic.media.pixels import Conversion
+from forensic.media.quantisers import EXPORT_TYPE
 
 if TYPE_CHECKING:
     from forensic.media.probe import MediaFacts
@@ -25,7 +26,6 @@ _SIDE_DATA = {
     "DISPLAYMATRIX": "display matrix (a wish for rotation or mirroring)",
     "GOP_TIMECODE": "time code (GOP)",
     "S12M_TIMECODE": "time code (SMPTE ST 12-1)",
-    "VIDEO_ENC_PARAMS": "parameters of the encoder",
     "MASTERING_DISPLAY_METADATA": "mastering display",
     "CONTENT_LIGHT_LEVEL": "content light level",
     "TYPE_31": "EXIF (further types in these frames are not seen)",
@@ -52,7 +52,8 @@ class FrameMetadata:
 
 def _types_of(picture: VideoFrame) -> set[str]:
     try:
-        return {str(data.type.name) for data in picture.side_data}  # type: ignore[attr-defined]
+        # What FFmpeg adds on our request is not something that the file carries.
+        return {str(data.type.name) for data in picture.side_data} - {EXPORT_TYPE}  # type: ignore[attr-defined]
     except ValueError as error:
         # PyAV refuses all side data of a frame at the first type that it does not know, naming its number.
         number = re.match(r"\d+", str(error))

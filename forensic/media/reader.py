@@ -40,6 +40,7 @@ from forensic.media.libav import (
 from forensic.media.metadata import FrameMetadata, colour_of_picture, completed_colour, describe_matrix
 from forensic.media.pixels import Conversion, conversion_from, planes_of, same_planes
 from forensic.media.probe import facts_of, with_first_frame
+from forensic.media.quantisers import EXPORT_OPTION, JPEG_CODECS, FrameCoding, coding_of_picture
 from forensic.media.timing import Cadence, Timeline
 from forensic.media.visible import visible
 
@@ -53,12 +54,19 @@ class ExhibitReader:
     been decoded). ``anomalies`` grows while frames are read and is complete after the last one.
     ``stage_class`` is what the file's pixels are known to be (``Exhibit.stage_class``): every frame
     starts with it, so that generative output read again stays generative. A file that is given open
-    stays so. Exhibits of a case are read by
-    :class:`~forensic.media.sandbox.reader.SandboxedReader`, whose process runs this class.
+    stays so. With ``coding``, ``self.coding`` says how the frame last given out was coded. Exhibits of a
+    case are read by :class:`~forensic.media.sandbox.reader.SandboxedReader`, whose process runs this class.
     """
 
-    def __init__(self, source: Path | ExhibitFile, stage_class: StageClass = StageClass.PRESENTATION) -> None:
+    def __init__(
+        self,
+        source: Path | ExhibitFile,
+        stage_class: StageClass = StageClass.PRESENTATION,
+        *,
+        coding: bool = False,
+    ) -> None:
         self._source_file = source
+        self._wants_coding = coding
         self._stage_class = stage_class
         self._log = AnomalyLog()
         self._notes: dict[int, PacketNote] = {}
@@ -71,6 +79,7 @@ class ExhibitReader:
         self._started = False
         self.flags: frozenset[str] = frozenset()
         self.cadence: Cadence | None = None
+        self.coding: FrameCoding | None = None
 
     def __enter__(self) -> ExhibitReader:
         given = self._source_file
@@ -86,6 +95,9 @@ class ExhibitReader:
             context = self._stream.codec_context
             context.thread_count = 1
             context.options = {"err_detect": "crccheck", "max_pixels": str(1 << 27)}
+            if self._wants_coding:
+                context.options |= EXPORT_OPTION
+            self._is_jpeg = self._wants_coding and context.name in JPEG_CODECS
             context.flags |= int(CodecFlags.output_corrupt) | int(CodecFlags.copy_opaque)
             self._demuxer = Demuxer(self._container, self._stream, self._file, self._log)
             self._source = self._decoded()
@@ -217,6 +229,8 @@ class ExhibitReader:
         index = self._pictures
         self._pictures += 1
         self._metadata.note(picture)
+        if self._wants_coding:
+            self.coding = coding_of_picture(picture, note.jpeg if self._is_jpeg else None)
         if self.facts.is_image:
             time, made_up = 0, True
         else:
@@ -325,6 +339,7 @@ class ExhibitReader:
             note = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
             self._notes[self._serial] = note
             packet.opaque = Serial(self._serial)
+            note.jpeg = bytes(packet) if self._is_jpeg else None
             note.after = self._propagation.before(packet)
             note.errors, note.warnings = self._demuxer.take_parser_messages()
             pictures = self._decode(packet, note)
