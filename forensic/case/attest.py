@@ -102,11 +102,11 @@ def _model_records(plan: RunPlan) -> list[dict[str, Any]]:
     return [{**card.to_record(), **card.facts()} for card in cards]
 
 
-def _estimation(workspace: Workspace, plan: RunPlan) -> dict[str, Any] | None:
-    """The survey that the recipe was made from, as its entry holds it; None where the examiner chose the recipe."""
-    if plan.survey is None:
+def _made_from(workspace: Workspace, seq: int | None) -> dict[str, Any] | None:
+    """The survey or track that the recipe was made from, as its entry holds it; None where there is none."""
+    if seq is None:
         return None
-    entry = workspace.ledger.entry(plan.survey)
+    entry = workspace.ledger.entry(seq)
     return {"entry": {"seq": entry.seq, "hash": entry.hash}, "utc": entry.utc, **entry.data}
 
 
@@ -165,12 +165,14 @@ def build_predicate(
         "selection": {
             "frames": list(plan.frames),
             "roi": None if request.roi is None else list(request.roi),
+            "roi_frame": request.roi_frame,
             "stills": list(request.stills),
             "mapped": list(plan.selection.frames),
             "rule": plan.selection.rule,
         },
         "policy": decision.to_record(),
-        "estimation": _estimation(workspace, plan),
+        "estimation": _made_from(workspace, None if plan.made is None else plan.made.survey),
+        "tracking": _made_from(workspace, None if plan.made is None else plan.made.track),
         "recipe": plan.recipe.record(),
         "models": _model_records(plan),
         "output": {

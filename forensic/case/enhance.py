@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,21 @@ from forensic.case.environment import platform_digest
 from forensic.case.execution import PixelResult, SourceRows, execute
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
 from forensic.case.filelist import write_manifest
+from forensic.case.following import follow_region
 from forensic.case.holding import Holding, under_way
 from forensic.case.issue import issue_report
 from forensic.case.journal import PROGRESS, Journal
 from forensic.case.layout import RunFolder, WorkingFolder
-from forensic.case.plan import EnhanceRequest, RunPlan, frame_range, judge, new_run_id, settle
+from forensic.case.plan import (
+    DEFAULT_RECIPE,
+    EnhanceRequest,
+    MadeRecipe,
+    RunPlan,
+    frame_range,
+    judge,
+    new_run_id,
+    settle,
+)
 from forensic.case.progress import Progress
 from forensic.case.recovery import settle_run
 from forensic.case.salvage import Salvage
@@ -38,6 +48,7 @@ from forensic.hashes import canonical_json
 from forensic.ledger.order import INTERRUPTED, STARTED
 from forensic.policy.decision import PolicyDecision
 from forensic.risk.files import risk_record, write_regions
+from forensic.stages.recipe import load_recipe
 
 UNASSIGNED_CASE = "UNASSIGNED"
 
@@ -114,11 +125,8 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
     with ExitStack() as stack:
         try:
             check_untouched(workspace, exhibit)
-            surveyed = None
-            if request.recipe == AUTO:
-                frames = frame_range(request.frames, exhibit.frame_count)
-                surveyed = survey_exhibit(workspace, exhibit, frames, progress)
-            plan = settle(run_id, exhibit, request, os.cpu_count() or 1, surveyed)
+            made = _made(workspace, exhibit, request, progress)
+            plan = settle(run_id, exhibit, request, os.cpu_count() or 1, made)
             policy, decision = judge(workspace, plan)
             workspace.ledger.append("policy.decided", {"request": asked, "decision": decision.to_record()}, **identity)
             plan.require(decision)
@@ -132,6 +140,20 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
             raise
         work = Work(plan, terms, decision, asked)
         return carry_out(workspace, work, holding, progress)
+
+
+def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progress: Progress) -> MadeRecipe | None:
+    """The recipe written for this run where one is asked for: chosen by a survey, made to follow a region, or both."""
+    frames = frame_range(request.range, exhibit.frame_count)
+    made = None
+    if request.recipe == AUTO:
+        surveyed = survey_exhibit(workspace, exhibit, frames, progress)
+        made = MadeRecipe(surveyed.recipe(), survey=surveyed.seq, unmeasured=surveyed.proposal.defaults)
+    if request.roi_frame is not None and request.roi is not None:
+        base = load_recipe(request.recipe or DEFAULT_RECIPE) if made is None else made.recipe
+        tracked = follow_region(workspace, exhibit, request.roi, request.roi_frame, frames, progress)
+        made = replace(made or MadeRecipe(base), recipe=tracked.recipe(base), track=tracked.seq)
+    return made
 
 
 def _asked(request: EnhanceRequest) -> dict[str, Any]:
@@ -198,7 +220,7 @@ def _start(work: Work) -> dict[str, Any]:
         "frames": list(plan.frames),
         "workers": plan.workers,
         "defaults": list(plan.defaults),
-        "survey": plan.survey,
+        "made_from": None if plan.made is None else plan.made.to_record(),
         "approval": approval_reference(work.decision),
     }
 

@@ -81,8 +81,13 @@ def as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]
 
 
 def open_exhibit(plan: RunPlan) -> SandboxedReader:
-    """A reader of the exhibit, confined to a process, whose frames begin with the exhibit's class."""
-    return SandboxedReader(plan.exhibit.original, stage_class=plan.exhibit.stage_class)
+    """A reader of the plan's exhibit, confined to a process, whose frames begin with the exhibit's class."""
+    return open_exhibit_file(plan.exhibit)
+
+
+def open_exhibit_file(exhibit: Exhibit, *, coding: bool = False) -> SandboxedReader:
+    """As :func:`open_exhibit`; with ``coding`` it also says how each frame was coded."""
+    return SandboxedReader(exhibit.original, stage_class=exhibit.stage_class, coding=coding)
 
 
 def enhanced_frames(

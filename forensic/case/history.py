@@ -133,6 +133,9 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
         case "exhibit.surveyed":
             first, stop = data["frames"]
             return f"frames {first}:{stop} measured; recipe {data['proposal']['recipe']} proposed"
+        case "exhibit.region-tracked":
+            found, lost = data["track"]["points"], data["track"]["lost"]
+            return f"region {data['region']} of frame {data['frame']} found in {len(found)} frames, lost in {len(lost)}"
         case "exhibit.changed":
             return f"{data['file']} has changed since acquisition"
         case _ if event.startswith("custody."):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forensic.case.approvals import terms_of, usable, use
 from forensic.case.exhibits import Exhibit
@@ -19,10 +19,7 @@ from forensic.policy.store import Policy, load_policy
 from forensic.registry.cards import load_card, verify_card
 from forensic.risk.selection import Selection, frames_to_map
 from forensic.stages.pipeline import Pipeline, PlannedStage
-from forensic.stages.recipe import BoundRecipe, load_recipe
-
-if TYPE_CHECKING:
-    from forensic.case.surveying import Surveyed
+from forensic.stages.recipe import BoundRecipe, Recipe, load_recipe
 
 DEFAULT_RECIPE = "classic"
 DEFAULT_MODE = Mode.FORENSIC
@@ -41,6 +38,7 @@ class EnhanceRequest:
     scale: int | None = None
     frames: tuple[int | None, int | None] | None = None
     roi: tuple[int, int, int, int] | None = None
+    roi_frame: int | None = None  # the frame in which the region is marked, where it is to be tracked
     workers: int | None = None
     stills: tuple[int, ...] = ()
     reason: str | None = None
@@ -48,6 +46,18 @@ class EnhanceRequest:
     question: str | None = None
     policy: str | None = None
     command: tuple[str, ...] = ()
+
+    @property
+    def crop(self) -> tuple[int, int, int, int] | None:
+        """The region that stays where it is; None for one that is tracked, which a stage follows."""
+        return self.roi if self.roi_frame is None else None
+
+    @property
+    def range(self) -> tuple[int | None, int | None] | None:
+        """The frames asked for: of a tracked region, where nothing was said, the frame in which it is marked."""
+        if self.frames is None and self.roi_frame is not None:
+            return self.roi_frame, self.roi_frame + 1
+        return self.frames
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able: exactly what was asked."""
@@ -57,6 +67,7 @@ class EnhanceRequest:
             "scale": self.scale,
             "frames": None if self.frames is None else list(self.frames),
             "roi": None if self.roi is None else list(self.roi),
+            "roi_frame": self.roi_frame,
             "workers": self.workers,
             "stills": list(self.stills),
             "reason": self.reason,
@@ -65,6 +76,20 @@ class EnhanceRequest:
             "policy": self.policy,
             "command": list(self.command),
         }
+
+
+@dataclass(frozen=True)
+class MadeRecipe:
+    """A recipe written for this run, and the entries of the ledger that it was made from."""
+
+    recipe: Recipe
+    survey: int | None = None
+    track: int | None = None
+    unmeasured: tuple[str, ...] = ()
+
+    def to_record(self) -> dict[str, int | None]:
+        """JSON-able: the entries."""
+        return {"survey": self.survey, "track": self.track}
 
 
 @dataclass(frozen=True)
@@ -82,7 +107,7 @@ class RunPlan:
     selection: Selection
     workers: int
     defaults: tuple[str, ...]
-    survey: int | None = None  # entry of the survey from which the recipe was made
+    made: MadeRecipe | None = None
 
     @property
     def learned(self) -> bool:
@@ -126,11 +151,11 @@ def new_run_id() -> str:
 
 
 def settle(
-    run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int, surveyed: Surveyed | None = None
+    run_id: str, exhibit: Exhibit, request: EnhanceRequest, cores: int, made: MadeRecipe | None = None
 ) -> RunPlan:
     """Bind recipe, ranges and geometry. Raises ``UsageError``/``BadInput`` for what cannot work.
 
-    ``surveyed``: what chose the recipe, where the request says ``auto``.
+    ``made``: the recipe, where the request has it chosen or made to follow a region.
     """
     mode = _mode(request)
     defaults = []
@@ -150,19 +175,19 @@ def settle(
     if request.policy is None:
         defaults.append(f"policy: {DEFAULT_POLICY[mode]!r}, the default for mode {mode.value}")
     if request.frames is None:
-        defaults.append(f"frames: all {exhibit.frame_count}")
+        every = f"all {exhibit.frame_count}"
+        defaults.append(f"frames: {every if request.range is None else 'the one in which the region is marked'}")
     if request.roi is None:
         defaults.append("region of interest: none was named, whole frames are processed")
     if request.scale is None:
         defaults.append("scale: none was named, the recipe's own is used")
     if not request.stills:
         defaults.append("stills and risk maps: no frame was named, the program's rule chooses (see selection)")
-    recipe = load_recipe(request.recipe or DEFAULT_RECIPE) if surveyed is None else surveyed.recipe()
-    if surveyed is not None:
-        defaults += [f"recipe auto: {name} is the program's own, not measured" for name in surveyed.proposal.defaults]
-    bound = recipe.bind(scale=request.scale, roi=request.roi)
-    seq = None if surveyed is None else surveyed.seq
-    return settle_bound(run_id, exhibit, request, bound, workers, tuple(defaults), seq)
+    recipe = load_recipe(request.recipe or DEFAULT_RECIPE) if made is None else made.recipe
+    if made is not None:
+        defaults += [f"recipe auto: {name} is the program's own, not measured" for name in made.unmeasured]
+    bound = recipe.bind(scale=request.scale, roi=request.crop)
+    return settle_bound(run_id, exhibit, request, bound, workers, tuple(defaults), made)
 
 
 def settle_bound(
@@ -172,7 +197,7 @@ def settle_bound(
     bound: BoundRecipe,
     workers: int,
     defaults: tuple[str, ...] = (),
-    survey: int | None = None,
+    made: MadeRecipe | None = None,
 ) -> RunPlan:
     """The plan for stages already bound (a reproduction binds those of the record)."""
     pipeline = Pipeline(bound.stages)
@@ -184,11 +209,11 @@ def settle_bound(
             f"The output would be {output.width}x{output.height} pixels.",
             "Choose a smaller --scale or a --roi.",
         )
-    frames = frame_range(request.frames, exhibit.frame_count)
+    frames = frame_range(request.range, exhibit.frame_count)
     selection = frames_to_map(range(*frames), request.stills)
     return RunPlan(
         run_id, exhibit, request, bound, pipeline, source, output, frames, selection,
-        request.workers or workers, defaults, survey,
+        request.workers or workers, defaults, made,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from forensic.case.plan import (
     DEFAULT_RECIPE,
     MOST_DEFAULT_WORKERS,
     EnhanceRequest,
+    MadeRecipe,
     RunPlan,
     settle_bound,
 )
@@ -200,7 +201,7 @@ def _as_decided(
         (request.recipe or DEFAULT_RECIPE, request.policy or DEFAULT_POLICY[mode]),
     )
     recipe = parse_recipe(terms.recipe.encode("utf-8"), recorded["source"])
-    bound = recipe.bind(scale=request.scale, roi=request.roi)
+    bound = recipe.bind(scale=request.scale, roi=request.crop)
     plan = settle_bound(
         run_id,
         exhibit,
@@ -208,7 +209,7 @@ def _as_decided(
         bound,
         min(os.cpu_count() or 1, MOST_DEFAULT_WORKERS),
         tuple(begun.data.get("defaults", ())),
-        begun.data.get("survey"),
+        MadeRecipe(recipe, **made) if (made := begun.data.get("made_from")) else None,
     )
     if canonical_json(bound.record()) != canonical_json(recorded) or list(plan.frames) != begun.data["frames"]:
         raise VerificationFailed(

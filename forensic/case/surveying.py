@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from forensic.case.ending import record_end, why_ended
-from forensic.case.execution import as_acquired
+from forensic.case.execution import as_acquired, open_exhibit_file
 from forensic.case.exhibits import Exhibit, check_untouched
 from forensic.case.progress import Progress
 from forensic.case.workspace import Workspace
@@ -47,6 +47,7 @@ class Surveyed:
         fields = {"deinterlace": {"field_order": order}} if "deinterlace" in proposal.first and order else {}
         return informed(
             load_recipe(proposal.recipe),
+            prefix=AUTO,
             first=fields,
             parameters={"fusion": fusion},
             why=" ".join(proposal.reasons),
@@ -82,7 +83,7 @@ def survey_exhibit(workspace: Workspace, exhibit: Exhibit, frames: tuple[int, in
         check_untouched(workspace, exhibit)
         first, stop = _widened(*frames, exhibit.frame_count)
         with (
-            SandboxedReader(exhibit.original, stage_class=exhibit.stage_class, coding=True) as reader,
+            open_exhibit_file(exhibit, coding=True) as reader,
             progress.task("Surveying", stop, "frames") as task,
         ):
 

@@ -69,6 +69,19 @@ class _Integers(click.ParamType[Any]):
         return numbers
 
 
+class _Region(click.ParamType[Any]):
+    name = "X,Y,W,H[@FRAME]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Region and the frame in which it is marked, or None."""
+        if isinstance(value, tuple):
+            return value
+        region, marked, frame = str(value).partition("@")
+        if marked and not (frame.isascii() and frame.isdigit() and int(frame) <= _LARGEST):
+            self.fail("must be X,Y,W,H@FRAME with whole numbers", param, ctx)
+        return REGION.convert(region, param, ctx), int(frame) if marked else None
+
+
 FRAMES = _Frames()
 REGION = _Integers("X,Y,W,H", 4)
 
@@ -79,7 +92,8 @@ REGION = _Integers("X,Y,W,H", 4)
 @click.option("--mode", type=click.Choice(["forensic", "creative"]), help="Default: forensic.")
 @click.option("--scale", type=click.IntRange(1, 16), metavar="N", help="Enlargement; default: the recipe's.")
 @click.option("--frames", type=_Frames(), help="Frames A to B-1 by index, half-open; default: all.")
-@click.option("--roi", type=_Integers("X,Y,W,H", 4), help="Region of interest in source pixels.")
+@click.option("--roi", type=_Region(), help="Region of interest in source pixels; @FRAME: as marked in that frame.")
+@click.option("--track", is_flag=True, help="Follow what is marked (--roi X,Y,W,H@FRAME); default: that frame alone.")
 @click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Threads; never changes the output.")
 @click.option("--stills", type=_Integers("I,J,..."), default=(), help="Frames that get stills and maps in any case.")
 @click.option("--reason", type=TEXT, metavar="TEXT", help="Why this is done; creative mode demands it.")
@@ -89,7 +103,7 @@ REGION = _Integers("X,Y,W,H", 4)
 @workspace_option
 @json_option
 @quiet_option
-def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, **asked: Any) -> None:
+def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, track: bool, **asked: Any) -> None:
     """Enhance an exhibit (or a FILE, acquired first) and issue a signed report.
 
     The last line on stdout is the run folder.
@@ -98,6 +112,9 @@ def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, **a
     from forensic.case.enhance import exhibit_for
     from forensic.case.plan import EnhanceRequest
 
+    asked["roi"], asked["roi_frame"] = asked["roi"] or (None, None)
+    if track is not (asked["roi_frame"] is not None):
+        raise click.UsageError("A region is tracked with both: --roi X,Y,W,H@FRAME and --track.")
     say = reporter(quiet)
     with existing_or_new(workspace, "enhance", say) as opened:
         exhibit = exhibit_for(opened, target, say)

@@ -225,12 +225,12 @@ class Ledger:
                 self._catch_up(connection)
                 self._tail.check_identity(author.identity)
                 fault = self._tail.keys.fault(event, data)
-                self._tail.keys.rehearse(event, data)
                 if fault is None and EventOrder.governs(event):
                     order = self._history.order_around(connection, event, exhibit, run)
                     fault = order.fault(self._tail.head.seq + 1, event, case, exhibit, run)
                 if fault is not None:
                     raise InternalError("ledger.order", f"The ledger refuses an impossible history: {fault}.")
+                self._tail.keys.rehearse(event, data)
                 entry = author.write(connection, self._tail, event, data, case, exhibit, run)
             self._advance(author, entry)
             return entry

@@ -21,7 +21,7 @@ from forensic.errors import BadInput, InternalError, UsageError
 from forensic.registry.architectures.catalogue import LumaNetwork, build
 from forensic.registry.card import ModelCard
 from forensic.registry.cards import read_weights
-from forensic.registry.tiling import cut_tiles, join_tiles, plan_tiles
+from forensic.registry.tiling import cut_tiles, join_tiles, plan_tiles, round_up
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -56,7 +56,11 @@ class LoadedModel:
         (``model.luma-plane``, ``model.not-finite``).
         """
         _check_plane(y)
-        return self._run(np.pad(y, self.radius, mode="edge"))
+        height, width = y.shape
+        around, alignment = self.network.context, self.network.alignment
+        below, right = round_up(height, alignment) - height, round_up(width, alignment) - width
+        out = self._run(np.pad(y, ((around, around + below), (around, around + right)), mode="edge"))
+        return out[: self.scale * height, : self.scale * width]
 
     def upscale_luma_tiled(
         self, y: np.ndarray, tile: int, overlap: int, executor: Executor | None = None
@@ -74,8 +78,12 @@ class LoadedModel:
                 f"Overlap {overlap} is less than the receptive field of {self.radius} pixels: tiles would show seams.",
                 f"Use an overlap of at least {self.radius}.",
             )
-        plan = plan_tiles(y.shape[0], y.shape[1], tile, overlap)
-        surplus = self.scale * (overlap - self.radius)
+        # Context that would put a tile off the network's grid is left out; it could change no pixel.
+        unused = overlap - self.network.context
+        plan = plan_tiles(
+            y.shape[0], y.shape[1], tile, overlap - unused % self.network.alignment, self.network.alignment
+        )
+        surplus = self.scale * (plan.overlap - self.network.context)
 
         def run(tile_with_context: np.ndarray) -> np.ndarray:
             out = self._run(tile_with_context)

@@ -28,9 +28,10 @@ class TilePlan:
     origins: tuple[tuple[int, int], ...]  # (row, column) of each tile's first own pixel, row by row
 
 
-def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
+def plan_tiles(height: int, width: int, tile: int, overlap: int, alignment: int = 1) -> TilePlan:
     """Divide a plane into the fewest equal tiles of at most ``tile`` pixels a side.
 
+    Tiles begin and end at multiples of ``alignment`` (at most 16); the last may reach past the plane.
     Raises ``UsageError`` (``model.tile-size``) for a tile under 16 or a negative overlap.
     """
     if tile < SMALLEST_TILE or overlap < 0:
@@ -39,10 +40,18 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int) -> TilePlan:
             f"Tile {tile} with overlap {overlap} cannot be used.",
             f"Use a tile of at least {SMALLEST_TILE} pixels.",
         )
+    tile -= tile % alignment
     rows, columns = -(-height // tile), -(-width // tile)
-    tile_height, tile_width = -(-height // rows), -(-width // columns)
+    tile_height = round_up(-(-height // rows), alignment)
+    tile_width = round_up(-(-width // columns), alignment)
+    rows, columns = -(-height // tile_height), -(-width // tile_width)
     origins = tuple((row * tile_height, column * tile_width) for row in range(rows) for column in range(columns))
     return TilePlan(height, width, tile_height, tile_width, overlap, origins)
+
+
+def round_up(length: int, multiple: int) -> int:
+    """Least multiple of ``multiple`` that is not below ``length``."""
+    return -(-length // multiple) * multiple
 
 
 def cut_tiles(plane: np.ndarray, plan: TilePlan) -> list[np.ndarray]:

@@ -107,13 +107,19 @@ class Fusion(Stage[FusionParameters]):
         ),
         artefacts=(
             "Moving things are made from few frames or one, so that sharpness and noise differ over the picture.",
-            "A blur stated larger than it was draws halos along edges; smaller, the picture stays soft.",
+            "A blur stated larger than it was draws halos along edges; smaller, the picture stays soft. With the right "
+            "blur, a step from 50 to 200 overshot by 2.9 levels at 4 times the size (bicubic interpolation 3.4, "
+            "Lanczos 4.2). Inserted text, which no lens has blurred, overshoots more.",
             "Fine texture that does not stand out of noise and compression is smoothed away.",
             "Details lost to compression in all frames alike do not come back; with strong compression little is "
             "gained over interpolation.",
-            "Compression makes frames imitate their predecessors: shifts measured between them err by up to 0.2 "
-            "pixels at H.264 quantisers above 30.",
-            "A faint thing that moves and does not stand out of the noise of a single frame may be averaged away.",
+            "Compression makes frames imitate their predecessors: shifts measured between them erred by 0.08 pixels "
+            "on average and up to 0.2 at H.264 quantisers of 33 to 37.",
+            "Where the camera does not move at all, frames hold the same samples: noise falls, detail does not grow, "
+            "and slanted edges may look stepped.",
+            "A faint thing that moves and does not stand out of noise and edges may be averaged away. Measured with "
+            "nine frames and noise 1.5 in front of a scene full of edges: of a moving line one pixel wide, 8 grey "
+            "levels strong, 4.0 were left on average, of 12 levels 11.1; from one frame alone 7.7 and 11.7.",
         ),
         references=(
             "S. Farsiu, M. D. Robinson, M. Elad, P. Milanfar, Fast and Robust Multiframe Super Resolution, IEEE "

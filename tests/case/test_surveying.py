@@ -116,6 +116,7 @@ def test_the_same_exhibit_is_surveyed_alike_twice(tmp_path: Path, real_clip: Pat
 def test_an_informed_recipe_is_a_file_that_anybody_can_use(tmp_path: Path) -> None:
     made = informed(
         load_recipe("classic"),
+        prefix="auto",
         first={"deinterlace": {"field_order": "top"}},
         parameters={"nlmeans": {"luma_noise": 2.5}},
         why='It said "noise" \\ 2.5.',
@@ -129,4 +130,6 @@ def test_an_informed_recipe_is_a_file_that_anybody_can_use(tmp_path: Path) -> No
     assert [stage["name"] for stage in stages][:2] == ["deinterlace", "deblock"]
     assert stages[2]["parameters"]["luma_noise"]["value"] == 2.5
     with pytest.raises(BadInput):
-        informed(load_recipe("classic"), first={}, parameters={"nlmeans": {"wrong": 1}}, why="", source="test")
+        informed(
+            load_recipe("classic"), prefix="auto", first={}, parameters={"nlmeans": {"wrong": 1}}, why="", source="t"
+        )

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from forensic.ledger.audit import audit
 from forensic.ledger.store import Ledger
-from forensic.signing.certificate import issue_certificate
-from forensic.signing.identity import Identity, load_identity
+from forensic.signing.identity import Identity, load_identity, self_issued
+from forensic.signing.signer import FileKey
 from tests.ledger.conftest import NOW
 from tests.ledger.forging import tampering
 
@@ -67,7 +67,7 @@ def test_an_ed25519_ledger_is_written_audited_and_verified_by_openssl(tmp_path: 
     (folder / "key.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    certificate = issue_certificate(key, examiner="Ada", lab="Lab 7", now=NOW)
+    certificate = self_issued(FileKey(key, "none"), name="Ada", lab="Lab 7", now=NOW)
     (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     identity = load_identity(folder)
     with Ledger.create(tmp_path / "ledger.sqlite", identity) as ledger:

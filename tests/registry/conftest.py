@@ -17,7 +17,7 @@ id = "{id}"
 version = "1.0.0"
 title = "Tiny test network"
 {class_line}
-scale = 2
+scale = {scale}
 channels = "luma"
 precision = "float32"
 parameters = {parameters}
@@ -32,7 +32,7 @@ references = ["none"]
 
 [architecture]
 name = "{architecture}"
-hyperparameters = {{ width = {width}, depth = {depth} }}
+hyperparameters = {{ {hyperparameters} }}
 
 [weights]
 file = "{file}"
@@ -85,8 +85,8 @@ class ModelMaker:
             "radius": network.radius,
             "extra": "",
             "architecture": "luma-residual",
-            "width": width,
-            "depth": depth,
+            "scale": 2,
+            "hyperparameters": f"width = {width}, depth = {depth}",
             "file": "weights.safetensors",
             "digest_line": f'sha256 = "{hashlib.sha256(data).hexdigest()}"',
         }

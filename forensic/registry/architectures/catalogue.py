@@ -9,18 +9,29 @@ from torch import Tensor
 
 from forensic.errors import BadInput
 from forensic.registry.architectures.luma_residual.network import LumaResidual
+from forensic.registry.architectures.nafnet.network import NafNet
 
 
 class LumaNetwork(Protocol):
-    """What a luma upscaler offers: unpadded, so the caller supplies ``radius`` pixels of context."""
+    """What a luma upscaler offers: unpadded, so the caller supplies ``context`` pixels on each side."""
 
     @property
     def radius(self) -> int:
         """Receptive field: input pixels on each side that an output pixel can depend on."""
         ...
 
+    @property
+    def alignment(self) -> int:
+        """Planes and tiles begin, and H and W below are, at multiples of this many pixels (1 to 16)."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """Pixels that a call takes from each side: at most ``radius``, as pixels lie inside an aligned place."""
+        ...
+
     def __call__(self, luma: Tensor, /) -> Tensor:
-        """Map float32 [N, 1, H + 2*radius, W + 2*radius] to [N, 1, scale*H, scale*W]."""
+        """Map float32 [N, 1, H + 2*context, W + 2*context] to [N, 1, scale*H, scale*W]."""
         ...
 
 
@@ -28,12 +39,17 @@ def _luma_residual(scale: int, hyperparameters: Mapping[str, int]) -> LumaResidu
     return LumaResidual(scale, **hyperparameters)
 
 
-ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], LumaResidual]] = {
+def _nafnet(scale: int, hyperparameters: Mapping[str, int]) -> NafNet:
+    return NafNet(scale, **hyperparameters)
+
+
+ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], LumaResidual | NafNet]] = {
     "luma-residual": _luma_residual,
+    "nafnet": _nafnet,
 }
 
 
-def build(name: str, scale: int, hyperparameters: Mapping[str, int]) -> LumaResidual:
+def build(name: str, scale: int, hyperparameters: Mapping[str, int]) -> LumaResidual | NafNet:
     """Make an untrained network. Raises ``BadInput`` (``model.architecture-unknown``, ``model.hyperparameters``)."""
     if name not in ARCHITECTURES:
         raise BadInput(

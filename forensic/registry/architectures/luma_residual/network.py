@@ -68,6 +68,16 @@ class LumaResidual(nn.Module):
         """Receptive field: input pixels on each side that an output pixel can depend on."""
         return max(2 + len(self.trunk), _CUBIC_SUPPORT // 2)
 
+    @property
+    def context(self) -> int:
+        """Pixels that :meth:`forward` takes from each side."""
+        return self.radius
+
+    @property
+    def alignment(self) -> int:
+        """Planes and tiles may begin anywhere."""
+        return 1
+
     def forward(self, luma: Tensor) -> Tensor:
         """Map float32 [N, 1, H + 2*radius, W + 2*radius] to [N, 1, scale*H, scale*W].
 

@@ -1,0 +1,218 @@
+"""Fusion of a window of frames into one picture of ``scale`` times the size. See docs/fusion.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from forensic.errors import UsageError
+from forensic.fusion.agreement import LEAST_SHARE, Agreement, agreement
+from forensic.fusion.crops import SCALE, Frame
+from forensic.fusion.flow import dense
+from forensic.fusion.interpolation import inside, sampled, shifted
+from forensic.fusion.motion import Motion
+from forensic.fusion.noise import ASSUMED_QUANTISER, looks_coded, noise_between, noise_of, step_of
+from forensic.fusion.opencv import settle
+from forensic.fusion.options import FrameReport, Fused, FusionOptions
+from forensic.fusion.pointspread import likeliest_sigma
+from forensic.fusion.registration import Model, register
+from forensic.fusion.sampling import Canvas, ShiftedSampling
+from forensic.fusion.scattered import ScatteredSampling
+from forensic.fusion.solver import Effort, Observation, reconstruct
+from forensic.fusion.tiling import Piece, in_pieces
+
+_MARGIN = 4  # low-resolution px
+_LEAST_SIDE = 8  # px
+
+
+def fuse(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = None) -> Fused:
+    """Fuse the float32 luma planes of ``window`` (grey levels, one shape) into a picture of ``window[at]``.
+
+    Raises ``UsageError``: ``fusion.window`` for a window that is empty, of different shapes, of another type or
+    smaller than 8x8; ``fusion.options`` if there are quantisers, but not one for every frame.
+    """
+    options = options or FusionOptions()
+    _check(window, at, options)
+    settle()
+    shape = window[at].shape
+    quantisers, source = quantisers_of(window, options)
+    steps = [0.0 if qp is None else step_of(qp) for qp in quantisers]
+    frames, reports = [], []
+    for place, luma in enumerate(window):
+        frame, report = _admitted(window[at], luma, place, at, steps[place], options)
+        reports.append(replace(report, quantiser=quantisers[place]))
+        if frame is not None:
+            frames.append(frame)
+    return joined(frames, reports, shape, at, options, source)
+
+
+def joined(
+    frames: Sequence[Frame],
+    reports: Sequence[FrameReport],
+    shape: tuple[int, int],
+    at: int,
+    options: FusionOptions,
+    source: str,
+) -> Fused:
+    """Fuse registered ``frames`` into a picture of a reference of ``shape``; ``source``: where quantisers are from."""
+    noise = noise_of([frame.y for frame in frames]) if options.noise is None else options.noise
+    plain = partial(_solved, options=replace(options, scale=SCALE, detail=False), noise=noise)
+    sigma, errors = _point_spread(frames, options, plain)
+    if options.noise is None:
+        noise = noise_between(frames, lambda some, width: plain(some, sigma=width), sigma) or noise
+    make = partial(_solved, options=options, noise=noise, sigma=sigma, shape=shape)
+    luma = make(frames)
+    halves = None
+    if options.halves:
+        even = [frame for frame in frames if frame.distance % 2 == 0]
+        odd = [frame for frame in frames if frame.distance % 2 == 1]
+        halves = (make(even), make(odd)) if odd else None
+    weights = _on_reference(frames, len(reports), at, shape)
+    effective = _effective(weights)
+    report: dict[str, Any] = {
+        "scale": options.scale,
+        "psf_sigma_px": round(sigma, 4),
+        "psf_source": "declared" if options.psf_sigma is not None else "estimated" if errors else "default",
+        "psf_prediction_errors": list(errors),
+        "noise": round(noise, 4),
+        "noise_source": "estimated" if options.noise is None else "declared",
+        "quantiser_source": source,
+        "strength": options.strength,
+        "frames_used": len(frames),
+        "effective_frames": round(float(np.mean(effective, dtype=np.float64)), 4),
+        "single_frame_share": round(float(np.mean(effective < 1.5)), 4),
+        "frames": [each.to_record(shape) for each in reports],
+    }
+    return Fused(luma, weights, effective, halves, tuple(reports), report)
+
+
+def _point_spread(
+    frames: Sequence[Frame], options: FusionOptions, plain: Callable[..., np.ndarray]
+) -> tuple[float, tuple[float, ...]]:
+    if options.psf_sigma is not None:
+        return options.psf_sigma, ()
+    return likeliest_sigma(frames, lambda some, sigma: plain(some, sigma=sigma))
+
+
+def _check(window: Sequence[np.ndarray], at: int, options: FusionOptions) -> None:
+    if not 0 <= at < len(window):
+        raise UsageError("fusion.window", f"There is no frame {at} in a window of {len(window)} frames.")
+    shapes = {plane.shape for plane in window}
+    if len(shapes) != 1 or window[at].ndim != 2 or any(plane.dtype != np.float32 for plane in window):
+        raise UsageError("fusion.window", "Fusion needs float32 luma planes of one size.")
+    if min(window[at].shape) < _LEAST_SIDE:
+        raise UsageError("fusion.window", f"A picture of {window[at].shape} pixels is too small to be fused.")
+    if options.quantisers and len(options.quantisers) != len(window):
+        raise UsageError("fusion.options", f"{len(options.quantisers)} quantisers for {len(window)} frames.")
+
+
+def quantisers_of(window: Sequence[np.ndarray], options: FusionOptions) -> tuple[tuple[float | None, ...], str]:
+    """QP of every frame of ``window``, and where it is from: as declared, or assumed if the pictures look coded."""
+    if options.quantisers:
+        return options.quantisers, "declared"
+    if looks_coded(window):
+        return (ASSUMED_QUANTISER,) * len(window), "assumed: the finest detail is missing, as after coding"
+    return (None,) * len(window), "none: the finest detail is there"
+
+
+def _admitted(
+    reference: np.ndarray, luma: np.ndarray, place: int, at: int, step: float, options: FusionOptions
+) -> tuple[Frame | None, FrameReport]:
+    if place == at:
+        still = Motion.shift(0.0, 0.0)
+        return Frame(place, 0, luma, still, np.ones_like(luma), step), FrameReport(place, still, 1.0, None)
+    model: Model = "homography" if options.registration == "flow" else options.registration
+    found = register(reference, luma, model)
+    if found is None:
+        return None, FrameReport(place, None, 0.0, "no registration")
+    motion, residual = found.motion, found.residual
+    if max(map(abs, motion.displacement(luma.shape))) > options.largest_shift:
+        return None, FrameReport(place, motion, 0.0, "shift too large", residual=residual)
+    if options.registration == "flow":
+        motion = dense(reference, luma, motion)
+    match: Agreement = agreement(reference, luma, motion, step)
+    light = match.light
+    rejected = "does not match" if match.share < LEAST_SHARE else None
+    report = FrameReport(place, motion, match.share, rejected, light.gain, light.offset, residual=residual)
+    if rejected is not None:
+        return None, report
+    return Frame(place, abs(place - at), light.applied(luma), motion, match.weight, step), report
+
+
+def _solved(
+    frames: Sequence[Frame], options: FusionOptions, noise: float, sigma: float, shape: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The picture of a reference of ``shape`` (by default that of the nearest frame) that ``frames`` make."""
+    nearest = min(frames, key=lambda frame: frame.distance)
+    shape = shape or nearest.y.shape
+    aligned = nearest.y if nearest.distance == 0 else sampled(nearest.y, *nearest.motion.places_in_frame(shape))
+    effort = Effort() if options.detail else Effort(rounds=0)
+
+    def make(piece: Piece) -> np.ndarray:
+        canvas = Canvas(piece.bottom - piece.top, piece.right - piece.left, options.scale, _MARGIN)
+        seen = [_observed(frame, piece, canvas, sigma * options.scale) for frame in frames]
+        start = cv2.copyMakeBorder(piece.of(aligned), _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REFLECT)
+        start = cv2.resize(start, (canvas.shape[1], canvas.shape[0]), interpolation=cv2.INTER_CUBIC)
+        made = reconstruct(canvas, [each for each in seen if each is not None], start, noise, effort, options.strength)
+        return np.ascontiguousarray(canvas.cut(made))
+
+    return in_pieces(shape[0], shape[1], options.scale, options.tile, make)
+
+
+def _observed(frame: Frame, piece: Piece, canvas: Canvas, sigma: float) -> Observation | None:
+    """``frame`` as it bears on a piece of the picture: its pixels whose footprints lie on the piece's canvas."""
+    shape = frame.y.shape
+    shift = frame.motion.as_shift(shape)
+    if shift is not None:
+        spans = [
+            slice(max(0, int(np.floor(low + move)) - _MARGIN), max(0, min(length, int(np.ceil(high + move)) + _MARGIN)))
+            for low, high, move, length in (
+                (piece.top, piece.bottom, shift[1], shape[0]),
+                (piece.left, piece.right, shift[0], shape[1]),
+            )
+        ]
+        y = frame.y[spans[0], spans[1]]
+        if y.size == 0:
+            return None
+        x0, y0 = spans[1].start - shift[0] - piece.left, spans[0].start - shift[1] - piece.top
+        placed = ShiftedSampling(canvas, sigma, x0, y0, y.shape)
+        weight = np.zeros(y.shape, np.float32)
+        weight[placed.covered] = frame.weight[spans[0], spans[1]][placed.covered]
+        return Observation(np.ascontiguousarray(y), placed, weight, frame.step)
+    columns, rows = frame.motion.places_in_reference(shape)
+    columns, rows = columns - np.float32(piece.left), rows - np.float32(piece.top)
+    near = inside(columns + _MARGIN, rows + _MARGIN, (canvas.height + 2 * _MARGIN, canvas.width + 2 * _MARGIN))
+    if not near.any():
+        return None
+    used_rows, used_columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    box = (slice(used_rows[0], used_rows[-1] + 1), slice(used_columns[0], used_columns[-1] + 1))
+    scattered = ScatteredSampling(canvas, sigma, columns[box], rows[box], frame.motion.magnification(shape))
+    return Observation(np.ascontiguousarray(frame.y[box]), scattered, frame.weight[box] * scattered.covered, frame.step)
+
+
+def _on_reference(frames: Sequence[Frame], count: int, at: int, shape: tuple[int, int]) -> np.ndarray:
+    """Weights of all ``count`` frames at the reference's pixels, float32 (count, rows, columns)."""
+    weights = np.zeros((count, *shape), np.float32)
+    for frame in frames:
+        if frame.place == at:
+            weights[frame.place] = frame.weight
+            continue
+        columns, rows = frame.motion.places_in_frame(shape)
+        shift = frame.motion.as_shift(shape)
+        if shift is not None and frame.weight.shape == shape:
+            seen = shifted(frame.weight, *shift)
+        else:
+            seen = sampled(frame.weight, columns, rows)
+        weights[frame.place] = np.clip(seen, 0.0, 1.0) * inside(columns, rows, frame.weight.shape)
+    return weights
+
+
+def _effective(weights: np.ndarray) -> np.ndarray:
+    """Kish's effective number: (Σ w)² / Σ w² at every pixel."""
+    total, square = weights.sum(axis=0), (weights * weights).sum(axis=0)
+    return np.asarray(total * total / np.maximum(square, np.float32(1e-12)))

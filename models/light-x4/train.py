@@ -1,0 +1,250 @@
+"""Train light-x4 end to end: photographs in, weights, loss curve and facts out.
+
+    python models/light-x4/train.py --photos DIR --out DIR
+
+``DIR`` of photographs has the files named in ``photographs.csv``. One thread, one seed, a fixed
+number of steps; the last averaged weights are kept, never the best on the validation photographs.
+A run that was stopped goes on from ``OUT/checkpoint.pt`` as if it had not been.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import json
+import math
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import recordings
+import safetensors.torch
+import torch
+from recordings import SCALE, SEED
+from torch import Tensor
+from torch.nn import functional
+
+from forensic.registry.architectures.catalogue import build
+from forensic.registry.architectures.nafnet.network import NafNet
+
+ARCHITECTURE = "nafnet"
+HYPERPARAMETERS = {"width": 48, "blocks": 6, "fold": 2, "fused": 1}
+PATCH = 120  # low-resolution pixels on a side, context included
+BATCH = 4
+STEPS, DECAY_FROM = 5_500, 3_000  # the rate is constant up to DECAY_FROM, then falls to zero as a cosine
+RATE, WARMING = 1.5e-3, 200
+AVERAGING = 0.998  # exponential moving average of the weights
+SOFTNESS = 1.0  # of the Charbonnier loss, grey levels
+CONSISTENCY = 0.1  # weight of the same loss on means over SCALE x SCALE
+LOG_EVERY, KEEP_EVERY = 500, 100
+POWER_METER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def batch(cache: Sequence[Pair], rng: np.random.Generator, network: NafNet) -> tuple[Tensor, Tensor]:
+    """Low-resolution [B, 1, P, P] and true [B, 1, 4(P-2c), 4(P-2c)] patches, grey levels."""
+    lows, truths = [], []
+    for _ in range(BATCH):
+        low, truth = _patch(cache, rng, network.context)
+        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        lows.append(_dihedral(low, turns, mirror))
+        truths.append(_dihedral(truth, turns, mirror))
+    stack = [torch.from_numpy(np.stack(group)[:, None].astype(np.float32)) for group in (lows, truths)]
+    return stack[0], stack[1]
+
+
+def _patch(cache: Sequence[Pair], rng: np.random.Generator, context: int) -> Pair:
+    low, truth = cache[int(rng.integers(len(cache)))]
+    picture = int(rng.integers(len(low)))
+    top, left = (int(rng.integers(length - PATCH + 1)) for length in low.shape[1:])
+    inner = PATCH - 2 * context
+    y, x = SCALE * (top + context), SCALE * (left + context)
+    return (
+        low[picture, top : top + PATCH, left : left + PATCH],
+        truth[picture, y : y + SCALE * inner, x : x + SCALE * inner],
+    )
+
+
+def _dihedral(plane: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
+    turned = np.rot90(plane, turns)
+    return turned[:, ::-1] if mirror else turned
+
+
+def loss_of(result: Tensor, truth: Tensor) -> Tensor:
+    """Charbonnier loss of the pixels, and of what the result would give on the recording's grid; grey levels."""
+    error = result - truth
+    return _charbonnier(error) + CONSISTENCY * _charbonnier(functional.avg_pool2d(error, SCALE))
+
+
+def _charbonnier(error: Tensor) -> Tensor:
+    return torch.sqrt(error**2 + SOFTNESS**2).mean() - SOFTNESS
+
+
+def rate(step: int) -> float:
+    """Learning rate of a step: warm-up, constant, cosine decay."""
+    decayed = max(0.0, (step - DECAY_FROM) / (STEPS - DECAY_FROM))
+    return RATE * min(1.0, (step + 1) / WARMING) * (1 + math.cos(math.pi * decayed)) / 2
+
+
+class Run:
+    """The state of a training: everything that the next step depends on."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(SEED)
+        network = build(ARCHITECTURE, SCALE, HYPERPARAMETERS)
+        assert isinstance(network, NafNet)
+        torch.nn.init.normal_(network.tail.weight, std=1e-3)
+        torch.nn.init.zeros_(network.tail.bias)
+        self.network, self.average = network, copy.deepcopy(network)
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=1e-4)
+        self.rng = np.random.default_rng([SEED, 0])
+        self.step, self.running = 0, 0.0
+        self.rows: list[list[float]] = []
+        self.seconds = {"wall": 0.0, "cpu": 0.0}
+
+    def one(self, cache: Sequence[Pair]) -> None:
+        """One step."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate(self.step)
+        low, truth = batch(cache, self.rng, self.network)
+        with torch.autocast("cpu", torch.bfloat16):  # nearly twice as fast; weights and sums stay float32
+            result = self.network(low)
+        loss = loss_of(result, truth)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 0.5)
+        self.optimiser.step()
+        decay = min(AVERAGING, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            for kept, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                kept.lerp_(now, 1 - decay)
+        self.running += float(loss.detach())
+        self.step += 1
+
+    def save(self, path: Path) -> None:
+        """Write the state so that a stop at any moment leaves a whole file."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rest": json.dumps([self.rng.bit_generator.state, self.step, self.running, self.rows, self.seconds]),
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a state written by :meth:`save`."""
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rng.bit_generator.state, self.step, self.running, self.rows, self.seconds = json.loads(state["rest"])
+
+
+def gains(network: NafNet, cache: Sequence[Pair]) -> float:
+    """Mean PSNR gain in dB over the cubic enlargement that the network adds to; pictures of one CRF."""
+    found = []
+    with torch.inference_mode():
+        for low, truth in cache:
+            padded = torch.from_numpy(np.pad(low[-1].astype(np.float32), network.context, mode="edge"))[None, None]
+            errors = []
+            for result in (network.interpolated(padded), network(padded)):
+                out = result[0, 0].numpy().clip(0, 255)
+                border = 4 * SCALE
+                errors.append(float(np.mean((out - truth[-1])[border:-border, border:-border] ** 2)))
+            found.append(10 * math.log10(errors[0] / errors[1]))
+    return sum(found) / len(found)
+
+
+def train(photos: Path, out: Path, cache: Path, until: int | None = None) -> None:
+    """Run the whole recipe, or up to step ``until``; writes weights, curve and facts under ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    cv2.setNumThreads(1)
+    recordings.make_cache(photos, cache / "train")
+    recordings.make_validation(photos, cache / "validation")
+    learnt = recordings.load_cache(cache / "train")
+    held_out = [recordings.load_cache(cache / "validation" / str(crf)) for crf in recordings.TABLE_CRF]
+    run = Run()
+    kept = out / "checkpoint.pt"
+    if kept.is_file():
+        run.restore(kept)
+    wall, cpu, joules = time.monotonic(), time.process_time(), _joules()
+    before = dict(run.seconds)
+    while run.step < (STEPS if until is None else until):
+        run.one(learnt)
+        run.seconds["wall"] = before["wall"] + time.monotonic() - wall
+        run.seconds["cpu"] = before["cpu"] + time.process_time() - cpu
+        if run.step % LOG_EVERY == 0:
+            held = [round(gains(run.average, pictures), 3) for pictures in held_out]
+            run.rows.append([run.step, round(run.running / LOG_EVERY, 4), *held])
+            run.running = 0.0
+            print(*run.rows[-1], *(f"{name} {value:.0f} s" for name, value in run.seconds.items()), flush=True)
+            _write(out, run)
+        if run.step % KEEP_EVERY == 0:
+            run.save(kept)
+    if run.step == STEPS:
+        _write(out, run)
+        (out / "training.json").write_text(json.dumps(_facts(run, joules), indent=2) + "\n", encoding="utf-8")
+
+
+def _write(out: Path, run: Run) -> None:
+    state = {name: weight.detach().contiguous() for name, weight in run.average.state_dict().items()}
+    (out / "weights.safetensors").write_bytes(safetensors.torch.save(state))
+    with (out / "loss.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        names = ("no codec" if crf is None else f"CRF {crf}" for crf in recordings.TABLE_CRF)
+        writer.writerow(("step", "training_loss_grey_levels", *(f"validation gain dB, {name}" for name in names)))
+        writer.writerows(run.rows)
+
+
+def _joules() -> float | None:
+    try:
+        return int(POWER_METER.read_text()) / 1e6
+    except (OSError, ValueError):
+        return None
+
+
+def _facts(run: Run, joules: float | None) -> dict[str, Any]:
+    now = _joules()
+    return {
+        "seed": SEED,
+        "steps": run.step,
+        "parameters": sum(weight.numel() for weight in run.network.parameters()),
+        "training_wall_seconds": round(run.seconds["wall"]),
+        "training_cpu_seconds": round(run.seconds["cpu"]),
+        "energy_joules": "not readable on this machine" if joules is None or now is None else round(now - joules),
+        "software": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "opencv": cv2.__version__,
+            "numpy": np.__version__,
+            "av": av.__version__,
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        },
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True, help="folder that holds the listed photographs")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results and the checkpoint")
+    parser.add_argument("--cache", type=Path, help="folder for the recordings, about 2 GB (default: OUT/cache)")
+    parser.add_argument("--until", type=int, help="stop after this step; the same command goes on later")
+    arguments = parser.parse_args()
+    train(arguments.photos, arguments.out, arguments.cache or arguments.out / "cache", arguments.until)
+
+
+if __name__ == "__main__":
+    main()

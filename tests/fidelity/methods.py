@@ -1,0 +1,129 @@
+"""The methods that are compared, every one of them through the program's own pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from forensic.errors import ForensicError
+from forensic.frames.colour import ColourSpec
+from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
+from forensic.frames.layout import LAYOUTS
+from forensic.frames.stageclass import StageClass
+from forensic.stages import catalogue
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import load_recipe, recipe_names
+
+#: Reference methods as chains of stages, with the stages' defaults where nothing is said; FACTOR is filled in.
+CHAINS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
+    "nearest": (("resize", {"kernel": "nearest"}),),
+    "bicubic": (("resize", {"kernel": "bicubic"}),),
+    "lanczos": (("resize", {"kernel": "lanczos"}),),
+    "nlm-lanczos": (("nlmeans", {}), ("resize", {"kernel": "lanczos"})),
+    "average": (("temporal-average", {"frames": 4}), ("resize", {"kernel": "bicubic"})),
+    "sequence": (("nlmeans", {}), ("deblock", {}), ("resize", {"kernel": "lanczos"})),
+}
+REFERENCE = "bicubic"
+#: Recipes that are measured as soon as they exist (``auto`` chooses among them and is not a method).
+RECIPES = ("classic", "learned", "light", "single", "fuse", "multi")
+
+
+#: The recipe ``fuse`` without its neighbours: what a frame gives on its own, by the same code.
+ONE_FRAME = "fuse-one-frame"
+
+
+class NotAvailable(Exception):
+    """Why a method cannot be measured here, in words."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named pipeline that enlarges ``factor`` times."""
+
+    name: str
+    factor: int
+    pipeline: Pipeline
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Stages, effective parameters and models: what tells one version of a method from another."""
+        return {
+            "stages": [
+                {key: stage.record()[key] for key in ("name", "parameters", "model")} for stage in self.pipeline.stages
+            ]
+        }
+
+    @property
+    def windowed(self) -> bool:
+        """Whether neighbouring frames are looked at."""
+        return self.pipeline.radius > 0
+
+    def __call__(self, frames: Sequence[np.ndarray], keep: tuple[int, int]) -> tuple[list[np.ndarray], float]:
+        """Frames ``keep`` (half-open) of the result as uint8, and the seconds that one took."""
+        start = time.perf_counter()
+        made = [output.frame.planes[0] for output in self.pipeline.run(coded(frames), workers=1, keep=keep)]
+        return made, (time.perf_counter() - start) / len(made)
+
+
+def coded(frames: Sequence[np.ndarray]) -> list[CodedFrame]:
+    """Luma planes in whole grey levels as decoded grey frames."""
+    height, width = frames[0].shape
+    geometry = Geometry(width, height, LAYOUTS["gray"])
+    return [
+        CodedFrame(
+            (frame.astype(np.uint8),), geometry, ColourSpec(full_range=True),
+            FrameTiming(number, number, Fraction(1, 25)), StageClass.PRESENTATION,
+        )
+        for number, frame in enumerate(frames)
+    ]  # fmt: skip
+
+
+def available() -> list[str]:
+    """Names of all methods that this checkout has, in the order of the tables."""
+    recipes = recipe_names()
+    found = [*CHAINS, *(name for name in RECIPES if name in recipes)]
+    return [*found, ONE_FRAME] if "fuse" in found else found
+
+
+def method(name: str, factor: int) -> Method:
+    """Build method ``name``: a chain, a recipe, or ``model:ID`` for a model on its own.
+
+    Raises ``NotAvailable`` where the recipe does not exist or cannot enlarge ``factor`` times.
+    """
+    try:
+        if name in CHAINS:
+            stages = [
+                catalogue.build(stage, {**values, "scale": float(factor)} if stage == "resize" else dict(values))
+                for stage, values in CHAINS[name]
+            ]
+        elif name.startswith("model:"):
+            stages = [catalogue.build("learned-upscale", {"model": name.removeprefix("model:"), "overlap": 64})]
+        elif name == ONE_FRAME:
+            stages = [
+                stage.varied(frames=0) if stage.name == "fusion" else stage
+                for stage in load_recipe("fuse").bind(scale=factor).stages
+            ]
+        else:
+            stages = list(load_recipe(name).bind(scale=factor).stages)
+    except ForensicError as error:
+        raise NotAvailable(error.message) from error
+    built = Method(name, factor, Pipeline(stages))
+    geometry = Geometry(80, 60, LAYOUTS["gray"])
+    try:
+        reached = built.pipeline.output_geometry(geometry)
+    except ForensicError as error:
+        raise NotAvailable(error.message) from error
+    if (reached.width, reached.height) != (80 * factor, 60 * factor):
+        raise NotAvailable(f"{name} does not enlarge {factor} times.")
+    return built
+
+
+def digest(*parts: object) -> str:
+    """Short digest of JSON-able settings: a score whose digest differs was measured on something else."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
