@@ -28,6 +28,7 @@ from forensic.fusion.tiling import Piece, in_pieces
 
 _MARGIN = 4  # low-resolution px
 _LEAST_SIDE = 8  # px
+_SAME_PHASE = 0.25  # px: from here on two frames sample the scene at different places
 
 
 def fuse(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = None) -> Fused:
@@ -84,6 +85,7 @@ def joined(
         "quantiser_source": source,
         "strength": options.strength,
         "frames_used": len(frames),
+        "repeating_frames": round(repeated(frames, shape), 4),
         "effective_frames": round(float(np.mean(effective, dtype=np.float64)), 4),
         "single_frame_share": round(float(np.mean(effective < 1.5)), 4),
         "frames": [each.to_record(shape) for each in reports],
@@ -152,16 +154,28 @@ def _solved(
     shape = shape or nearest.y.shape
     aligned = nearest.y if nearest.distance == 0 else sampled(nearest.y, *nearest.motion.places_in_frame(shape))
     effort = Effort() if options.detail else Effort(rounds=0)
+    repeats = repeated(frames, shape)
 
     def make(piece: Piece) -> np.ndarray:
         canvas = Canvas(piece.bottom - piece.top, piece.right - piece.left, options.scale, _MARGIN)
         seen = [_observed(frame, piece, canvas, sigma * options.scale) for frame in frames]
         start = cv2.copyMakeBorder(piece.of(aligned), _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REFLECT)
         start = cv2.resize(start, (canvas.shape[1], canvas.shape[0]), interpolation=cv2.INTER_CUBIC)
-        made = reconstruct(canvas, [each for each in seen if each is not None], start, noise, effort, options.strength)
+        used = [each for each in seen if each is not None]
+        made = reconstruct(canvas, used, start, noise, effort, options.strength, repeats)
         return np.ascontiguousarray(canvas.cut(made))
 
     return in_pieces(shape[0], shape[1], options.scale, options.tile, make)
+
+
+def repeated(frames: Sequence[Frame], shape: tuple[int, int]) -> float:
+    """How many of ``frames`` sample the scene where the reference does: displaced by whole pixels, or not at all."""
+    total = 0.0
+    for frame in frames:
+        if frame.distance:
+            off = max(abs(move - round(move)) for move in frame.motion.displacement(shape))
+            total += max(0.0, 1.0 - off / _SAME_PHASE) * float(np.mean(frame.weight, dtype=np.float64))
+    return total
 
 
 def _observed(frame: Frame, piece: Piece, canvas: Canvas, sigma: float) -> Observation | None:

@@ -80,11 +80,14 @@ def reconstruct(
     noise: float,
     effort: Effort,
     strength: float = 1.0,
+    repeats: float = 0.0,
 ) -> np.ndarray:
     """The fused picture on ``canvas``, float32, from ``start`` of the same shape.
 
     ``noise``: standard deviation (grey levels) that differs from frame to frame. ``strength`` multiplies the
-    weight of both priors.
+    weight of both priors. ``repeats``: how many of the observations show the samples of another one again (a
+    camera at rest): the codec's error in them is the same error, and counting it as often would leave the priors
+    too little say over what no frame shows.
     """
     used = [each for each in observations if each.weight.any()]
     if not used:
@@ -94,7 +97,7 @@ def reconstruct(
     precise = [np.float32(best / variance) * each.weight for each, variance in zip(used, variances, strict=True)]
     problem = _Problem(used, precise, [each.y for each in used])
     x = start.astype(np.float32, copy=True)
-    doubt = noise * noise + (_CODING_DOUBT * min(each.step for each in used)) ** 2
+    doubt = noise * noise + (1.0 + repeats) * (_CODING_DOUBT * min(each.step for each in used)) ** 2
     weight = float(strength * _VARIATION * doubt)
     for number in range(effort.reweightings):
         if number >= 2:

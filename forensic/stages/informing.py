@@ -9,6 +9,7 @@ from typing import Any
 
 from forensic.stages.recipe import Recipe, parse_recipe
 
+DEINTERLACE = "deinterlace"
 _QP_STEP = 0.625  # grey levels: H.264's luma step at quantiser 0, doubling every six (ITU-T H.264, 8.5.9)
 
 
@@ -20,6 +21,7 @@ def quantiser_of_step(step: float) -> float:
 def informed(
     recipe: Recipe,
     *,
+    prefix: str,
     first: Mapping[str, Mapping[str, Any]],
     parameters: Mapping[str, Mapping[str, Any]],
     why: str,
@@ -28,18 +30,22 @@ def informed(
     """``recipe`` with the stages ``first`` put before it and ``parameters`` set where such a stage stands.
 
     Both are values by stage and parameter. The text is whole: whoever has it can run it again without any
-    measurement. ``why``: what was measured and what follows from it. Raises ``BadInput`` (``recipe.invalid``)
-    for parameters that a stage does not have.
+    measurement. ``prefix``: of its name. ``why``: what was measured and what follows from it.
+
+    Raises ``BadInput`` (``recipe.invalid``) for parameters that a stage does not have.
     """
     lines = [
-        f"# Written by this program: recipe {recipe.name!r}, set to what was measured of the recording.",
-        f"name = {_toml(f'auto-{recipe.name}')}",
-        f"title = {_toml(f'{recipe.title} (chosen and set by measurement)')}",
+        f"# Written by this program from recipe {recipe.name!r} and from what was measured of the recording.",
+        f"name = {_toml(f'{prefix}-{recipe.name}')}",
+        f"title = {_toml(f'{recipe.title} ({prefix})')}",
         f"why = {_toml(f'{recipe.why} {why}'[:2000])}",
     ]
-    for name, given in first.items():
-        lines += _stage(name, "Put first because of what was measured.", given)
-    for step in recipe.steps:
+    # Fields are told by the number of the line: nothing that moves lines stands before deinterlacing.
+    kept = 1 if recipe.steps and recipe.steps[0].name == DEINTERLACE and DEINTERLACE not in first else 0
+    for number, step in enumerate(recipe.steps):
+        if number == kept:
+            for name, given in first.items():
+                lines += _stage(name, "Put here because of what was measured.", given)
         lines += _stage(step.name, step.why, {**step.parameters, **parameters.get(step.name, {})})
     return parse_recipe(("\n".join(lines) + "\n").encode("utf-8"), source)
 

@@ -206,9 +206,7 @@ class Stage(ABC, Generic[P]):
         return touched, applied.note
 
     @final
-    def process(
-        self, window: Sequence[WorkingFrame], at: int, recorded: WorkingFrame | None = None
-    ) -> WorkingFrame:
+    def process(self, window: Sequence[WorkingFrame], at: int, recorded: WorkingFrame | None = None) -> WorkingFrame:
         """As :meth:`process_noted`, without the note."""
         return self.process_noted(window, at, recorded)[0]
 
