@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forensic.errors import ForensicError, StorageFailed
-from forensic.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from forensic.ledger.store import Ledger
 
 INTERRUPT = "user.interrupt"
 
