@@ -182,7 +182,7 @@ def test_flipped_bit_in_the_weights_is_refused_before_a_pixel_is_touched(
     from forensic.cli.main import run
 
     tree = _swapped_model_tree(tmp_path)
-    (weights,) = tree.glob("models/*/weights.safetensors")
+    weights = tree / "models" / "luma-residual-x2" / "weights.safetensors"
     flip(weights, 0.7)
     monkeypatch.setattr(resources, "data_root", lambda: tree)
     code = run(["enhance", str(real_clip), "-w", str(tmp_path / "ws"), "--recipe", "learned", "--quiet"])

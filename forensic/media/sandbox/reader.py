@@ -130,7 +130,10 @@ class SandboxedReader:
             header, content = self._process.expect("findings", *kinds, since=asked)
             try:
                 if header["kind"] == "findings":
-                    self.anomalies += findings_of(header.get("listed"), self._listed)
+                    found = findings_of(header.get("listed"), self._listed)
+                    if not found:
+                        raise Breach("findings that are none")
+                    self.anomalies += found
                     continue
                 self.anomaly_counts = counts_of(header.get("counts"))
                 self.statistics = statistics_of(header.get("statistics"))
