@@ -19,6 +19,7 @@ from forensic.estimation.quantiser import Quantiser, QuantiserLog
 from forensic.estimation.resolution import TrueResolution, estimate_resolution
 from forensic.estimation.sampling import Group, GroupSampler, Observation, observe
 from forensic.frames.frame import CodedFrame
+from forensic.media.opencv import opencv
 
 if TYPE_CHECKING:
     from forensic.media.probe import MediaFacts
@@ -93,6 +94,7 @@ def survey(
     frames kept, at most 256 MiB or six frames. Raises ``UsageError`` (``estimation.frames``,
     ``estimation.limit``), also if there is no frame; and whatever ``frames`` raises.
     """
+    opencv()  # the estimators' arithmetic must not depend on the machine's cores
     expected = None if facts is None else facts.frames_claimed
     sampler, duplicates, log = GroupSampler(limit, expected), DuplicateFinder(), QuantiserLog()
     first: Observation | None = None

@@ -17,7 +17,6 @@ from forensic.fusion.flow import dense
 from forensic.fusion.interpolation import inside, sampled, shifted
 from forensic.fusion.motion import Motion
 from forensic.fusion.noise import ASSUMED_QUANTISER, looks_coded, noise_between, noise_of, step_of
-from forensic.fusion.opencv import settle
 from forensic.fusion.options import FrameReport, Fused, FusionOptions
 from forensic.fusion.pointspread import likeliest_sigma
 from forensic.fusion.registration import Model, register
@@ -25,6 +24,7 @@ from forensic.fusion.sampling import Canvas, ShiftedSampling
 from forensic.fusion.scattered import ScatteredSampling
 from forensic.fusion.solver import Effort, Observation, reconstruct
 from forensic.fusion.tiling import Piece, in_pieces
+from forensic.media.opencv import opencv
 
 _MARGIN = 4  # low-resolution px
 _LEAST_SIDE = 8  # px
@@ -39,7 +39,7 @@ def fuse(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = 
     """
     options = options or FusionOptions()
     _check(window, at, options)
-    settle()
+    opencv()
     shape = window[at].shape
     quantisers, source = quantisers_of(window, options)
     steps = [0.0 if qp is None else step_of(qp) for qp in quantisers]

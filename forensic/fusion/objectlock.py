@@ -22,9 +22,9 @@ from forensic.fusion.fuse import joined, quantisers_of
 from forensic.fusion.interpolation import sampled
 from forensic.fusion.motion import Motion, grid_through, project
 from forensic.fusion.noise import step_of
-from forensic.fusion.opencv import settle
 from forensic.fusion.options import FrameReport, Fused, FusionOptions
 from forensic.fusion.registration import Model, refine
+from forensic.media.opencv import opencv
 
 LEAST_SIDE = 12  # px of a region
 _AROUND = 4  # px around the region that help to register it
@@ -67,7 +67,7 @@ def follow(frames: Sequence[np.ndarray], at: int, region: Region, model: Model =
 
     Raises ``UsageError`` (``fusion.region``) for a region that is not in the picture or below 12x12 px.
     """
-    settle()
+    opencv()
     _check(frames, at, region)
     tracks: dict[int, Track] = {at: Track(at, Motion.shift(0.0, 0.0), 1.0)}
     for step in (1, -1):

@@ -26,12 +26,12 @@ from forensic.errors import InternalError, StorageFailed
 from forensic.frames.frame import CodedFrame
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_bytes
+from forensic.media.opencv import opencv
 from forensic.risk.assessment import COMBINATION, STATUS, RiskAssessment
 from forensic.risk.overlay import GENERATIVE_LABEL, TITLE, draw_overlay
 from forensic.risk.quantiles import NOT_ASSESSED_UNIT, to_units
 from forensic.risk.selection import Selection
 from forensic.risk.tiles import TILE, Level, to_pixels
-from forensic.stages.opencv import opencv
 
 SCHEMA = "tag:forensic-tool,2026:risk/v1"
 _HEADER_END = 33  # signature (8 bytes) and the IHDR chunk (25 bytes)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from forensic.errors import UsageError
+from forensic.media.opencv import opencv
 from forensic.simulation import recorder as recording_chain
 from forensic.simulation import sensor as photosites
 from forensic.simulation.degradation import Degradation, frame_rate
-from forensic.simulation.opencv import settle
 from forensic.simulation.optics import blurred
 from forensic.simulation.randomness import Purpose, generator
 from forensic.simulation.rendering import Renderer
@@ -154,7 +154,7 @@ def simulate(
     Raises ``UsageError``: ``simulation.scene``, ``simulation.size``, ``simulation.frames``, ``simulation.seed``,
     ``simulation.sprite``, ``media.encode-picture``.
     """
-    settle()
+    opencv()
     middle = frames // 2 if reference is None and isinstance(frames, int) else reference
     picture = _checked_scene(scene, degradation, frames, seed, margin, middle)
     factor = degradation.sampling.factor

@@ -7,6 +7,6 @@ from typing import Any
 
 def determinism_facts() -> dict[str, Any]:
     """Versions, processor features and flags that the pixels of classical stages depend on."""
-    from forensic.stages.opencv import determinism_facts as facts  # keeps `import forensic.stages` light
+    from forensic.media.opencv import determinism_facts as facts  # keeps `import forensic.stages` light
 
     return facts()

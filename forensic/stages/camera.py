@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from forensic.stages.opencv import opencv
+from forensic.media.opencv import opencv
 
 Model = Literal["translation", "similarity"]
 

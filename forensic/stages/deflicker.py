@@ -10,8 +10,8 @@ import numpy as np
 
 from forensic.frames.frame import Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.media.opencv import opencv
 from forensic.stages.luma import nominal_range, with_luma
-from forensic.stages.opencv import opencv
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import Applied, Stage, StageCard
 

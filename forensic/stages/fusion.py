@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.media.opencv import opencv
 from forensic.stages.kernels import KERNELS
 from forensic.stages.luma import combine, separate
-from forensic.stages.opencv import opencv
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import resample, scaled_axes
 from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from forensic.errors import BadInput
+from forensic.media.opencv import opencv
 from forensic.stages.lens import Lens, LensEstimate
-from forensic.stages.opencv import opencv
 
 _ROUNDS = 100
 _STEP = 1e-6  # of a parameter's natural size, for differences

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from forensic.frames.frame import Geometry
+from forensic.media.opencv import opencv
 from forensic.stages.camera import View, motion, placed
-from forensic.stages.opencv import opencv
 
 _CELLS = 10  # along the longer side
 _STEPS = 256  # places are rounded to 1/256 pixel, so that they can be recorded and repeated exactly

@@ -8,8 +8,8 @@ import numpy as np
 
 from forensic.frames.frame import Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.media.opencv import opencv
 from forensic.stages.luma import combine, separate
-from forensic.stages.opencv import opencv
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import Stage, StageCard
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import model_validator
 
+from forensic.media.opencv import opencv
 from forensic.simulation.psf import disc, gaussian, line
-from forensic.stages.opencv import opencv
 from forensic.stages.parameters import Parameters, parameter
 
 

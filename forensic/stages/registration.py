@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from forensic.media.opencv import opencv
 from forensic.stages.kernels import KERNELS
-from forensic.stages.opencv import opencv
 from forensic.stages.resampling import AxisMap, resample
 
 _AT_REST = 0.125  # pixels: shifts below are what noise and compression alone make of a camera that stands still

@@ -19,8 +19,8 @@ import numpy as np
 
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Geometry, Planes
+from forensic.media.opencv import opencv
 from forensic.stages.kernels import KERNELS, Kernel
-from forensic.stages.opencv import opencv
 
 _MOST_PHASES = 8
 _ZERO, _ONE = Fraction(0), Fraction(1)

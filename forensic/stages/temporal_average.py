@@ -10,9 +10,9 @@ import numpy as np
 
 from forensic.frames.frame import WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.media.opencv import opencv
 from forensic.stages.kernels import KERNELS
 from forensic.stages.luma import combine, separate
-from forensic.stages.opencv import opencv
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.registration import Shift, translation
 from forensic.stages.resampling import AxisMap, resample

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from forensic.errors import BadInput
+from forensic.media.opencv import opencv
 from forensic.stages.kernels import KERNELS
-from forensic.stages.opencv import opencv
 from forensic.stages.resampling import AxisMap, resample
 
 _LEAST_SIDE = 8  # pixels

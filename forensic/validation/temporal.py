@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forensic.errors import UsageError
-from forensic.stages.opencv import opencv
+from forensic.media.opencv import opencv
 
 Clip = Sequence[np.ndarray]
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from forensic.case import enhance as enhancing
 from forensic.case.acquire import acquire
+from forensic.case.ending import Terminated
 from forensic.case.enhance import enhance
 from forensic.case.following import follow_region
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
+from forensic.case.resume import resume
 from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.case.workspace import create_workspace
-from forensic.errors import BadInput, UsageError
+from forensic.errors import BadInput, Interrupted, UsageError
 from forensic.frames.still import read_still
 from tests.case.conftest import Case, forensic
 
@@ -99,3 +102,29 @@ def test_a_proposed_recipe_can_follow_too_and_a_range_is_made_whole(tmp_path: Pa
         assert run.predicate["recipe"]["name"].startswith("tracked-auto-")
         assert run.predicate["output"]["frames"]["count"] == 3
         assert run.predicate["estimation"]["entry"]["seq"] < run.predicate["tracking"]["entry"]["seq"]
+
+
+def test_a_run_whose_recipe_was_made_for_it_is_resumed_with_the_same_recipe(
+    tmp_path: Path, real_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe's text is among the run's terms: nothing is measured or tracked anew, and the bytes are the same."""
+
+    def ended(*_: object, **__: object) -> None:
+        raise Terminated
+
+    request = EnhanceRequest(recipe="auto", roi=(64, 40, 32, 32), roi_frame=61, frames=(60, 62), scale=2)
+    with create_workspace(tmp_path / "ws", examiner="Ada", lab="L", passphrase=None, origin="test") as workspace:
+        exhibit = acquire(workspace, real_clip, case="C", exhibit_id="X", note=None, progress=Silent())
+        whole = enhance(workspace, exhibit, request, Silent())
+        with monkeypatch.context() as patched:
+            patched.setattr(enhancing, "execute", ended)
+            with pytest.raises(Interrupted):
+                enhance(workspace, exhibit, request, Silent())
+        (begun,) = workspace.ledger.unfinished_runs()
+        surveys = [entry.seq for entry in workspace.ledger.entries(event="exhibit.surveyed")]
+        resumed = resume(workspace, str(begun.run), Silent())
+        assert [entry.seq for entry in workspace.ledger.entries(event="exhibit.surveyed")] == surveys
+        assert resumed.predicate["estimation"]["entry"]["seq"] == begun.data["made_from"]["survey"]
+        assert resumed.predicate["tracking"]["entry"]["seq"] == begun.data["made_from"]["track"]
+        assert resumed.predicate["output"]["sha256"] == whole.predicate["output"]["sha256"]
+    assert verify(tmp_path / "ws").verdict is not Verdict.FAILED

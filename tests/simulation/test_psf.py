@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forensic.media.opencv import opencv
 from forensic.simulation import psf
 from forensic.simulation.degradation import Optics
-from forensic.simulation.opencv import settle
 from forensic.simulation.optics import blurred, kernel
 from tests.simulation.scenes import centroid, spot
 
@@ -106,7 +106,7 @@ def test_optics_are_given_in_recorded_pixels() -> None:
     ],
 )
 def test_blur_is_a_convolution_with_the_kernel(optics: Optics) -> None:
-    settle()
+    opencv()
     picture = np.random.default_rng(5).uniform(0, 255, (96, 80)).astype(np.float32)
     values = kernel(optics, 4)
     rows, columns = values.shape
@@ -119,7 +119,7 @@ def test_blur_is_a_convolution_with_the_kernel(optics: Optics) -> None:
 
 
 def test_rotation_blurs_along_the_arc_and_not_in_the_middle() -> None:
-    settle()
+    opencv()
     arc, size = 12.0, 129
     optics = Optics("rotation", arc=arc)
     distance = 50.0

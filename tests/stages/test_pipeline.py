@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.frame import Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.media.opencv import opencv
 from forensic.stages import catalogue
-from forensic.stages.opencv import opencv
 from forensic.stages.parameters import NoParameters
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.stage import Stage, StageCard

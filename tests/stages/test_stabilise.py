@@ -12,11 +12,11 @@ from forensic.errors import BadInput, InternalError
 from forensic.frames.frame import CodedFrame, Geometry
 from forensic.frames.layout import layout_named
 from forensic.hashes import canonical_json
+from forensic.media.opencv import opencv
 from forensic.stages import camera, catalogue, mesh
 from forensic.stages.camera import Similarity, motion, view
 from forensic.stages.kernels import KERNELS
 from forensic.stages.mesh import Mesh, mesh_shape
-from forensic.stages.opencv import opencv
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.resampling import AxisMap, resample
 from forensic.stages.stabilise import common_rectangle
