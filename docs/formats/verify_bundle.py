@@ -40,7 +40,8 @@ WIDE_FROM = MARK = 0xFFFFFFFF  # from where on a field of a zip is too small, an
 SEGMENT = r"(?!(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:[./]|\Z))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?"
 NAME, HEX = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*"), re.compile(r"[0-9a-f]{64}")
 RECORDED = re.compile(r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|risk/regions\.json|risk/"
-    r"\d{6,}\.(risk|level|overlay)\.png|stills/(\d{6,}(\.source)?\.png(\.json)?|labelled-source/\d{6,}\.png)", re.ASCII)
+    r"\d{6,}\.(risk|level|overlay)\.png|stills/(\d{6,}(\.source)?\.png(\.json)?|labelled-source/\d{6,}\.png)|fusion/"
+    r"\d{6,}\.(weights|effective|even|odd)\.png", re.ASCII)
 NOTE = re.compile("([^\n]+)\n([1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^ \n]+ [A-Za-z0-9+/]+=*\n)+)")
 
 def need(holds: object, why: str) -> None:
@@ -380,7 +381,6 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
             value = digest(base64.b64decode("".join(pem.split("\n")[1:-2]))).hex()
             need(read(f"data/certificates/{value}{'.crl' * ('X509 CRL' in pem)}.pem").decode() == pem, value)
     need(payload.keys() <= bag.used | cards.keys(), f"no place for {payload.keys() - bag.used}")
-
 def main(arguments: list[str] | None = None) -> int:
     parser, title = argparse.ArgumentParser(description="Verify a disclosure bundle."), ""
     parser.add_argument("bundle", type=Path)

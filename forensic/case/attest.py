@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from forensic import __version__
+from forensic.case.combined import combined_record
 from forensic.case.disclosure import (
     BEGUN,
     BY_DIGEST,
@@ -25,6 +26,7 @@ from forensic.case.exhibits import Exhibit
 from forensic.case.interruptions import interruptions
 from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
+from forensic.case.steadying import steadying_record
 from forensic.case.workspace import UNPROTECTED, Workspace, utc_text
 from forensic.case.written import Written
 from forensic.frames.stageclass import StageClass
@@ -173,7 +175,9 @@ def build_predicate(
         "policy": decision.to_record(),
         "estimation": _made_from(workspace, None if plan.made is None else plan.made.survey),
         "tracking": _made_from(workspace, None if plan.made is None else plan.made.track),
+        "camera_path": _made_from(workspace, None if plan.made is None else plan.made.path),
         "recipe": plan.recipe.record(),
+        "stabilisation": steadying_record((stage.name for stage in plan.recipe.stages), result.notes),
         "models": _model_records(plan),
         "output": {
             "file": folder.name(folder.output),
@@ -195,7 +199,8 @@ def build_predicate(
         "tracks": {"carried": result.carried, "not_carried": result.not_carried},
         "risk": risk,
         "stills": result.stills,
-        "environment": environment(learned=plan.learned) | {"isolation": result.isolation},
+        "fusion": combined_record(plan, result.combined),
+        "environment": environment(engines=plan.engines) | {"isolation": result.isolation},
         "defaults": [*workspace.facts["defaults"], *plan.exhibit.entry["defaults"], *plan.defaults],
         "warnings": warnings,
         "custody": custody_record(history),

@@ -38,6 +38,7 @@ from forensic.case.plan import (
 from forensic.case.progress import Progress
 from forensic.case.recovery import settle_run
 from forensic.case.salvage import Salvage
+from forensic.case.steadying import follow_camera, wants_path
 from forensic.case.stillproof import FrameTree, write_sidecars
 from forensic.case.storage import remove_tree, reserve, size_of, sync_file
 from forensic.case.surveying import AUTO, survey_exhibit
@@ -143,7 +144,8 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
 
 
 def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progress: Progress) -> MadeRecipe | None:
-    """The recipe written for this run where one is asked for: chosen by a survey, made to follow a region, or both."""
+    """The recipe written for this run where one is asked for: chosen by a survey, made to follow a region, held to "
+    "a frame."""
     frames = frame_range(request.range, exhibit.frame_count)
     made = None
     if request.recipe == AUTO:
@@ -153,6 +155,11 @@ def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progr
         base = load_recipe(request.recipe or DEFAULT_RECIPE) if made is None else made.recipe
         tracked = follow_region(workspace, exhibit, request.roi, request.roi_frame, frames, progress)
         made = replace(made or MadeRecipe(base), recipe=tracked.recipe(base), track=tracked.seq)
+    base = load_recipe(request.recipe or DEFAULT_RECIPE) if made is None else made.recipe
+    wanted = wants_path(base, cropped=request.crop is not None)
+    if wanted is not None:
+        steadied = follow_camera(workspace, exhibit, wanted, frames, progress)
+        made = replace(made or MadeRecipe(base), recipe=steadied.recipe(base), path=steadied.seq)
     return made
 
 
@@ -188,7 +195,7 @@ def carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Prog
         clock, started = time.monotonic(), work.started or utc_now()
         rows = plan.exhibit.manifest()
         kept = work.salvage.kept
-        platform = partial(platform_digest, learned=plan.learned)
+        platform = partial(platform_digest, engines=plan.engines)
         with Journal(holding.folder, folder.output, platform, partial(_state, workspace, work), kept) as journal:
             taken = work.salvage if kept.frames else None
             result = execute(plan, work.decision, rows, folder, progress, taken, journal)

@@ -18,6 +18,8 @@ _DISTRIBUTIONS = (
     "pydantic", "reportlab", "rfc8785", "safetensors", "sqlalchemy", "torch", "uharfbuzz",
 )  # fmt: skip
 
+_PLATFORM = ("forensic", "machine", "processor", "packages", "ffmpeg", "opencv", "torch", "onnxruntime")
+
 
 def versions() -> dict[str, str]:
     """Installed versions of everything that touches pixels or records, without importing it."""
@@ -41,8 +43,8 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def environment(*, learned: bool) -> dict[str, Any]:
-    """Software, platform and determinism facts. ``learned``: the run uses torch, so ask it too."""
+def environment(*, engines: tuple[str, ...]) -> dict[str, Any]:
+    """Software, platform and determinism facts. ``engines``: what computes the run's models (``ModelCard.engine``)."""
     from forensic.media import software_facts
     from forensic.stages import determinism_facts as stage_facts
 
@@ -58,21 +60,19 @@ def environment(*, learned: bool) -> dict[str, Any]:
         "ffmpeg": software_facts(),
         "opencv": stage_facts(),
     }
-    if learned:
+    if engines:
         from forensic.registry.loading import determinism_facts as model_facts
 
-        facts["torch"] = model_facts()
+        facts |= model_facts(engines)
     return facts
 
 
 def platform_key(facts: dict[str, Any]) -> dict[str, Any]:
     """The part of the facts on which identical bytes depend."""
-    return {
-        key: facts.get(key) for key in ("forensic", "machine", "processor", "packages", "ffmpeg", "opencv", "torch")
-    }
+    return {key: facts.get(key) for key in _PLATFORM}
 
 
 @cache
-def platform_digest(*, learned: bool) -> str:
+def platform_digest(*, engines: tuple[str, ...]) -> str:
     """Digest of the present platform's key, to compare it with that of a process that was interrupted."""
-    return sha256_bytes(canonical_json(platform_key(environment(learned=learned))))
+    return sha256_bytes(canonical_json(platform_key(environment(engines=engines))))

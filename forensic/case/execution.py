@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from forensic.case.combined import combining, halves_of, write_combined
 from forensic.case.exhibits import Exhibit
 from forensic.case.journal import FrameLine, Journal, MapLine
 from forensic.case.layout import RunFolder
@@ -25,6 +26,8 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.manifest import FrameRow
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.forward import ForwardModel
+from forensic.fusion.options import SplitHalves
 from forensic.hashes import MerkleTree
 from forensic.media.label import is_labelled
 from forensic.media.sandbox.reader import SandboxedReader
@@ -34,7 +37,6 @@ from forensic.policy.decision import PolicyDecision
 from forensic.risk.assessment import assess
 from forensic.risk.dihedral import Dispersion, dispersion
 from forensic.risk.files import RiskPaths, write_maps
-from forensic.risk.forward import ForwardModel
 from forensic.stages.pipeline import Pipeline, PipelineOutput
 
 SourceRows = Sequence[FrameRow]
@@ -58,6 +60,7 @@ class PixelResult:
     not_carried: list[dict[str, Any]] = field(default_factory=list)
     risk: dict[int, dict[str, Any]] = field(default_factory=dict)
     stills: list[dict[str, Any]] = field(default_factory=list)
+    combined: list[dict[str, Any]] = field(default_factory=list)  # by frames, where a stage combines frames
     geometry: Geometry | None = None
     colour: ColourSpec | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
@@ -81,8 +84,11 @@ def as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]
 
 
 def open_exhibit(plan: RunPlan) -> SandboxedReader:
-    """A reader of the plan's exhibit, confined to a process, whose frames begin with the exhibit's class."""
-    return open_exhibit_file(plan.exhibit)
+    """A reader of the plan's exhibit, confined to a process, whose frames begin with the exhibit's class.
+
+    Frames come with what the bitstream says of their coding if a stage of the plan reads it.
+    """
+    return open_exhibit_file(plan.exhibit, coding=any(stage.reads_coding for stage in plan.recipe.stages))
 
 
 def open_exhibit_file(exhibit: Exhibit, *, coding: bool = False) -> SandboxedReader:
@@ -205,8 +211,11 @@ def _write_frames(
     tree = MerkleTree()
     digest = hashlib.sha256()
     pending: list[Future[MapLine]] = []
+    # Halves take as long as the frames themselves: as many are made at a time.
+    in_flight = MAPS_IN_FLIGHT if combining(plan) is None else max(MAPS_IN_FLIGHT, plan.workers - 1)
     with (
         ThreadPoolExecutor(1, "risk") as mapper,
+        ThreadPoolExecutor(in_flight + 1, "halves") as halver,
         storage(folder.frames, "writing"),
         create_file(folder.frames) as manifest,
         progress.task("Enhancing", plan.frames[1] - plan.frames[0], "frames") as task,
@@ -228,13 +237,16 @@ def _write_frames(
                 if output.notes:
                     result.notes.append({"frame": written.timing.index, "notes": list(output.notes)})
                 if output.window is not None:
-                    pending.append(mapper.submit(_still_and_map, plan, folder, output, written, journal))
-                    if len(pending) > MAPS_IN_FLIGHT:  # each holds its window: memory stays bounded
-                        pending[-MAPS_IN_FLIGHT - 1].result()
+                    halves = halver.submit(_halves, plan, output)
+                    pending.append(mapper.submit(_still_and_map, plan, folder, output, written, halves, journal))
+                    if len(pending) > in_flight:  # each holds its window: memory stays bounded
+                        pending[-in_flight - 1].result()
                 task.advance()
         lines = {line.frame: line for line in (*maps.values(), *(future.result() for future in pending))}
         for number in sorted(lines):
             result.risk[number] = lines[number].record
+            if (combined := lines[number].combined) is not None:
+                result.combined.append(combined)
             result.stills.append(_still_record(folder, lines[number]))
             result.written.add_all({folder.root / name: sha256 for name, sha256 in lines[number].files.items()})
         result.written.add(folder.output, writer.digest, writer.status)
@@ -245,8 +257,17 @@ def _write_frames(
     result.frames, result.merkle_root = tree.size, tree.root().hex()
 
 
+def _halves(plan: RunPlan, output: PipelineOutput) -> SplitHalves | None:
+    return halves_of(plan, [frame.to_working() for frame in output.window or ()], output.at)
+
+
 def _still_and_map(
-    plan: RunPlan, folder: RunFolder, output: PipelineOutput, written: CodedFrame, journal: Journal | None
+    plan: RunPlan,
+    folder: RunFolder,
+    output: PipelineOutput,
+    written: CodedFrame,
+    halves: Future[SplitHalves | None],
+    journal: Journal | None,
 ) -> MapLine:
     number = written.timing.index
     _, still = write_still(folder.still(number), written)
@@ -264,7 +285,11 @@ def _still_and_map(
     remarks = [remark for remark in (no_spread and f"self-ensemble dispersion {no_spread}", about_psf) if remark]
     if remarks:
         record = {**record, "summary": {**record["summary"], "remarks": remarks}}
-    line = MapLine(number, {folder.name(path): sha256 for path, sha256 in files.items()}, record)
+    combined, found = None, halves.result()
+    if found is not None:
+        more, combined = write_combined(folder, found, written)
+        files |= more
+    line = MapLine(number, {folder.name(path): sha256 for path, sha256 in files.items()}, record, combined)
     if journal is not None:
         journal.mapped(line)
     return line

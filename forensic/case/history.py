@@ -136,6 +136,16 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
         case "exhibit.region-tracked":
             found, lost = data["track"]["points"], data["track"]["lost"]
             return f"region {data['region']} of frame {data['frame']} found in {len(found)} frames, lost in {len(lost)}"
+        case "exhibit.lens-estimated":
+            lens = data["lens"]
+            return f"lens from {lens['method']}, {lens['marks']} marks, {lens['rms_pixels']:.2f} pixels off"
+        case "exhibit.camera-followed":
+            placed, lost = data["path"]["places"], data["path"]["lost"]
+            return f"{len(placed)} frames placed against frame {data['reference']}, {len(lost)} not"
+        case "model.fetched":
+            return f"weights of {data['model']} from {data['pack']['file']}, {data['weights_sha256']}"
+        case _ if event.startswith("model.fetch-"):
+            return f"weights of {data['model']}: {data['reason']}"
         case "exhibit.changed":
             return f"{data['file']} has changed since acquisition"
         case _ if event.startswith("custody."):

@@ -56,15 +56,20 @@ class FrameLine:
 
 @dataclass(frozen=True)
 class MapLine:
-    """A frame's stills and risk maps as they were written: digests by name within the run, and the risk record."""
+    """A frame's stills and risk maps as they were written: digests by name within the run, and the risk record.
+
+    ``combined``: what a stage that combines frames tells of it (``case.combined``), where there is one.
+    """
 
     frame: int
     files: dict[str, str]
     record: dict[str, Any]
+    combined: dict[str, Any] | None = None
 
     def to_line(self) -> bytes:
         """Canonical JSON."""
-        return canonical_json({"kind": "map", "frame": self.frame, "files": self.files, "record": self.record})
+        line = {"kind": "map", "frame": self.frame, "files": self.files, "record": self.record}
+        return canonical_json(line if self.combined is None else line | {"combined": self.combined})
 
 
 @dataclass
@@ -82,7 +87,7 @@ class Kept:
             row = FrameRow.parse(canonical_json(value["row"]))
             self.frames[row.frame] = FrameLine(row, StageClass.parse(value["stage_class"]), tuple(value["notes"]))
         else:
-            self.maps[value["frame"]] = MapLine(value["frame"], value["files"], value["record"])
+            self.maps[value["frame"]] = MapLine(value["frame"], value["files"], value["record"], value.get("combined"))
         self.lines.append(line)
 
 

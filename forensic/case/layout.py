@@ -20,7 +20,8 @@ REFUSED = ".refused"
 _SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
 _RECORDED = re.compile(
     r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|stills/[0-9]{6,}(\.source)?\.png(\.json)?|"
-    r"stills/labelled-source/[0-9]{6,}\.png|risk/(regions\.json|[0-9]{6,}\.(risk|level|overlay)\.png)"
+    r"stills/labelled-source/[0-9]{6,}\.png|risk/(regions\.json|[0-9]{6,}\.(risk|level|overlay)\.png)|"
+    r"fusion/[0-9]{6,}\.(weights|effective|even|odd)\.png"
 )
 
 
@@ -132,7 +133,7 @@ def is_superseded_name(name: str) -> bool:
 
 
 def is_recorded_name(name: str) -> bool:
-    """Whether a record may be about a file of this name: output, stills, maps, recipe, policy, notes."""
+    """Whether a record may be about a file of this name: output, stills, maps, halves, recipe, policy, notes."""
     return _RECORDED.fullmatch(name) is not None
 
 
@@ -303,6 +304,15 @@ class RunFolder:
     def overlay(self, frame: int) -> Path:
         """Picture for the eye."""
         return self.risk / f"{frame:06d}.overlay.png"
+
+    @property
+    def fusion(self) -> Path:
+        """Folder of what a stage that combines frames tells of its pictures."""
+        return self.root / "fusion"
+
+    def combined(self, frame: int, kind: str) -> Path:
+        """``weights``, ``effective`` number of frames, or the picture of the ``even`` or ``odd`` half of them."""
+        return self.fusion / f"{frame:06d}.{kind}.png"
 
     def name(self, path: Path) -> str:
         """Name of a file of this run as it stands in records: relative, forward slashes."""

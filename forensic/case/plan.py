@@ -17,6 +17,7 @@ from forensic.policy.engine import evaluate
 from forensic.policy.request import Mode, PolicyContext, Purpose, StageRequest
 from forensic.policy.store import Policy, load_policy
 from forensic.registry.cards import load_card, verify_card
+from forensic.registry.loading import require_engine
 from forensic.risk.selection import Selection, frames_to_map
 from forensic.stages.pipeline import Pipeline, PlannedStage
 from forensic.stages.recipe import BoundRecipe, Recipe, load_recipe
@@ -85,11 +86,13 @@ class MadeRecipe:
     recipe: Recipe
     survey: int | None = None
     track: int | None = None
+    path: int | None = None
     unmeasured: tuple[str, ...] = ()
 
     def to_record(self) -> dict[str, int | None]:
         """JSON-able: the entries."""
-        return {"survey": self.survey, "track": self.track}
+        path = {} if self.path is None else {"path": self.path}
+        return {"survey": self.survey, "track": self.track, **path}
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,9 @@ class RunPlan:
     made: MadeRecipe | None = None
 
     @property
-    def learned(self) -> bool:
-        """Whether any stage uses a learned model."""
-        return any(stage.learned for stage in self.recipe.stages)
+    def engines(self) -> tuple[str, ...]:
+        """What computes the models of the stages, each engine once, sorted."""
+        return tuple(sorted({stage.model.engine for stage in self.recipe.stages if stage.model is not None}))
 
     @property
     def mode(self) -> Mode:
@@ -244,6 +247,7 @@ def _stage_request(planned: PlannedStage) -> StageRequest:
     if stage.model is not None:
         card = load_card(stage.model.id)
         verify_card(card)  # raises PolicyRefused on any doubt, before the policy is even asked
+        require_engine(card)
         model = {**card.facts(), "digest_verified": True}
     return StageRequest(
         stage=stage.name,

@@ -233,7 +233,7 @@ def compare(
     progress: Progress,
 ) -> Reproduction:
     result = Reproduction(plan.run_id)
-    then, now = platform_key(predicate["environment"]), platform_key(environment(learned=plan.learned))
+    then, now = platform_key(predicate["environment"]), platform_key(environment(engines=plan.engines))
     result.platform_changes = {key: {"then": then[key], "now": now[key]} for key in then if then[key] != now[key]}
     result.same_platform = not result.platform_changes
     if [row.frame for row in rows] != list(range(*plan.frames)):

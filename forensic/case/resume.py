@@ -147,7 +147,7 @@ def _ready(workspace: Workspace, begun: LedgerEntry, holding: Holding, workers: 
         workspace.ledger.append(INTERRUPTED, {**_KILLED, "found": found}, **identity)
     _require_same_key(workspace, begun)
     plan, terms, decision = _as_decided(workspace, begun, entries, holding, workers)
-    platform = platform_digest(learned=plan.learned)
+    platform = platform_digest(engines=plan.engines)
     progress = [entry.data for entry in entries if entry.event == PROGRESS]
     kept = Kept() if recompute else read_kept(holding.folder.journal, progress, platform)
     salvage = take_over(layout.incomplete_run(run_id), holding.folder, kept)

@@ -113,7 +113,7 @@ def continued(plan: RunPlan, sources: Iterator[CodedFrame], salvage: Salvage) ->
             if source is None:
                 break
             held.append(source)
-            while held[0].timing.index < number - radius:
+            while held and held[0].timing.index < number - radius:  # far before the first frame of the selection
                 held.popleft()
         while held[0].timing.index < number - radius:
             held.popleft()

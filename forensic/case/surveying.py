@@ -37,12 +37,13 @@ class Surveyed:
 
     def recipe(self) -> Recipe:
         """The proposed recipe, set to what was measured."""
-        proposal, step = self.proposal, self.survey.quantiser.step
+        proposal, quantiser = self.proposal, self.survey.quantiser
         fusion: dict[str, float] = {}
         if "psf_sigma_px" not in proposal.defaults:
             fusion["psf_sigma"] = round(min(proposal.psf_sigma, 3.0), 3)
-        if step is not None:
-            fusion["quantiser"] = round(quantiser_of_step(step), 2)
+        # Where the bitstream tells, fusion is told frame by frame (``Stage.reads_coding``), better than one mean.
+        if quantiser.step is not None and quantiser.source != "bitstream":
+            fusion["quantiser"] = round(quantiser_of_step(quantiser.step), 2)
         order = self.survey.interlacing.order
         fields = {"deinterlace": {"field_order": order}} if "deinterlace" in proposal.first and order else {}
         return informed(

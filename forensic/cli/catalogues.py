@@ -1,4 +1,4 @@
-"""``policy``, ``models`` and ``stages``: what there is and what it says."""
+"""``policy`` and ``stages``: what there is and what it says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from forensic.cli.options import json_option
-from forensic.cli.terminal import result, result_json, result_text
+from forensic.cli.terminal import facts_of, result, result_json, result_text
 
 
 def _list(items: list[dict[str, Any]], as_json: bool) -> None:
@@ -17,25 +17,6 @@ def _list(items: list[dict[str, Any]], as_json: bool) -> None:
     width = max((len(item["name"]) for item in items), default=0)
     for item in items:
         result(f"{item['name']:<{width}}  {item['class']:<12}  {item['title']}")
-
-
-def _show(value: Any, indent: str = "") -> None:
-    """Nested facts as indented text."""
-    for key, entry in value.items():
-        if isinstance(entry, dict):
-            result(f"{indent}{key}")
-            _show(entry, indent + "  ")
-        elif isinstance(entry, list) and any(isinstance(item, dict) for item in entry):
-            result(f"{indent}{key}")
-            for item in entry:
-                _show(item, indent + "  ")
-                result("")
-        elif isinstance(entry, list):
-            result(f"{indent}{key}")
-            for item in entry:
-                result(f"{indent}  - {item}")
-        else:
-            result(f"{indent}{key}: {entry}")
 
 
 @click.group()
@@ -91,63 +72,6 @@ def policy_explain(stage: str, mode: str, name: str | None, reason: str, purpose
 
 
 @click.group()
-def models() -> None:
-    """Learned models and their cards."""
-
-
-@models.command("list")
-@json_option
-def models_list(as_json: bool) -> None:
-    """All shipped models."""
-    from forensic.registry.cards import verify_all
-
-    items = []
-    for check in verify_all():
-        facts = {} if check.card is None else check.card.facts()
-        title = facts.get("title", "") if check.ok else f"NOT USABLE: {check.message}"
-        items.append(
-            {
-                **facts,
-                "name": check.model_id,
-                "class": facts.get("class", "unknown"),
-                "title": title,
-                "usable": check.ok,
-            }
-        )
-    _list(items, as_json)
-
-
-@models.command("show")
-@click.argument("model_id", metavar="ID")
-@json_option
-def models_show(model_id: str, as_json: bool) -> None:
-    """The card of a model."""
-    from forensic.registry.cards import load_card
-
-    record = load_card(model_id).to_record()
-    if as_json:
-        result_json(record)
-    else:
-        _show(record)
-
-
-@models.command("verify")
-@json_option
-def models_verify(as_json: bool) -> None:
-    """Check every model's card and weights."""
-    from forensic.registry.cards import verify_all
-
-    checks = verify_all()
-    if as_json:
-        result_json([{"name": c.model_id, "ok": c.ok, "code": c.code, "message": c.message} for c in checks])
-    else:
-        for check in checks:
-            result(f"{'ok  ' if check.ok else 'FAIL'} {check.model_id} {check.message}".rstrip())
-    if not all(check.ok for check in checks):
-        raise click.exceptions.Exit(1)
-
-
-@click.group()
 def stages() -> None:
     """Processing stages: class, parameters, artefacts, literature."""
 
@@ -172,4 +96,4 @@ def stages_show(name: str, as_json: bool) -> None:
     if as_json:
         result_json(record)
     else:
-        _show(record)
+        facts_of(record)

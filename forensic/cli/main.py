@@ -16,13 +16,15 @@ from forensic import __version__
 from forensic.case.ending import Terminated, why_ended
 from forensic.cli.anchoring import anchor, witness
 from forensic.cli.approving import approve
-from forensic.cli.catalogues import models, policy, stages
+from forensic.cli.catalogues import policy, stages
 from forensic.cli.checking import doctor, verify
 from forensic.cli.custody import acquire, init, log
 from forensic.cli.disclosing import bundle
 from forensic.cli.exporting import export_run
 from forensic.cli.handling import custody
 from forensic.cli.identities import identity
+from forensic.cli.lensing import lens
+from forensic.cli.modelling import models
 from forensic.cli.passphrases import Passphrases
 from forensic.cli.runs import enhance, report, reproduce, resume
 from forensic.cli.surveying import survey
@@ -48,7 +50,7 @@ def cli(context: click.Context, passphrase_fd: int | None) -> None:
 
 
 for _command in (
-    init, acquire, survey, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run,
+    init, acquire, survey, lens, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run,
     custody, log, policy, models, stages, doctor, identity, approve,
 ):  # fmt: skip
     cli.add_command(_command)

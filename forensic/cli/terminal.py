@@ -41,6 +41,25 @@ def result_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=True, sort_keys=True))
 
 
+def facts_of(value: Any, indent: str = "") -> None:
+    """Nested facts as indented text, to stdout."""
+    for key, entry in value.items():
+        if isinstance(entry, dict):
+            result(f"{indent}{key}")
+            facts_of(entry, indent + "  ")
+        elif isinstance(entry, list) and any(isinstance(item, dict) for item in entry):
+            result(f"{indent}{key}")
+            for item in entry:
+                facts_of(item, indent + "  ")
+                result("")
+        elif isinstance(entry, list):
+            result(f"{indent}{key}")
+            for item in entry:
+                result(f"{indent}  - {item}")
+        else:
+            result(f"{indent}{key}: {entry}")
+
+
 class _RichTask:
     def __init__(self, progress: Any, task_id: Any) -> None:
         self._progress, self._task_id = progress, task_id

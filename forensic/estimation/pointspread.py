@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from forensic.estimation.edges import along, derivatives
 from forensic.estimation.estimate import Answer, Estimate, NotDetermined
 from forensic.estimation.sampling import Group
 
@@ -110,28 +111,14 @@ def estimate_point_spread(
     return PointSpread(shape, width, across_x, across_y, no_motion, no_motion, no_disc, count)
 
 
-def _derivatives(levels: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Horizontal and vertical derivative after a Gaussian blur of ``sigma``, per pixel."""
-    reach = int(np.ceil(4 * sigma))
-    place = np.arange(-reach, reach + 1, dtype=np.float64)
-    smooth = np.exp(-0.5 * (place / sigma) ** 2)
-    smooth /= smooth.sum()
-    slope = place / sigma**2 * smooth
-    slope /= float(np.sum(slope * place))  # a ramp of one level per pixel has derivative one
-    border = cv2.BORDER_REFLECT_101
-    across = cv2.sepFilter2D(levels, cv2.CV_32F, slope, smooth, borderType=border)
-    down = cv2.sepFilter2D(levels, cv2.CV_32F, smooth, slope, borderType=border)
-    return across, down
-
-
 def _edges(frames: Sequence[np.ndarray], noise: float) -> tuple[np.ndarray, np.ndarray]:
     """(variance of the blur along the normal, direction of the normal in 0..pi) of every isolated edge."""
     variances, directions = [], []
     for levels in frames:
         if min(levels.shape) < 32:
             continue
-        across, down = _derivatives(levels, _FINE)
-        wide_across, wide_down = _derivatives(levels, _COARSE)
+        across, down = derivatives(levels, _FINE)
+        wide_across, wide_down = derivatives(levels, _COARSE)
         height = np.hypot(across, down)
         least = max(_LEAST_HEIGHT, 12.0 * noise) / np.sqrt(2 * np.pi * (1.5**2 + _FINE**2))
         margin = 12
@@ -142,21 +129,21 @@ def _edges(frames: Sequence[np.ndarray], noise: float) -> tuple[np.ndarray, np.n
             continue
         here = height[rows, columns]
         ux, uy = across[rows, columns] / here, down[rows, columns] / here
-        peak = (here >= _along(across, down, rows, columns, ux, uy, 1.0)) & (
-            here >= _along(across, down, rows, columns, ux, uy, -1.0)
+        peak = (here >= along(across, down, rows, columns, ux, uy, 1.0)) & (
+            here >= along(across, down, rows, columns, ux, uy, -1.0)
         )
         rows, columns, here, ux, uy = (part[peak] for part in (rows, columns, here, ux, uy))
         alone = np.ones(rows.size, bool)
         for distance in range(2, 9):
             for sign in (-1.0, 1.0):
-                beside = _along(across, down, rows, columns, ux, uy, sign * distance)
+                beside = along(across, down, rows, columns, ux, uy, sign * distance)
                 # A line has its other edge near by; a sharpened edge swings back a little.
                 alone &= beside > -0.15 * here
                 if distance >= 5:
                     alone &= beside < 0.35 * here
         rows, columns, top, ux, uy = (part[alone] for part in (rows, columns, here, ux, uy))
         # The height between pixels: a parabola through three points along the normal.
-        left, right = (_along(across, down, rows, columns, ux, uy, distance) for distance in (-1.0, 1.0))
+        left, right = (along(across, down, rows, columns, ux, uy, distance) for distance in (-1.0, 1.0))
         top = top + (right - left) ** 2 / (8 * np.maximum(2 * top - left - right, 1e-3))
         wide = np.hypot(wide_across, wide_down)[rows, columns]
         ratio = np.clip((top / np.maximum(wide, 1e-3)) ** 2, 1.0 + 1e-3, None)
@@ -165,20 +152,6 @@ def _edges(frames: Sequence[np.ndarray], noise: float) -> tuple[np.ndarray, np.n
     if not variances:
         return np.zeros(0), np.zeros(0)
     return np.concatenate(variances), np.concatenate(directions)
-
-
-def _along(
-    across: np.ndarray,
-    down: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    ux: np.ndarray,
-    uy: np.ndarray,
-    far: float,
-) -> np.ndarray:
-    """Derivative along the normals (ux, uy), ``far`` samples along them from (rows, columns)."""
-    at_row, at_column = np.rint(rows + far * uy).astype(np.intp), np.rint(columns + far * ux).astype(np.intp)
-    return np.asarray(across[at_row, at_column] * ux + down[at_row, at_column] * uy)
 
 
 def _widths(frames: Sequence[np.ndarray], noise: float, coded: bool) -> tuple[Answer, Answer, Answer, int]:

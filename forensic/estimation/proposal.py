@@ -17,11 +17,11 @@ from forensic.estimation.estimate import Estimate, value_of
 from forensic.estimation.pointspread import PIXEL_VARIANCE
 from forensic.estimation.survey import Survey
 
-RECIPES = ("classic", "light", "single", "fuse", "multi")
+RECIPES = ("classic", "light", "single", "fuse", "multi", "plain-lanczos")
 _FEWEST_FOR_FUSION = 3
 # Quantiser steps in grey levels: H.264 QP 27 and 33.
 _FINE_STEP, _COARSE_STEP = 14.2, 28.3
-_DEFAULT_OPTICS = 0.25  # as forensic.risk.forward
+_DEFAULT_OPTICS = 0.25  # as forensic.fusion.forward
 _DEFAULT_NOISE = 2.0
 _LEAST_NOISE = 0.29  # rounding to whole grey levels
 # Root mean square error that coding leaves, in quantiser steps, by step (measured: docs/estimation.md).
@@ -31,6 +31,9 @@ _CODING_ERROR = {
     "jpeg": ((16.0,), (0.20,)),
 }
 _ENLARGED = 1.15
+# Overshoot in percent of a step from which sharpening is strong. Everything that undoes a blur sharpens once more what
+# the camera has sharpened: measured against plain interpolation in docs/estimation.md.
+_STRONG_HALO = 15.0
 # Their filters leave weak steps beside the block edges that look like a grid of another origin.
 _LOOP_FILTERED = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "vc1", "rv40"})
 
@@ -87,6 +90,16 @@ def _recipe(survey: Survey, available: Collection[str], reasons: list[str]) -> s
             reasons.append(f"Recipe {wanted[0]!r} would be the choice but is not available; {chosen!r} is used.")
         return chosen
 
+    overshoot = survey.halo.overshoot
+    if sharpened_strongly(survey) and isinstance(overshoot, Estimate):
+        reasons.append(
+            f"The camera has sharpened the pictures strongly: edges overshoot by {overshoot.value:.0f} % of their step "
+            f"({overshoot.low:.0f} to {overshoot.high:.0f}). 'light', 'single', 'multi' and 'fuse' are not "
+            f"proposed: they "
+            "undo a blur, sharpen what is sharp already once more, and were further from the truth than plain "
+            "enlargement on such recordings. 'classic' strengthens edges as well."
+        )
+        return choose("plain-lanczos", "classic")
     distinct = survey.distinct_frames
     if survey.is_image or distinct < _FEWEST_FOR_FUSION:
         what = "one picture" if distinct == 1 else f"{distinct} frames that differ"
@@ -115,6 +128,12 @@ def _recipe(survey: Survey, available: Collection[str], reasons: list[str]) -> s
         "little."
     )
     return choose("multi", "single", "light", "fuse", "classic")
+
+
+def sharpened_strongly(survey: Survey) -> bool:
+    """Whether halos were found, and are of a strength at which restoring recipes lost against interpolation."""
+    overshoot = survey.halo.overshoot
+    return isinstance(overshoot, Estimate) and overshoot.bound is None and overshoot.value >= _STRONG_HALO
 
 
 def _optics(survey: Survey, reasons: list[str], defaults: list[str]) -> float:
@@ -190,6 +209,12 @@ def _cautions(survey: Survey) -> list[str]:
         )
     if spread.shape == "defocus" and isinstance(spread.radius, Estimate):
         found.append(f"The picture is out of focus by a disc of {spread.radius.value:.1f} px radius.")
+    overshoot = survey.halo.overshoot
+    if isinstance(overshoot, Estimate) and overshoot.bound is None and not sharpened_strongly(survey):
+        found.append(
+            f"The camera has sharpened the pictures: edges overshoot by about {overshoot.value:.0f} % of their step "
+            f"({overshoot.low:.0f} to {overshoot.high:.0f}). Restoring recipes make such halos stronger."
+        )
     if survey.grid.scaled:
         found.append(
             "There is a block grid of a size that no codec uses: the pictures were coded, resized and coded again."

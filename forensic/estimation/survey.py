@@ -12,6 +12,7 @@ from forensic.errors import UsageError
 from forensic.estimation.duplicates import DuplicateFinder, Duplicates
 from forensic.estimation.estimate import COVERAGE, NotDetermined, value_of
 from forensic.estimation.grid import BlockGrid, estimate_grid
+from forensic.estimation.halo import Halo, estimate_halo
 from forensic.estimation.interlace import Interlacing, estimate_interlacing
 from forensic.estimation.noise import NoiseLevel, estimate_noise
 from forensic.estimation.pointspread import PointSpread, estimate_point_spread
@@ -24,7 +25,7 @@ from forensic.media.opencv import opencv
 if TYPE_CHECKING:
     from forensic.media.probe import MediaFacts
 
-VERSION = 1
+VERSION = 2
 DEFAULT_LIMIT = 36
 # Streams of these codecs hold samples that no quantiser has touched (since they were written into them).
 _LOSSLESS = frozenset(
@@ -55,6 +56,7 @@ class Survey:
     duplicates: Duplicates
     resolution: TrueResolution
     point_spread: PointSpread
+    halo: Halo
 
     @property
     def distinct_frames(self) -> int:
@@ -78,6 +80,7 @@ class Survey:
             "duplicates": self.duplicates.to_record(),
             "true_resolution": self.resolution.to_record(),
             "point_spread": self.point_spread.to_record(),
+            "sharpening": self.halo.to_record(),
         }
 
 
@@ -145,6 +148,7 @@ def _look(groups: Sequence[Group], log: QuantiserLog, codec: str | None, declare
         "interlacing": interlacing,
         "resolution": resolution,
         "point_spread": point_spread,
+        "halo": estimate_halo(fields, left),
     }
 
 

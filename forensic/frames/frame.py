@@ -43,6 +43,20 @@ class FrameTiming:
 
 
 @dataclass(frozen=True)
+class Coding:
+    """How the samples of a frame were coded, as far as the bitstream says; ``why_not`` where it says nothing.
+
+    ``picture_type``: ``I``, ``P``, ``B`` and so on. ``quantiser``: mean over the picture, in the units of
+    ``scale`` (``h264``, ``vp9``, ``mpeg``, ``jpeg``; see ``forensic.media.quantisers``); both None where unknown.
+    """
+
+    picture_type: str
+    scale: str | None = None
+    quantiser: float | None = None
+    why_not: str | None = None
+
+
+@dataclass(frozen=True)
 class Geometry:
     """Size and shape of a picture: luma columns and rows, layout, sample (pixel) aspect ratio."""
 
@@ -81,13 +95,14 @@ def _checked(planes: Planes, geometry: Geometry, kind: str) -> Planes:
 class CodedFrame:
     """A frame in integer code values, exactly as decoded or as about to be written."""
 
-    __slots__ = ("_sha256", "colour", "geometry", "planes", "stage_class", "timing")
+    __slots__ = ("_sha256", "coding", "colour", "geometry", "planes", "stage_class", "timing")
 
     planes: Planes
     geometry: Geometry
     colour: ColourSpec
     timing: FrameTiming
     stage_class: StageClass
+    coding: Coding | None  # None: nobody asked
     _sha256: str | None
 
     def __init__(
@@ -97,6 +112,7 @@ class CodedFrame:
         colour: ColourSpec,
         timing: FrameTiming,
         stage_class: StageClass,
+        coding: Coding | None = None,
     ) -> None:
         for plane in planes:
             if plane.dtype != geometry.layout.dtype:
@@ -106,6 +122,7 @@ class CodedFrame:
         object.__setattr__(self, "colour", colour)
         object.__setattr__(self, "timing", timing)
         object.__setattr__(self, "stage_class", stage_class)
+        object.__setattr__(self, "coding", coding)
         object.__setattr__(self, "_sha256", None)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -130,7 +147,7 @@ class CodedFrame:
         """Float32 planes in grey levels of the 8-bit scale; the class comes along."""
         scale = np.float32(1.0 / self.geometry.layout.grey_scale)
         planes = tuple(plane.astype(np.float32) * scale for plane in self.planes)
-        return WorkingFrame(planes, self.geometry, self.colour, self.timing, self.stage_class)
+        return WorkingFrame(planes, self.geometry, self.colour, self.timing, self.stage_class, self.coding)
 
 
 class WorkingFrame:
@@ -140,13 +157,14 @@ class WorkingFrame:
     centred on 128, as coded; nothing is converted to RGB unless a stage needs it.
     """
 
-    __slots__ = ("colour", "geometry", "planes", "stage_class", "timing")
+    __slots__ = ("coding", "colour", "geometry", "planes", "stage_class", "timing")
 
     planes: Planes
     geometry: Geometry
     colour: ColourSpec
     timing: FrameTiming
     stage_class: StageClass
+    coding: Coding | None  # of these samples; None once a stage has made others
 
     def __init__(
         self,
@@ -155,6 +173,7 @@ class WorkingFrame:
         colour: ColourSpec,
         timing: FrameTiming,
         stage_class: StageClass,
+        coding: Coding | None = None,
     ) -> None:
         for plane in planes:
             if plane.dtype != np.float32:
@@ -164,6 +183,7 @@ class WorkingFrame:
         object.__setattr__(self, "colour", colour)
         object.__setattr__(self, "timing", timing)
         object.__setattr__(self, "stage_class", stage_class)
+        object.__setattr__(self, "coding", coding)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise InternalError("frame.immutable", f"A frame's {name} cannot be changed.")
@@ -184,11 +204,13 @@ class WorkingFrame:
         geometry: Geometry | None = None,
         colour: ColourSpec | None = None,
         sources: Iterable[WorkingFrame] = (),
+        keeps_coding: bool = False,
     ) -> WorkingFrame:
         """The frame after a stage of class ``by`` that also looked at ``sources``.
 
-        The result's class is the maximum of this frame's, the sources' and ``by``. Raises
-        ``InternalError`` (``frame.not-finite``) if a sample is NaN or infinite.
+        ``keeps_coding``: the samples are still those that were coded. The result's class is the maximum of
+        this frame's, the sources' and ``by``. Raises ``InternalError`` (``frame.not-finite``) if a sample is NaN
+        or infinite.
         """
         for number, plane in enumerate(planes):
             # A sum is finite only if all samples are (they are far below float32's limit).
@@ -204,6 +226,7 @@ class WorkingFrame:
             colour or self.colour,
             self.timing,
             max([self.stage_class, by, *(frame.stage_class for frame in sources)]),
+            self.coding if keeps_coding else None,
         )
 
     def quantise(self) -> CodedFrame:

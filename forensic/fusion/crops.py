@@ -33,8 +33,8 @@ Solve = Callable[[Sequence[Frame], float], np.ndarray]
 
 
 def cropped(frames: Sequence[Frame]) -> list[Frame]:
-    """The middle 96x96 px of ``frames``, nearest to the reference first; frames with a dense field are left out."""
-    usable = sorted((f for f in frames if f.motion.places is None), key=lambda f: (f.distance, f.place))
+    """The middle 96x96 px of ``frames``, nearest to the reference first."""
+    usable = sorted(frames, key=lambda f: (f.distance, f.place))
     if not usable:
         return []
     origin = _corner(usable[0].y)
@@ -51,7 +51,11 @@ def _cropped(frame: Frame, origin: np.ndarray) -> Frame:
     own = _corner(frame.y)
     left, top = int(own[0, 2]), int(own[1, 2])
     box = (slice(top, top + CROP), slice(left, left + CROP))
-    motion = Motion(np.linalg.inv(own) @ frame.motion.matrix @ origin)
+    places, trust = frame.motion.places, frame.motion.trust
+    if places is not None:
+        places = places[:, box[0], box[1]] - origin[:2, 2].astype(np.float32)[:, None, None]
+        trust = None if trust is None else trust[box]
+    motion = Motion(np.linalg.inv(own) @ frame.motion.matrix @ origin, places, trust)
     return replace(
         frame, y=np.ascontiguousarray(frame.y[box]), weight=np.ascontiguousarray(frame.weight[box]), motion=motion
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import cv2
@@ -17,7 +17,8 @@ from forensic.fusion.flow import dense
 from forensic.fusion.interpolation import inside, sampled, shifted
 from forensic.fusion.motion import Motion
 from forensic.fusion.noise import ASSUMED_QUANTISER, looks_coded, noise_between, noise_of, step_of
-from forensic.fusion.options import FrameReport, Fused, FusionOptions
+from forensic.fusion.options import FrameReport, Fused, FusionOptions, SplitHalves
+from forensic.fusion.piecewise import piecewise
 from forensic.fusion.pointspread import likeliest_sigma
 from forensic.fusion.registration import Model, register
 from forensic.fusion.sampling import Canvas, ShiftedSampling
@@ -38,9 +39,16 @@ def fuse(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = 
     smaller than 8x8; ``fusion.options`` if there are quantisers, but not one for every frame.
     """
     options = options or FusionOptions()
+    frames, reports, source = _registered(window, at, options)
+    return joined(frames, reports, window[at].shape, at, options, source)
+
+
+def _registered(
+    window: Sequence[np.ndarray], at: int, options: FusionOptions
+) -> tuple[list[Frame], list[FrameReport], str]:
+    """The frames that take part, what became of each, and where the quantisers are from."""
     _check(window, at, options)
     opencv()
-    shape = window[at].shape
     quantisers, source = quantisers_of(window, options)
     steps = [0.0 if qp is None else step_of(qp) for qp in quantisers]
     frames, reports = [], []
@@ -49,7 +57,7 @@ def fuse(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = 
         reports.append(replace(report, quantiser=quantisers[place]))
         if frame is not None:
             frames.append(frame)
-    return joined(frames, reports, shape, at, options, source)
+    return frames, reports, source
 
 
 def joined(
@@ -61,36 +69,95 @@ def joined(
     source: str,
 ) -> Fused:
     """Fuse registered ``frames`` into a picture of a reference of ``shape``; ``source``: where quantisers are from."""
+    together = _together(frames, reports, shape, at, options, source)
+    halves = together.halves() if options.halves else None
+    return Fused(
+        together.picture(frames), together.weights, together.effective, halves, tuple(reports), together.report()
+    )
+
+
+def split_halves(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = None) -> SplitHalves:
+    """What :func:`fuse` with ``options.halves`` says of the same frames, without the picture of all of them.
+
+    The halves, weights and report are those of :func:`fuse`, to the bit. Raises as it does.
+    """
+    options = options or FusionOptions()
+    frames, reports, source = _registered(window, at, options)
+    together = _together(frames, reports, window[at].shape, at, options, source)
+    halves = together.halves() if options.halves else None
+    why = "no frame at odd distance could be used" if options.halves else "not asked for"
+    return SplitHalves(halves, None if halves else why, together.weights, together.effective, together.report())
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Registered frames with all that is the same for every picture that is made of them or of some of them."""
+
+    frames: Sequence[Frame]
+    reports: Sequence[FrameReport]
+    shape: tuple[int, int]
+    at: int
+    options: FusionOptions
+    source: str
+    noise: float
+    sigma: float
+    errors: tuple[float, ...]
+
+    def picture(self, frames: Sequence[Frame]) -> np.ndarray:
+        """The picture that ``frames`` make."""
+        return _solved(frames, self.options, self.noise, self.sigma, self.shape)
+
+    def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Pictures of the frames at even and at odd distance; None without any at odd distance."""
+        even = [frame for frame in self.frames if frame.distance % 2 == 0]
+        odd = [frame for frame in self.frames if frame.distance % 2 == 1]
+        return (self.picture(even), self.picture(odd)) if odd else None
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Weights of all frames of the window at the reference's pixels."""
+        return _on_reference(self.frames, len(self.reports), self.at, self.shape)
+
+    @cached_property
+    def effective(self) -> np.ndarray:
+        """Effective number of frames at the reference's pixels."""
+        return _effective(self.weights)
+
+    def report(self) -> dict[str, Any]:
+        """JSON-able facts."""
+        return {
+            "scale": self.options.scale,
+            "psf_sigma_px": round(self.sigma, 4),
+            "psf_source": (
+                "declared" if self.options.psf_sigma is not None else "estimated" if self.errors else "default"
+            ),
+            "psf_prediction_errors": list(self.errors),
+            "noise": round(self.noise, 4),
+            "noise_source": "estimated" if self.options.noise is None else "declared",
+            "quantiser_source": self.source,
+            "strength": self.options.strength,
+            "frames_used": len(self.frames),
+            "repeating_frames": round(repeated(self.frames, self.shape), 4),
+            "effective_frames": round(float(np.mean(self.effective, dtype=np.float64)), 4),
+            "single_frame_share": round(float(np.mean(self.effective < 1.5)), 4),
+            "frames": [each.to_record(self.shape) for each in self.reports],
+        }
+
+
+def _together(
+    frames: Sequence[Frame],
+    reports: Sequence[FrameReport],
+    shape: tuple[int, int],
+    at: int,
+    options: FusionOptions,
+    source: str,
+) -> _Together:
     noise = noise_of([frame.y for frame in frames]) if options.noise is None else options.noise
     plain = partial(_solved, options=replace(options, scale=SCALE, detail=False), noise=noise)
     sigma, errors = _point_spread(frames, options, plain)
     if options.noise is None:
         noise = noise_between(frames, lambda some, width: plain(some, sigma=width), sigma) or noise
-    make = partial(_solved, options=options, noise=noise, sigma=sigma, shape=shape)
-    luma = make(frames)
-    halves = None
-    if options.halves:
-        even = [frame for frame in frames if frame.distance % 2 == 0]
-        odd = [frame for frame in frames if frame.distance % 2 == 1]
-        halves = (make(even), make(odd)) if odd else None
-    weights = _on_reference(frames, len(reports), at, shape)
-    effective = _effective(weights)
-    report: dict[str, Any] = {
-        "scale": options.scale,
-        "psf_sigma_px": round(sigma, 4),
-        "psf_source": "declared" if options.psf_sigma is not None else "estimated" if errors else "default",
-        "psf_prediction_errors": list(errors),
-        "noise": round(noise, 4),
-        "noise_source": "estimated" if options.noise is None else "declared",
-        "quantiser_source": source,
-        "strength": options.strength,
-        "frames_used": len(frames),
-        "repeating_frames": round(repeated(frames, shape), 4),
-        "effective_frames": round(float(np.mean(effective, dtype=np.float64)), 4),
-        "single_frame_share": round(float(np.mean(effective < 1.5)), 4),
-        "frames": [each.to_record(shape) for each in reports],
-    }
-    return Fused(luma, weights, effective, halves, tuple(reports), report)
+    return _Together(frames, reports, shape, at, options, source, noise, sigma, errors)
 
 
 def _point_spread(
@@ -128,14 +195,16 @@ def _admitted(
     if place == at:
         still = Motion.shift(0.0, 0.0)
         return Frame(place, 0, luma, still, np.ones_like(luma), step), FrameReport(place, still, 1.0, None)
-    model: Model = "homography" if options.registration == "flow" else options.registration
+    model: Model = "homography" if options.registration in ("mesh", "flow") else options.registration  # type: ignore[assignment]
     found = register(reference, luma, model)
     if found is None:
         return None, FrameReport(place, None, 0.0, "no registration")
     motion, residual = found.motion, found.residual
     if max(map(abs, motion.displacement(luma.shape))) > options.largest_shift:
         return None, FrameReport(place, motion, 0.0, "shift too large", residual=residual)
-    if options.registration == "flow":
+    if options.registration == "mesh":
+        motion = piecewise(reference, luma, motion)
+    elif options.registration == "flow":
         motion = dense(reference, luma, motion)
     match: Agreement = agreement(reference, luma, motion, step)
     light = match.light

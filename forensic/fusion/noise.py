@@ -33,7 +33,8 @@ def noise_of(frames: Sequence[np.ndarray]) -> float:
     for frame in frames:
         response = cv2.filter2D(frame, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT)
         power = cv2.boxFilter(response * response, cv2.CV_32F, (_SIDE, _SIDE), borderType=cv2.BORDER_REFLECT)
-        found.append(float(np.sqrt(np.quantile(power, _CALM))) / _CALM_RESPONSE)
+        # The filter's running sums may come out just below zero where the picture is flat.
+        found.append(float(np.sqrt(max(np.quantile(power, _CALM), 0.0))) / _CALM_RESPONSE)
     return float(np.clip(np.median(found), LEAST_NOISE, MOST_NOISE))
 
 

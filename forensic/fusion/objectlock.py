@@ -90,10 +90,10 @@ def fuse_region(
     """Fuse ``region`` of ``frames[at]`` in its own frame of reference: picture of ``scale`` times the region.
 
     Arguments as for :func:`forensic.fusion.fuse.fuse`; the richest motion is ``options.registration``, with
-    ``flow`` and ``none`` taken as ``homography``. ``largest_shift`` bounds the region's way in px.
+    ``mesh``, ``flow`` and ``none`` taken as ``homography``. ``largest_shift`` bounds the region's way in px.
     """
     options = options or FusionOptions(registration="homography", largest_shift=500.0)
-    model: Model = "homography" if options.registration in ("flow", "none") else options.registration  # type: ignore[assignment]
+    model: Model = "homography" if options.registration in ("mesh", "flow", "none") else options.registration  # type: ignore[assignment]
     tracks = follow(frames, at, region, model)
     quantisers, source = quantisers_of(frames, options)
     patch = np.ascontiguousarray(frames[at][region.y : region.y + region.height, region.x : region.x + region.width])

@@ -10,7 +10,7 @@ import numpy as np
 from forensic.errors import UsageError
 from forensic.fusion.motion import Motion
 
-Registration = Literal["none", "translation", "affine", "homography", "flow"]
+Registration = Literal["none", "translation", "affine", "homography", "mesh", "flow"]
 DEFAULT_PSF = 0.35  # input px: Gaussian sigma of lens and low-pass; MTF 0.55 at the sensor's Nyquist frequency
 
 
@@ -23,7 +23,8 @@ class FusionOptions:
     """How frames are fused.
 
     ``scale``: 1 to 4. ``psf_sigma``: Gaussian blur of the optics in input px, 0 to 3; None estimates it.
-    ``registration``: richest motion of the camera that is tried; ``flow`` adds dense motion. ``largest_shift``:
+    ``registration``: richest motion of the camera that is tried; ``mesh`` lets it differ slowly over the
+    picture, ``flow`` adds dense motion. ``largest_shift``:
     input px. ``noise``: grey levels (standard deviation) of one frame; None estimates it. ``quantisers``: QP of
     every frame of the window on H.264's scale, None where not known; () for not known at all. ``strength``:
     factor on the weight of the priors. ``detail``: whether the self-similarity rounds are run. ``halves``:
@@ -55,8 +56,8 @@ class FusionOptions:
         ):
             if value is not None and not low <= value <= high:
                 raise _refused(name, value, f"from {low} to {high}")
-        if self.registration not in ("none", "translation", "affine", "homography", "flow"):
-            raise _refused("registration", self.registration, "none, translation, affine, homography or flow")
+        if self.registration not in ("none", "translation", "affine", "homography", "mesh", "flow"):
+            raise _refused("registration", self.registration, "none, translation, affine, homography, mesh or flow")
         if any(qp is not None and not 0.0 <= qp <= 63.0 for qp in self.quantisers):
             raise _refused("quantisers", self.quantisers, "from 0 to 63 each")
 
@@ -103,4 +104,18 @@ class Fused:
     effective: np.ndarray = field(repr=False)
     halves: tuple[np.ndarray, np.ndarray] | None = field(repr=False)
     frames: tuple[FrameReport, ...]
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SplitHalves:
+    """Two pictures of the same thing without a frame in common, and how many frames there were to make them.
+
+    Fields as in :class:`Fused`. Where ``halves`` is None, ``why_none`` says why.
+    """
+
+    halves: tuple[np.ndarray, np.ndarray] | None = field(repr=False)
+    why_none: str | None
+    weights: np.ndarray = field(repr=False)
+    effective: np.ndarray = field(repr=False)
     report: dict[str, Any]

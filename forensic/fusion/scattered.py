@@ -80,19 +80,29 @@ class ScatteredSampling:
             starts.append(start)
             weights.append(table[phase])
         self.covered = fits
-        self._base = (starts[0] * width + starts[1])[fits]
+        self._base = np.ascontiguousarray((starts[0] * width + starts[1])[fits])
         self._down = np.ascontiguousarray(weights[0][fits].T)
         self._across = np.ascontiguousarray(weights[1][fits].T)
+        # Where no two footprints begin at the same place, neither do any two of their taps of the same number.
+        self._apart = np.unique(self._base).size == self._base.size
+
+    def _views(self, flat: np.ndarray, row: int) -> list[np.ndarray]:
+        """``flat`` from each tap of a row of the footprint on: indexed alike by where the footprints begin."""
+        width = self.canvas.shape[1]
+        return [flat[row * width + column :] for column in range(len(self._across))]
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """A_k x: float32 on the canvas to float32 of the frame's shape, zero where not covered."""
-        flat, width = np.ascontiguousarray(x).ravel(), x.shape[1]
-        total = np.zeros(self._base.size, np.float32)
+        flat = np.ascontiguousarray(x).ravel()
+        total, line, seen = (np.zeros(self._base.size, np.float32) for _ in range(3))
         for row, down in enumerate(self._down):
-            line = np.zeros_like(total)
-            for column, across in enumerate(self._across):
-                line += across * flat[self._base + (row * width + column)]
-            total += down * line
+            line[:] = 0.0
+            for view, across in zip(self._views(flat, row), self._across, strict=True):
+                np.take(view, self._base, out=seen, mode="clip")  # never clipped: it only spares a check
+                seen *= across
+                line += seen
+            line *= down
+            total += line
         y = np.zeros(self.covered.shape, np.float32)
         y[self.covered] = total
         return y
@@ -100,10 +110,17 @@ class ScatteredSampling:
     def adjoint(self, y: np.ndarray) -> np.ndarray:
         """A_kᵀ y: float32 of the frame's shape to float32 on the canvas; <A x, y> = <x, Aᵀ y>."""
         height, width = self.canvas.shape
-        total = np.zeros(height * width)
         if self._base.size == 0:
-            return total.astype(np.float32).reshape(height, width)
+            return np.zeros((height, width), np.float32)
         values = y[self.covered]
+        if self._apart:
+            flat = np.zeros(height * width, np.float32)
+            for row, down in enumerate(self._down):
+                lit = down * values
+                for view, across in zip(self._views(flat, row), self._across, strict=True):
+                    view[self._base] += across * lit
+            return flat.reshape(height, width)
+        total = np.zeros(height * width)
         offsets = np.arange(len(self._across))[:, None]
         places = self._base[None] + offsets
         spread = self._across * values[None]

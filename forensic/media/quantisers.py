@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forensic.errors import BadInput
+from forensic.frames.frame import Coding
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -165,6 +166,10 @@ class FrameCoding:
         if not area:
             return float(self.counts[0][0])
         return sum(quantiser * pixels for quantiser, pixels in self.counts) / area
+
+    def summary(self) -> Coding:
+        """What goes along with the frame."""
+        return Coding(self.picture_type, self.scale, self.mean, self.why_not)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able facts; inverse: :func:`forensic.media.sandbox.facts.coding_of`."""

@@ -237,7 +237,9 @@ class ExhibitReader:
             time, made_up = self._timeline.place(index, picture.pts, picture.dts)
         self._watch_colour(picture, conversion, index, time)
         timing = FrameTiming(index, time, self.time_base, made_up)
-        frame = CodedFrame(planes_of(picture, conversion), geometry, self.facts.colour, timing, self._stage_class)
+        summary = None if self.coding is None else self.coding.summary()
+        planes = planes_of(picture, conversion)
+        frame = CodedFrame(planes, geometry, self.facts.colour, timing, self._stage_class, summary)
         self.flags = self._judge(picture, note, frame, previous)
         return frame
 

@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from forensic.errors import InternalError
 from forensic.frames.stageclass import StageClass
+from forensic.registry.packs.description import Digest, WeightPack
 
 #: Folder names of models. No dots or separators, so an id can never leave the models folder.
 ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,63}"
 
+_FILE_STEM = r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}(\.[A-Za-z0-9_-]{1,50}){0,4}"
+
 Text = Annotated[str, Field(min_length=1, max_length=8000)]
-Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -30,10 +32,36 @@ class Architecture(_Part):
 
 
 class Weights(_Part):
-    """The weights file beside the card (a plain file name) and its SHA-256."""
+    """The weights file (a plain file name) and its SHA-256.
 
-    file: Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,100}(\.[A-Za-z0-9_-]{1,50}){0,4}\.safetensors\z")]
+    It lies beside the card, or, if ``pack`` says where the weights can be fetched, in the models store.
+    """
+
+    file: Annotated[str, Field(pattern=rf"\A{_FILE_STEM}\.(safetensors|onnx)\z")]
     sha256: Digest
+    pack: WeightPack | None = None
+
+    @property
+    def format(self) -> str:
+        """``safetensors``: numbers only; ``onnx``: numbers and the operators that they go through."""
+        return self.file.rpartition(".")[2]
+
+    @model_validator(mode="after")
+    def _as_it_comes(self) -> Weights:
+        pack = self.pack
+        if pack is not None and self.format != "safetensors":
+            raise ValueError("a weight pack is kept as safetensors")
+        if pack is not None and pack.format == "safetensors" and pack.member_sha256 != self.sha256:
+            raise ValueError("a safetensors member is stored as it comes: its SHA-256 is that of the weights")
+        return self
+
+
+class Origin(_Part):
+    """The model whose weights these were made from by quantisation, and the digest of those weights."""
+
+    id: Annotated[str, Field(pattern=rf"\A{ID_PATTERN}\z")]
+    version: Text
+    weights_sha256: Digest
 
 
 class ForwardModel(_Part):
@@ -44,7 +72,7 @@ class ForwardModel(_Part):
 
     blur: Literal["gaussian"]
     blur_sigma: tuple[Annotated[float, Field(ge=0, le=16)], Annotated[float, Field(ge=0, le=16)]]
-    downsample: Literal["area"]
+    downsample: Literal["area", "bicubic"]  # bicubic: antialiased, as MATLAB's imresize
 
     @model_validator(mode="before")
     @classmethod
@@ -98,10 +126,15 @@ class ModelCard(_Part):
     architecture: Architecture
     scale: Annotated[int, Field(ge=1, le=8)]
     channels: Literal["luma"]
-    precision: Literal["float32"]
+    precision: Literal["float32", "int8"]
     parameters: Annotated[int, Field(ge=1)]
-    receptive_field: Annotated[int, Field(ge=0, le=4096)]  # radius in input pixels
+    #: Radius in input pixels; "tile" where a pixel depends on all that the network is given at once.
+    receptive_field: Annotated[int, Field(ge=0, le=4096)] | Literal["tile"]
+    overlap: Annotated[int, Field(ge=0, le=256)] | None = None  # least overlap of tiles, where the field is the tile
+    #: What it works on beside single frames; None if nothing.
+    refines: Literal["fusion"] | None = None
     weights: Weights
+    quantised_from: Origin | None = None
     licence: Text
     explanation: Text
     calibration: Literal["uncalibrated", "calibrated"]
@@ -112,6 +145,20 @@ class ModelCard(_Part):
     limitations: Annotated[list[Text], Field(min_length=1)]
     references: Annotated[list[Text], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _overlap_where_unbounded(self) -> ModelCard:
+        if (self.receptive_field == "tile") != (self.overlap is not None):
+            raise ValueError('overlap is stated if, and only if, receptive_field is "tile"')
+        return self
+
+    @model_validator(mode="after")
+    def _quantised(self) -> ModelCard:
+        if self.precision == "int8" and self.weights.format != "onnx":
+            raise ValueError("weights of precision int8 are an ONNX file")
+        if (self.precision == "int8") != (self.quantised_from is not None):
+            raise ValueError("quantised_from is stated if, and only if, precision is int8")
+        return self
+
     _folder: Path | None = PrivateAttr(default=None)
     _card_sha256: str | None = PrivateAttr(default=None)
 
@@ -121,8 +168,18 @@ class ModelCard(_Part):
         return StageClass.parse(self.class_label)
 
     @property
+    def engine(self) -> str:
+        """What computes the network: ``torch`` or ``onnxruntime``."""
+        return {"safetensors": "torch", "onnx": "onnxruntime"}[self.weights.format]
+
+    @property
+    def least_overlap(self) -> int:
+        """Input pixels of surroundings that a tile needs on every side."""
+        return self.receptive_field if isinstance(self.receptive_field, int) else self.overlap or 0
+
+    @property
     def folder(self) -> Path:
-        """Folder that holds the card and its weights."""
+        """Folder that holds the card and, where they are shipped, its weights."""
         if self._folder is None:
             raise InternalError("model.card-detached", f"Model card {self.id} was not loaded from a folder.")
         return self._folder
@@ -161,4 +218,5 @@ class ModelCard(_Part):
 
     def to_record(self) -> dict[str, Any]:
         """The whole card, JSON-able, as ``card.toml`` has it, with ``card_sha256`` added."""
-        return {**self.model_dump(mode="json", by_alias=True), "card_sha256": self.card_sha256}
+        record = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {**record, "card_sha256": self.card_sha256}

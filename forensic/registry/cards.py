@@ -2,7 +2,8 @@
 
 ``models/<id>/card.toml`` describes the weights beside it. A model is usable only if the card can be
 read, says nothing that this version does not understand, names a known class, and the digest on it
-is that of the weights file.
+is that of the weights file. Weights of a weight pack lie in the models store, once the user has
+fetched them; nothing here fetches anything.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from forensic.errors import ForensicError, PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_bytes
 from forensic.registry.card import ID_PATTERN, ModelCard
+from forensic.registry.packs.store import stored_weights
 
 CARD_FILE = "card.toml"
 MAXIMUM_CARD_BYTES = 1 << 20
 MAXIMUM_WEIGHTS_BYTES = 1 << 30
+NOT_FETCHED = "model.pack-not-fetched"
 _REINSTALL = "Restore the model's folder from a trusted copy, or install the package again."
 
 
@@ -38,6 +41,11 @@ class CardCheck:
     code: str = ""
     message: str = ""
     remedy: str = ""
+
+    @property
+    def to_be_fetched(self) -> bool:
+        """Whether nothing is wrong, except that the user has not fetched the weights (yet)."""
+        return self.code == NOT_FETCHED
 
 
 def model_ids(models_dir: Path | None = None) -> list[str]:
@@ -70,58 +78,73 @@ def load_card(model_id: str, models_dir: Path | None = None) -> ModelCard:
     return card.came_from(folder, sha256_bytes(data))
 
 
-def read_weights(card: ModelCard) -> bytes:
+def weights_path(card: ModelCard, store: Path | None = None) -> Path:
+    """Where the weights of ``card`` have to lie: beside it, or for a weight pack in ``store`` (the user's if None)."""
+    return card.folder / card.weights.file if card.weights.pack is None else stored_weights(card, store)
+
+
+def read_weights(card: ModelCard, store: Path | None = None) -> bytes:
     """Read the weights file once and return it if, and only if, these very bytes have the card's digest.
 
-    Raises ``PolicyRefused``: ``model.weights-missing``, ``model.weights-unreadable`` or
-    ``model.digest-mismatch``.
+    Raises ``PolicyRefused``: ``model.weights-missing``, ``model.weights-unreadable``,
+    ``model.digest-mismatch`` or, for a weight pack, ``model.pack-not-fetched``.
     """
-    path = card.folder / card.weights.file
+    path, remedy = weights_path(card, store), _REINSTALL
+    if card.weights.pack is not None:
+        remedy = f"Fetch them with `forensic models fetch {card.id}`, or with --from FILE where there is no network."
+        if not path.is_symlink() and not path.exists():
+            raise PolicyRefused(
+                NOT_FETCHED,
+                f"The weights of model {card.id} are not shipped and have not been fetched: they are in "
+                f"{card.weights.pack.file} of the package {card.weights.pack.distribution}.",
+                remedy,
+            )
     if path.is_symlink() or not path.is_file():
         raise PolicyRefused(
-            "model.weights-missing", f"Model {card.id} has no weights file {card.weights.file}.", _REINSTALL
+            "model.weights-missing", f"Model {card.id} has no weights file {card.weights.file}.", remedy
         )
     try:
         with path.open("rb") as stream:
             data = stream.read(MAXIMUM_WEIGHTS_BYTES + 1)
     except OSError as error:
         raise PolicyRefused(
-            "model.weights-unreadable", f"The weights of model {card.id} cannot be read: {error.strerror}.", _REINSTALL
+            "model.weights-unreadable", f"The weights of model {card.id} cannot be read: {error.strerror}.", remedy
         ) from error
     if len(data) > MAXIMUM_WEIGHTS_BYTES:
-        raise PolicyRefused("model.weights-unreadable", f"The weights of model {card.id} exceed 1 GiB.", _REINSTALL)
+        raise PolicyRefused("model.weights-unreadable", f"The weights of model {card.id} exceed 1 GiB.", remedy)
     found = sha256_bytes(data)
     if found != card.weights.sha256:
         raise PolicyRefused(
             "model.digest-mismatch",
             f"The weights of model {card.id} have SHA-256 {found}; its card says {card.weights.sha256}.",
-            _REINSTALL,
+            remedy,
         )
     return data
 
 
-def verify_card(card: ModelCard) -> None:
+def verify_card(card: ModelCard, store: Path | None = None) -> None:
     """Check the weights file against the card; raises as :func:`read_weights` does."""
-    read_weights(card)
+    read_weights(card, store)
 
 
-def verify_all(models_dir: Path | None = None) -> list[CardCheck]:
+def verify_all(models_dir: Path | None = None, store: Path | None = None) -> list[CardCheck]:
     """Check every folder under the models folder, sorted by name. Never raises ``ForensicError``.
 
-    A folder without a card and a missing models folder are failed checks too, not omissions.
+    A model whose weights are to be fetched is not usable, and says so (``to_be_fetched``). A folder without a card
+    and a missing models folder are failed checks too, not omissions.
     """
     try:
         folders = _folders(models_dir)
     except ForensicError as error:
         return [_failed("", error)]
-    return [_check(folder.name, folder.parent) for folder in folders]
+    return [_check(folder.name, folder.parent, store) for folder in folders]
 
 
-def _check(name: str, root: Path) -> CardCheck:
+def _check(name: str, root: Path, store: Path | None) -> CardCheck:
     card = None
     try:
         card = load_card(name, root)
-        verify_card(card)
+        verify_card(card, store)
     except ForensicError as error:
         return _failed(name, error, card)
     return CardCheck(name, True, card)

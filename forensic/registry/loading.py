@@ -1,34 +1,23 @@
 """Load a model behind its card and run it: checked bytes, strict weights, one thread, same bytes out.
 
-Importing this module sets torch up for reproducible work in the whole process: one intra-op thread
-(the program parallelises over frames and tiles instead) and deterministic algorithms.
+What computes the network is an engine, chosen by the form of the weights; it is imported where it is
+first needed.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
-import torch
 
 from forensic.errors import BadInput, InternalError, UsageError
-from forensic.registry.architectures.catalogue import LumaNetwork, build
 from forensic.registry.card import ModelCard
 from forensic.registry.cards import read_weights
-from forensic.registry.tiling import cut_tiles, join_tiles, plan_tiles, round_up
-
-torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True)
-# Deterministic mode would also fill fresh memory with NaN, at a cost; no operation here reads it.
-torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-_WRONG_FILE = "The weights and the card do not belong together; restore the model's folder from a trusted copy."
+from forensic.registry.engines.engine import Engine
+from forensic.registry.tiling import blend_tiles, cut_inside, cut_tiles, join_tiles, plan_tiles, round_up
 
 
 @dataclass(frozen=True)
@@ -36,7 +25,7 @@ class LoadedModel:
     """A network ready to run, with the card it came in by. Safe to call from several threads."""
 
     card: ModelCard
-    network: LumaNetwork
+    engine: Engine
 
     @property
     def scale(self) -> int:
@@ -45,8 +34,8 @@ class LoadedModel:
 
     @property
     def radius(self) -> int:
-        """Receptive field in input pixels on each side: the least overlap of tiles."""
-        return self.network.radius
+        """Receptive field in input pixels on each side: the least overlap of tiles. As its card says, if unbounded."""
+        return self.card.least_overlap if self.engine.radius is None else self.engine.radius
 
     def upscale_luma(self, y: np.ndarray) -> np.ndarray:
         """Enlarge a whole plane at once: float32 [H, W] to [scale*H, scale*W], grey levels, not clipped.
@@ -57,7 +46,7 @@ class LoadedModel:
         """
         _check_plane(y)
         height, width = y.shape
-        around, alignment = self.network.context, self.network.alignment
+        around, alignment = self.engine.context, self.engine.alignment
         below, right = round_up(height, alignment) - height, round_up(width, alignment) - width
         out = self._run(np.pad(y, ((around, around + below), (around, around + right)), mode="edge"))
         return out[: self.scale * height, : self.scale * width]
@@ -67,6 +56,8 @@ class LoadedModel:
     ) -> np.ndarray:
         """Enlarge a plane tile by tile; equals :meth:`upscale_luma` up to float rounding, without a seam.
 
+        Where the network's receptive field is not bounded, it does not: a pixel then depends on its tile and
+        the overlap around it, cut at the picture's border, by amounts that the card states; tiles are cross-faded.
         ``tile`` (at least 16) and ``overlap`` (at least ``radius``) are input pixels. The schedule is
         fixed by them and the plane's size; an ``executor`` of threads changes the time, not a byte.
         Raises ``UsageError`` (``model.tile-size``, ``model.tile-overlap``) and as ``upscale_luma``.
@@ -78,12 +69,12 @@ class LoadedModel:
                 f"Overlap {overlap} is less than the receptive field of {self.radius} pixels: tiles would show seams.",
                 f"Use an overlap of at least {self.radius}.",
             )
+        if self.engine.radius is None:
+            return self._upscale_unbounded(y, tile, overlap, executor)
         # Context that would put a tile off the network's grid is left out; it could change no pixel.
-        unused = overlap - self.network.context
-        plan = plan_tiles(
-            y.shape[0], y.shape[1], tile, overlap - unused % self.network.alignment, self.network.alignment
-        )
-        surplus = self.scale * (plan.overlap - self.network.context)
+        unused = overlap - self.engine.context
+        plan = plan_tiles(y.shape[0], y.shape[1], tile, overlap - unused % self.engine.alignment, self.engine.alignment)
+        surplus = self.scale * (plan.overlap - self.engine.context)
 
         def run(tile_with_context: np.ndarray) -> np.ndarray:
             out = self._run(tile_with_context)
@@ -93,10 +84,14 @@ class LoadedModel:
         outputs: Iterable[np.ndarray] = map(run, inputs) if executor is None else executor.map(run, inputs)
         return join_tiles(outputs, plan, self.scale)
 
+    def _upscale_unbounded(self, y: np.ndarray, tile: int, overlap: int, executor: Executor | None) -> np.ndarray:
+        plan = plan_tiles(y.shape[0], y.shape[1], tile, overlap)
+        pieces = cut_inside(y, plan)
+        outputs = map(self._run, pieces) if executor is None else executor.map(self._run, pieces)
+        return blend_tiles(outputs, plan, self.scale)
+
     def _run(self, padded: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            luma = torch.from_numpy(np.ascontiguousarray(padded))[None, None]
-            out: np.ndarray = self.network(luma)[0, 0].contiguous().numpy()
+        out = self.engine.run(padded)
         if not np.isfinite(np.sum(out, dtype=np.float64)):
             raise InternalError(
                 "model.not-finite",
@@ -107,66 +102,58 @@ class LoadedModel:
 
 
 def load_model(card: ModelCard) -> LoadedModel:
-    """Read the weights once, check those very bytes, and build the network from them, strictly.
+    """Read the weights once, check those very bytes, and make an engine of them, strictly.
 
-    Raises ``PolicyRefused`` as :func:`forensic.registry.cards.read_weights` does, and ``BadInput``:
-    ``model.weights-invalid`` (not safetensors, not float32, not finite), ``model.weights-mismatch``
-    (other tensors than the architecture has), ``model.card-untrue`` (parameter count or receptive
-    field differ from the card), ``model.architecture-unknown``, ``model.hyperparameters``.
+    Raises ``PolicyRefused`` as :func:`forensic.registry.cards.read_weights` does, ``UsageError``
+    (``model.engine-missing``) if the card's engine is not installed, and ``BadInput``:
+    ``model.card-untrue`` (parameter count, receptive field or scale differ from the card), and as the
+    engines' ``make_engine`` do.
     """
     data = read_weights(card)
-    try:
-        state = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(
-            "model.weights-invalid", f"The weights of model {card.id} are not safetensors: {error}.", _WRONG_FILE
-        ) from error
-    for name, tensor in state.items():
-        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
-            raise BadInput(
-                "model.weights-invalid",
-                f"Tensor {name!r} of model {card.id} is not finite {card.precision}.",
-                _WRONG_FILE,
-            )
-    network = build(card.architecture.name, card.scale, card.architecture.hyperparameters)
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise BadInput(
-            "model.weights-mismatch",
-            f"The weights of model {card.id} do not fit architecture {card.architecture.name}: "
-            + " ".join(str(error).split())[:400],
-            _WRONG_FILE,
-        ) from error
-    counted = sum(weight.numel() for weight in network.parameters())
-    if (counted, network.radius) != (card.parameters, card.receptive_field):
+    engine = _engine(card, data)
+    field = "tile" if engine.radius is None else engine.radius
+    found = (engine.parameters, field, engine.scale)
+    if found != (card.parameters, card.receptive_field, card.scale):
         raise BadInput(
             "model.card-untrue",
-            f"Model {card.id} has {counted} parameters and a receptive field of {network.radius} pixels; "
-            f"its card says {card.parameters} and {card.receptive_field}.",
-            _WRONG_FILE,
+            f"Model {card.id} has {engine.parameters} parameters, a receptive field of {field} pixels and scale "
+            f"{engine.scale}; its card says {card.parameters}, {card.receptive_field} and {card.scale}.",
+            "The weights and the card do not belong together; restore the model's folder from a trusted copy.",
         )
-    network.eval().requires_grad_(False)
-    return LoadedModel(card, network)
+    return LoadedModel(card, engine)
 
 
-def determinism_facts() -> dict[str, Any]:
-    """JSON-able facts on which bit-exact repetition depends, for the run's record."""
-    return {
-        "torch": torch.__version__,
-        "intra_op_threads": torch.get_num_threads(),
-        "inter_op_threads": torch.get_num_interop_threads(),
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "mkldnn": bool(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),  # type: ignore[no-untyped-call]
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "device": "cpu",
-        "environment": {
-            name: os.environ[name]
-            for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "OMP_NUM_THREADS")
-            if name in os.environ
-        },
-    }
+def _engine(card: ModelCard, data: bytes) -> Engine:
+    if card.engine == "onnxruntime":
+        from forensic.registry.engines import onnx_runtime
+
+        return onnx_runtime.make_engine(card, data)
+    from forensic.registry.engines import pytorch
+
+    return pytorch.make_engine(card, data)
+
+
+def require_engine(card: ModelCard) -> None:
+    """Raise ``UsageError`` (``model.engine-missing``) if what computes this model is not installed."""
+    if card.engine == "onnxruntime":
+        from forensic.registry.engines.onnx_runtime import require_runtime
+
+        require_runtime(f"Model {card.id}")
+
+
+def determinism_facts(engines: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """JSON-able facts, by engine (``ModelCard.engine``), on which bit-exact repetition depends."""
+    facts = {}
+    for name in sorted(set(engines)):
+        if name == "onnxruntime":
+            from forensic.registry.engines.onnx_runtime import determinism_facts as onnx_facts
+
+            facts[name] = onnx_facts()
+        else:
+            from forensic.registry.engines.pytorch import determinism_facts as torch_facts
+
+            facts[name] = torch_facts()
+    return facts
 
 
 def _check_plane(y: np.ndarray) -> None:

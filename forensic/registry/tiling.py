@@ -68,6 +68,52 @@ def cut_tiles(plane: np.ndarray, plan: TilePlan) -> list[np.ndarray]:
     ]
 
 
+def cut_inside(plane: np.ndarray, plan: TilePlan) -> list[np.ndarray]:
+    """Tiles with what surroundings the plane has, up to the plan's overlap: nothing is repeated at its borders."""
+    if plane.shape != (plan.height, plan.width):
+        raise InternalError("model.tile-plan", f"A plan for {plan.height}x{plan.width} met a plane {plane.shape}.")
+    around = plan.overlap
+    return [
+        plane[
+            max(row - around, 0) : row + plan.tile_height + around,
+            max(column - around, 0) : column + plan.tile_width + around,
+        ]
+        for row, column in plan.origins
+    ]
+
+
+def blend_tiles(tiles: Iterable[np.ndarray], plan: TilePlan, scale: int) -> np.ndarray:
+    """Put enlarged pieces of :func:`cut_inside` in their places, cross-faded where tiles meet.
+
+    Each tile's share falls linearly from 1 to 0 over half the overlap (at most half a tile) on either
+    side of a border, along rows and columns alike, so that shares sum to 1 and nothing steps.
+    The sums are formed in the order of the plan. One tile alone comes out as it is, to the byte.
+    """
+    whole = np.zeros((scale * plan.height, scale * plan.width), np.float32)
+    for (row, column), tile in zip(plan.origins, tiles, strict=True):
+        above, left = row - min(row, plan.overlap), column - min(column, plan.overlap)
+        down = _share(row, plan.tile_height, plan.height, plan.overlap, scale)[scale * above :][: tile.shape[0]]
+        across = _share(column, plan.tile_width, plan.width, plan.overlap, scale)[scale * left :][: tile.shape[1]]
+        own = whole[scale * above :, scale * left :][: tile.shape[0], : tile.shape[1]]
+        own += down[:, None] * across[None] * tile
+    return whole
+
+
+def _share(first: int, length: int, side: int, overlap: int, scale: int) -> np.ndarray:
+    """Share of the tile that begins at ``first``, for every output row (or column): float32 [scale * side], 0 to 1."""
+    fade = min(overlap, length) // 2
+    share = np.ones(scale * side, np.float32)
+    if not fade:
+        share[: scale * first] = share[scale * (first + length) :] = 0
+        return share
+    place = (np.arange(scale * side) + 0.5) / scale  # centre of the output row, in input rows from the edge
+    if first > 0:
+        share = np.minimum(share, np.clip((place - first) / (2 * fade) + 0.5, 0, 1).astype(np.float32))
+    if first + length < side:
+        share = np.minimum(share, np.clip((first + length - place) / (2 * fade) + 0.5, 0, 1).astype(np.float32))
+    return share
+
+
 def join_tiles(tiles: Iterable[np.ndarray], plan: TilePlan, scale: int) -> np.ndarray:
     """Put enlarged tiles without context, [scale*tile_height, scale*tile_width] each, in their places."""
     whole = np.empty((scale * plan.height, scale * plan.width), np.float32)

@@ -23,13 +23,13 @@ import numpy as np
 from forensic.errors import InternalError, UsageError
 from forensic.frames.frame import CodedFrame, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.forward import ForwardModel
+from forensic.fusion.projection import PRIOR_SIGMA, noise_weight, soft_projection
 from forensic.media.opencv import opencv
 from forensic.risk.clipping import Clipping, find_clipping
 from forensic.risk.dihedral import Dispersion
-from forensic.risk.forward import ForwardModel
 from forensic.risk.noise import estimate_sigma
 from forensic.risk.nullspace import local_rms, nullspace_injection, rms_window
-from forensic.risk.projection import PRIOR_SIGMA, noise_weight, soft_projection
 from forensic.risk.quantiles import LARGEST_UNIT, UNITS_PER_GREY_LEVEL, describe
 from forensic.risk.regions import CONFLICT, DISPERSION, INJECTION, Region, TileMeasurements, find_regions
 from forensic.risk.tiles import TILE, Level, Thresholds, grid_shape, tile_levels, tile_percentile, tile_share

@@ -69,7 +69,7 @@ def transformed(frame: WorkingFrame, transform: Transform) -> WorkingFrame:
         aspect = None if geometry.sample_aspect is None else Fraction(1) / geometry.sample_aspect
         geometry = Geometry(geometry.height, geometry.width, geometry.layout, aspect)
     planes = tuple(transform.apply(plane) for plane in frame.planes)
-    return WorkingFrame(planes, geometry, frame.colour, frame.timing, frame.stage_class)
+    return WorkingFrame(planes, geometry, frame.colour, frame.timing, frame.stage_class, frame.coding)
 
 
 @dataclass(frozen=True)

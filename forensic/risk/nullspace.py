@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from forensic.risk.conjugate_gradients import Solution, solve
-from forensic.risk.forward import ForwardModel
-from forensic.risk.projection import SoftProjection, soft_projection
+from forensic.fusion.conjugate_gradients import Solution, solve
+from forensic.fusion.forward import ForwardModel
+from forensic.fusion.projection import SoftProjection, soft_projection
 
 SMOOTHNESS = 0.05  # λ in units of 1 / scale², A Aᵀ's gain for a flat picture
 ITERATIONS = 12

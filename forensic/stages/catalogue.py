@@ -26,6 +26,7 @@ from forensic.stages.measure import Measure
 from forensic.stages.nlmeans import NonLocalMeans
 from forensic.stages.parameters import read_parameters
 from forensic.stages.perspective import Perspective
+from forensic.stages.refined_fusion import RefinedFusion
 from forensic.stages.resize import Resize
 from forensic.stages.richardson_lucy import RichardsonLucy
 from forensic.stages.rotate_flip import RotateFlip
@@ -33,6 +34,7 @@ from forensic.stages.selective_colour import SelectiveColour
 from forensic.stages.side_by_side import SideBySide
 from forensic.stages.stabilise import Stabilise
 from forensic.stages.stage import Stage
+from forensic.stages.steady import Steady
 from forensic.stages.temporal_average import TemporalAverage
 from forensic.stages.undistort import Undistort
 from forensic.stages.unsharp import Unsharp
@@ -66,11 +68,13 @@ STAGES: tuple[type[Stage[Any]], ...] = (
     Deblock,
     NonLocalMeans,
     TemporalAverage,
+    Steady,
     Fusion,
     Unsharp,
     Wiener,
     RichardsonLucy,
     LearnedUpscale,
+    RefinedFusion,
 )
 
 _extra: dict[str, type[Stage[Any]]] = {}

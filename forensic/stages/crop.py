@@ -28,6 +28,7 @@ class Crop(Stage[CropParameters]):
     name = "crop"
     title = "Crop"
     stage_class = StageClass.GEOMETRIC
+    keeps_coding = True
     parameter_model = CropParameters
     anchors = True
     card = StageCard(

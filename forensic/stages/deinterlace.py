@@ -34,6 +34,7 @@ class Deinterlace(Stage[DeinterlaceParameters]):
     name = "deinterlace"
     title = "Deinterlacing (bwdif)"
     stage_class = StageClass.FIDELITY
+    keeps_coding = True
     parameter_model = DeinterlaceParameters
     card = StageCard(
         explanation=(

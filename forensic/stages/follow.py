@@ -54,6 +54,7 @@ class Follow(Stage[FollowParameters]):
     name = "follow"
     title = "Following a region"
     stage_class = StageClass.GEOMETRIC
+    keeps_coding = True
     parameter_model = FollowParameters
     anchors = True
     card = StageCard(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
+
+import numpy as np
 
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.options import Fused, FusionOptions, SplitHalves
 from forensic.media.opencv import opencv
+from forensic.stages.coding import coding_of_window
 from forensic.stages.kernels import KERNELS
 from forensic.stages.luma import combine, separate
 from forensic.stages.parameters import Parameters, parameter
@@ -38,11 +43,11 @@ class FusionParameters(Parameters):
         unit="yes or no",
         description="Take the width, of seven from 0.2 to 0.9, with which frames best predict frames left out.",
     )
-    registration: Literal["none", "translation", "affine", "homography", "flow"] = parameter(
+    registration: Literal["none", "translation", "affine", "homography", "mesh", "flow"] = parameter(
         "affine",
         title="Registration",
         unit="name",
-        description="Richest motion of the camera that is tried; 'flow' follows moving things as well.",
+        description="Richest motion tried; 'mesh' may differ over the picture, 'flow' follows moving things too.",
     )
     largest_shift: float = parameter(
         32.0,
@@ -66,7 +71,10 @@ class FusionParameters(Parameters):
         unit="H.264 quantiser index",
         ge=0.0,
         le=51.0,
-        description="Mean quantiser of the recording; where not given, 28 if the finest detail is missing, else none.",
+        description=(
+            "Of all frames; where not given, each frame's own from the bitstream, and if that tells none, 28 if the "
+            "finest detail is missing."
+        ),
     )
     strength: float = parameter(
         1.0,
@@ -82,6 +90,12 @@ class FusionParameters(Parameters):
         unit="yes or no",
         description="Keep what repeats in the picture and smooth what stands alone; several times slower.",
     )
+    split_half: bool = parameter(
+        True,
+        title="Split-half pair",
+        unit="yes or no",
+        description="For frames with a risk map also fuse every second frame alone, twice; about doubles their time.",
+    )
     chroma_kernel: Literal["bilinear", "bicubic", "lanczos"] = parameter(
         "lanczos", title="Colour kernel", unit="name", description="Interpolation of colour, as in the stage 'resize'."
     )
@@ -95,6 +109,8 @@ class Fusion(Stage[FusionParameters]):
     stage_class = StageClass.FIDELITY
     parameter_model = FusionParameters
     resamples = True
+    combines = True
+    reads_coding = True
     card = StageCard(
         explanation=(
             "Each frame of a recording samples the scene at slightly other places. This stage measures how the frames "
@@ -158,13 +174,40 @@ class Fusion(Stage[FusionParameters]):
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         from forensic.fusion.fuse import fuse  # OpenCV is loaded only where a pixel is touched
-        from forensic.fusion.options import FusionOptions
 
         opencv()
         chosen, frame = self.parameters, window[at]
         parts = separate(frame)
-        quantisers = () if chosen.quantiser is None else (chosen.quantiser,) * len(window)
-        options = FusionOptions(
+        fused = fuse([other.luma for other in window], at, self._options(window))
+        luma = self._finished(window, at, fused)
+        axes = scaled_axes(frame.geometry, self.output_geometry(frame.geometry), frame.colour)
+        kernel = KERNELS[chosen.chroma_kernel]
+        colour = [
+            resample(part, rows, columns, kernel) for part, (rows, columns) in zip(parts[1:], axes[1:], strict=True)
+        ]
+        return Applied(combine(frame, (luma, *colour)), {"fusion": self._note(fused.report, window)})
+
+    def _finished(self, window: Sequence[WorkingFrame], at: int, fused: Fused) -> np.ndarray:
+        """The luma that is handed out, of the size of ``fused.luma``."""
+        return fused.luma
+
+    def split_halves(self, window: Sequence[WorkingFrame], at: int) -> SplitHalves:
+        """Frames at even and at odd distance fused separately where ``split_half`` is set; weights in any case."""
+        from forensic.fusion.fuse import split_halves
+
+        opencv()
+        options = replace(self._options(window), halves=self.parameters.split_half)
+        found = split_halves([other.luma for other in window], at, options)
+        return replace(found, report=self._note(found.report, window))
+
+    def _options(self, window: Sequence[WorkingFrame]) -> FusionOptions:
+        if self.parameters.quantiser is None:
+            return self._told(coding_of_window(window).quantisers)
+        return self._told((self.parameters.quantiser,) * len(window))
+
+    def _told(self, quantisers: tuple[float | None, ...]) -> FusionOptions:
+        chosen = self.parameters
+        return FusionOptions(
             scale=chosen.scale,
             psf_sigma=None if chosen.estimate_psf else chosen.psf_sigma,
             registration=chosen.registration,
@@ -174,18 +217,15 @@ class Fusion(Stage[FusionParameters]):
             strength=chosen.strength,
             detail=chosen.self_similarity,
         )
-        fused = fuse([other.luma for other in window], at, options)
-        axes = scaled_axes(frame.geometry, self.output_geometry(frame.geometry), frame.colour)
-        kernel = KERNELS[chosen.chroma_kernel]
-        colour = [
-            resample(part, rows, columns, kernel) for part, (rows, columns) in zip(parts[1:], axes[1:], strict=True)
+
+    def _note(self, report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:
+        """The report with the frames' numbers in the exhibit for their places in the window, and their coding."""
+        coding = coding_of_window(window)
+        rows = [
+            {"frame": window[row["place"]].timing.index}
+            | {key: value for key, value in row.items() if key != "place"}
+            | coding.facts[row["place"]]
+            for row in report["frames"]
         ]
-        return Applied(combine(frame, (fused.luma, *colour)), {"fusion": _note(fused.report, window)})
-
-
-def _note(report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:
-    """The report with the frames' numbers in the exhibit in place of their places in the window."""
-    rows = [{"frame": window[row["place"]].timing.index} | row for row in report["frames"]]
-    for row in rows:
-        del row["place"]
-    return report | {"frames": rows}
+        stated = self.parameters.quantiser is None and coding.quantisers
+        return report | {"frames": rows} | ({"quantiser_source": coding.source} if stated else {})

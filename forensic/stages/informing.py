@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from forensic.stages.recipe import Recipe, parse_recipe
+if TYPE_CHECKING:
+    from forensic.stages.recipe import Recipe
 
 DEINTERLACE = "deinterlace"
 _QP_STEP = 0.625  # grey levels: H.264's luma step at quantiser 0, doubling every six (ITU-T H.264, 8.5.9)
@@ -34,6 +35,8 @@ def informed(
 
     Raises ``BadInput`` (``recipe.invalid``) for parameters that a stage does not have.
     """
+    from forensic.stages.recipe import parse_recipe  # recipes know the stages, one of which asks this module
+
     lines = [
         f"# Written by this program from recipe {recipe.name!r} and from what was measured of the recording.",
         f"name = {_toml(f'{prefix}-{recipe.name}')}",

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from forensic.errors import BadInput, UsageError
 from forensic.frames.frame import Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.media.opencv import opencv
 from forensic.registry.cards import load_card
 from forensic.stages.kernels import KERNELS
 from forensic.stages.luma import combine, separate
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import resample, scaled_axes
-from forensic.stages.stage import Stage, StageCard, resized_geometry
+from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry
 
 if TYPE_CHECKING:
     from forensic.registry.card import ModelCard
@@ -48,6 +49,31 @@ class LearnedUpscaleParameters(Parameters):
     chroma_kernel: Literal["bilinear", "bicubic", "lanczos"] = parameter(
         "lanczos", title="Colour kernel", unit="name", description="Interpolation of colour, as in the stage 'resize'."
     )
+    consistency: float = parameter(
+        0.0,
+        title="Consistency",
+        unit="share",
+        ge=0.0,
+        le=1.0,
+        description="How far the result is drawn towards pictures that, seen through the camera, give the recording; 0 "
+        "leaves it as the network gave it.",
+    )
+    deadband: float = parameter(
+        2.0,
+        title="Deadband",
+        unit="grey levels",
+        ge=0.0,
+        le=64.0,
+        description="With 'consistency': differences to the recording up to this are noise or coding, and stay.",
+    )
+    psf_sigma: float = parameter(
+        0.25,  # as the risk map's forward model
+        title="Optical blur",
+        unit="input pixels (standard deviation)",
+        ge=0.0,
+        le=3.0,
+        description="With 'consistency': blur of the camera in front of its pixels.",
+    )
 
 
 class LearnedUpscale(Stage[LearnedUpscaleParameters]):
@@ -63,7 +89,9 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
             "Makes the picture larger with a network that was trained on pairs of small and large photographs, so "
             "that edges come out sharper than by interpolation. What the network gives tends to the median of the "
             "pictures that could have given the recording: it is an estimate, not what was there. The model's card "
-            "says what it was trained on and how it was measured. Colour is interpolated."
+            "says what it was trained on and how it was measured. With 'consistency' the estimate is then drawn "
+            "towards "
+            "pictures that give the recording when seen through the camera's optics and pixels. Colour is interpolated."
         ),
         artefacts=(
             "Edges may be drawn cleaner, straighter or slightly elsewhere than they were.",
@@ -83,12 +111,19 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
         super().__init__(parameters, models_dir)
         self._model_card = load_card(parameters.model, models_dir)
         self._lock = Lock()
-        if parameters.overlap < self._model_card.receptive_field:
+        if self._model_card.refines is not None:
+            raise BadInput(
+                "model.not-for-single-frames",
+                f"Model {parameters.model} refines a {self._model_card.refines}; stage {self.name!r} needs one that "
+                "works on single frames.",
+                "Use it with the stage 'refined-fusion'.",
+            )
+        if parameters.overlap < self._model_card.least_overlap:
             raise BadInput(
                 "stage.parameters",
                 f"Stage {self.name!r}: parameter 'overlap' is {parameters.overlap} pixels, less than the "
-                f"{self._model_card.receptive_field} pixels that model {parameters.model} looks at: tiles would show.",
-                f"Use at least {self._model_card.receptive_field}.",
+                f"{self._model_card.least_overlap} pixels that model {parameters.model} looks at: tiles would show.",
+                f"Use at least {self._model_card.least_overlap}.",
             )
 
     @property
@@ -127,7 +162,7 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
         with self._lock:
             self._loaded  # noqa: B018
 
-    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes | Applied:
         frame = window[at]
         self.prepare()
         parts = separate(frame)
@@ -137,4 +172,14 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
         colour = [
             resample(part, rows, columns, kernel) for part, (rows, columns) in zip(parts[1:], axes[1:], strict=True)
         ]
-        return combine(frame, (luma, *colour))
+        if self.parameters.consistency == 0.0:
+            return combine(frame, (luma, *colour))
+        from forensic.fusion.forward import ForwardModel  # OpenCV is loaded only where a pixel is touched
+        from forensic.fusion.projection import consistent
+
+        opencv()
+        chosen, factor = self.parameters, self._model_card.scale
+        forward = ForwardModel(factor, chosen.psf_sigma * factor)
+        luma, before, after = consistent(luma, parts[0], forward, chosen.consistency, chosen.deadband)
+        note = {"consistency": {"rms_before": round(before, 4), "rms_after": round(after, 4)}}
+        return Applied(combine(frame, (luma, *colour)), note)

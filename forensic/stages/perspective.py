@@ -136,7 +136,8 @@ class Perspective(Stage[PerspectiveParameters]):
         if self._is_identity(frame.geometry):
             return Applied(frame.planes, note)
         point_map = partial(mapped, _to_recording(self.parameters))
-        planes, outside = warp(frame, point_map, self.output_geometry(frame.geometry), self.parameters.kernel)
+        planes, outside = warp(frame, point_map, self.output_geometry(frame.geometry),
+                               self.parameters.kernel, same=("perspective", self.parameters))  # fmt: skip
         return Applied(planes, {**note, **outside})
 
 

@@ -36,6 +36,7 @@ class RotateFlip(Stage[RotateFlipParameters]):
     name = "rotate-flip"
     title = "Rotate and mirror"
     stage_class = StageClass.GEOMETRIC
+    keeps_coding = True
     parameter_model = RotateFlipParameters
     card = StageCard(
         explanation=(

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from forensic.errors import BadInput
 from forensic.frames.frame import Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.camera import Model, Similarity, View, motion, view
-from forensic.stages.chroma import NEUTRAL
 from forensic.stages.kernels import KERNELS
-from forensic.stages.luma import nominal_range
 from forensic.stages.mesh import Mesh, mesh_motion, mesh_shape
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import AxisMap, chroma_siting, resample
 from forensic.stages.stage import Applied, Stage, StageCard
-from forensic.stages.warping import PointMap, warp
+from forensic.stages.validity import inner_box, shown
+from forensic.stages.warping import PointMap, neutral_values, warp
 
 _STEPS = 256  # shifts are rounded to 1/256 pixel, so that they can be recorded and repeated exactly
 _DECIMALS = 8  # of the natural logarithm of the zoom and of the turn in radians
-_EXACT = 1e-6  # pixels
 _AT_REST = 1.0 / 64  # pixels at the farthest corner: below, a frame is passed on untouched
+
+
+FrameNumber = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class StabiliseParameters(Parameters):
@@ -46,9 +50,29 @@ class StabiliseParameters(Parameters):
         32.0, title="Largest shift", unit="pixels", ge=0.0, le=500.0,
         description="No corner of the picture is moved further; what is left of the shaking stays.",
     )  # fmt: skip
+    reference: FrameNumber | None = parameter(
+        None, title="Reference frame", unit="frame number",
+        description="Every picture is moved to the place of this frame; without one the path is made smooth. Its "
+        "path is measured before the run, unless it is given.",
+    )  # fmt: skip
+    path: tuple[tuple[FrameNumber, float, float, float, float], ...] | None = parameter(
+        None, title="Path", unit="frame number, pixels (x, y), logarithm of the zoom, radians", max_length=2000,
+        description="With a reference frame: by what the content of each frame is displaced against it, about the "
+        "middle of the picture.",
+    )  # fmt: skip
     kernel: Literal["bilinear", "bicubic", "lanczos"] = parameter(
         "lanczos", title="Kernel", unit="name", description="Interpolation, as in the stage 'resize'."
     )
+
+    @model_validator(mode="after")
+    def _locked(self) -> StabiliseParameters:
+        if self.path is not None and self.reference is None:
+            raise ValueError("a path needs the reference frame that it is measured against")
+        if self.reference is not None and self.model == "mesh":
+            raise ValueError("a reference frame goes with the models 'translation' and 'similarity'")
+        if any(later[0] <= earlier[0] for earlier, later in pairwise(self.path or ())):
+            raise ValueError("the frame numbers of the path must rise")
+        return self
 
 
 class Stabilise(Stage[StabiliseParameters]):
@@ -63,16 +87,22 @@ class Stabilise(Stage[StabiliseParameters]):
             "Takes the shaking of the camera out of a clip. The motion of the whole picture from frame to frame is "
             "measured, the path of the camera is made smooth over neighbouring frames, and each frame is moved by "
             "the difference. Pixels come from that one frame only. Where a moved frame has no recording, the picture "
-            "is black; nothing is filled in. Every frame's movement, the part without recording and the rectangle "
-            "that is wholly recorded are on the record."
+            "is neutral grey; nothing is filled in. With a reference frame every picture is moved to the place of that "
+            "frame instead, which holds the scene still for the whole clip: for a camera that is meant to stand. Every "
+            "frame's movement, the part without recording and the rectangle that is wholly recorded are on the record, "
+            "and the rectangle that is recorded in all frames."
         ),
         artefacts=(
-            "Black borders that change from frame to frame: they are no recording.",
+            "Grey borders that change from frame to frame: they are no recording.",
             "Shaking is taken out as far as the window allows. Measured on a still scene of 60 frames, shifted at "
             "random in every frame (1.5 pixels, standard deviation), defaults: frame-to-frame jitter fell by 96 %, "
             "the wandering of the picture's place by 75 %; with smoothing 10 by 98 % and 87 %. On three recordings "
             "of 40 frames, shifted by known whole pixels: by 95 % and 80 %. At the ends of a clip less is taken out "
             "than within it.",
+            "With a reference frame, on the same clip: frame-to-frame jitter and the wandering of place fell by 99.6 % "
+            "(noise of 4 grey levels: 99.4 %). What a frame no longer shares with the reference cannot be placed: "
+            "such frames are passed on unmoved, which "
+            "the record says. The path is measured before the run, frame by frame.",
             "'translation' and 'similarity' take one movement for the whole picture: with a camera that moves along, "
             "near and far things cannot both be still, and a rolling shutter's wobble stays. Measured with shifts "
             "that differ from the top row to the bottom row: jitter at both ends fell by 35 % with 'translation', by "
@@ -106,11 +136,23 @@ class Stabilise(Stage[StabiliseParameters]):
 
     @property
     def radius(self) -> int:
-        """Frames on either side."""
-        return self.parameters.radius
+        """Frames on either side; none with a reference frame, whose path is given."""
+        return 0 if self.parameters.reference is not None else self.parameters.radius
+
+    def output_geometry(self, geometry: Geometry) -> Geometry:
+        """As it comes in. Raises ``BadInput`` (``stage.stabilise``) for a reference frame without a path."""
+        if self.parameters.reference is not None and self.parameters.path is None:
+            raise BadInput(
+                "stage.stabilise",
+                f"The path against frame {self.parameters.reference} was not measured.",
+                "Run the recipe by 'enhance', which measures it first, or give the path.",
+            )
+        return geometry
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame, chosen = window[at], self.parameters
+        if chosen.reference is not None:
+            return self._locked_on(frame, chosen.reference)
         move: Similarity | Mesh
         if chosen.model == "mesh":
             followed, move, limited = self._mesh(window, at)
@@ -129,15 +171,33 @@ class Stabilise(Stage[StabiliseParameters]):
         planes, outside = _moved(frame, move, chosen.kernel)
         return Applied(planes, {**note, "outside": outside})
 
+    def _locked_on(self, frame: WorkingFrame, reference: int) -> Applied:
+        """``frame`` moved to the place of frame ``reference``."""
+        number, geometry = frame.timing.index, frame.geometry
+        found = next((row for row in self.parameters.path or () if row[0] == number), None)
+        move, limited = Similarity(), False
+        if found is not None:
+            back = np.array(Similarity.of_logarithm(*found[1:]).inverse().logarithm)
+            move, limited = self._bounded(back, geometry)
+        note: dict[str, Any] = {"move": _recorded(move), "limited": limited, "reference": reference}
+        if found is None:
+            note["not_followed"] = [number]
+        planes, outside = _moved(frame, move, self.parameters.kernel)
+        return Applied(planes, {**note, "outside": outside})
+
     def _move(self, path: Mapping[int, Similarity], at: int, geometry: Geometry) -> tuple[Similarity, bool]:
         """By what the present frame is moved: from its own place to that of the smooth path there."""
         places = sorted(path)
         smooth = _smoothed(places, at, np.array([path[place].logarithm for place in places]), self.parameters.smoothing)
-        farthest = Similarity.of_logarithm(*smooth).farthest(geometry.width, geometry.height)
+        return self._bounded(smooth, geometry)
+
+    def _bounded(self, move_by: np.ndarray, geometry: Geometry) -> tuple[Similarity, bool]:
+        """The movement of logarithm ``move_by``, no further than is allowed; and whether that held it back."""
+        farthest = Similarity.of_logarithm(*move_by).farthest(geometry.width, geometry.height)
         limited = farthest > self.parameters.largest_shift
         if limited:
-            smooth = smooth * (self.parameters.largest_shift / farthest)
-        move = _rounded(smooth, translation=self.parameters.model == "translation")
+            move_by = move_by * (self.parameters.largest_shift / farthest)
+        move = _rounded(move_by, translation=self.parameters.model == "translation")
         at_rest = move.farthest(geometry.width, geometry.height) < _AT_REST
         return (Similarity() if at_rest else move), bool(limited)
 
@@ -170,15 +230,6 @@ def _smoothed(places: Sequence[int], at: int, values: np.ndarray, smoothing: flo
     lines = np.stack([np.ones_like(distance), distance], axis=1) if len(places) > 2 else np.ones((len(places), 1))
     fit = np.linalg.solve(lines.T @ (weight[:, None] * lines), lines.T @ (weight[:, None] * values))
     return np.asarray(fit[0])
-
-
-def common_rectangle(notes: Iterable[Mapping[str, Any]]) -> tuple[int, int, int, int] | None:
-    """(x, y, width, height) in pixels that is recorded in every frame of these notes, or None where nothing is."""
-    left, top, right, bottom = 0, 0, 1 << 30, 1 << 30
-    for note in notes:
-        x, y, width, height = note["outside"]["recorded"]
-        left, top, right, bottom = max(left, x), max(top, y), min(right, x + width), min(bottom, y + height)
-    return (left, top, right - left, bottom - top) if left < right < 1 << 30 and top < bottom else None
 
 
 def _path(window: Sequence[WorkingFrame], at: int, model: Model) -> dict[int, Similarity]:
@@ -249,16 +300,16 @@ def _read(move: Mapping[str, float]) -> Similarity:
 
 
 def _moved(frame: WorkingFrame, move: Similarity | Mesh, kernel: str) -> tuple[Planes, dict[str, Any]]:
-    """Planes with their content moved, black where there is no recording, and facts about that.
+    """Planes with their content moved, neutral grey where there is no recording, and facts about that.
 
     ``move`` is a similarity by which content moves, or a mesh that says where each place comes from.
     """
     geometry = frame.geometry
-    fills = _black(frame)
+    fills = neutral_values(frame)
     source = _source(move, geometry)
-    mask = _shown(geometry, source)
+    mask = shown(geometry, source)
     missing = mask.size - int(np.count_nonzero(mask))
-    outside = {"share": round(missing / mask.size, 6), "recorded": list(_inner_box(mask)), "value": list(fills)}
+    outside = {"share": round(missing / mask.size, 6), "recorded": list(inner_box(mask)), "value": list(fills)}
     if move == Similarity() if isinstance(move, Similarity) else not move.offsets.any():
         return frame.planes, outside
     planes = []
@@ -274,7 +325,7 @@ def _moved(frame: WorkingFrame, move: Similarity | Mesh, kernel: str) -> tuple[P
         first_x, first_y = (float(place) for place in chroma_siting(geometry, frame.colour))
         for number, fill in enumerate(fills):
             pitch = _pitch(geometry, number)
-            own = mask if pitch == (1, 1) else _shown(geometry, source, planes[number].shape, pitch, (first_x, first_y))
+            own = mask if pitch == (1, 1) else shown(geometry, source, planes[number].shape, pitch, (first_x, first_y))
             planes[number] = np.where(own, planes[number], np.float32(fill))
     return tuple(planes), outside
 
@@ -293,54 +344,9 @@ def _source(move: Similarity | Mesh, geometry: Geometry) -> PointMap:
     return place
 
 
-def _black(frame: WorkingFrame) -> tuple[float, ...]:
-    """Nominal black without colour, per plane."""
-    black = nominal_range(frame)[0]
-    if frame.geometry.layout.family == "yuv":
-        return black, float(NEUTRAL), float(NEUTRAL)
-    return (black,) * len(frame.planes)
-
-
 def _pitch(geometry: Geometry, number: int) -> tuple[int, int]:
     """Luma columns and rows in one sample of plane ``number``."""
     layout = geometry.layout
     if number == 0 or layout.family != "yuv":
         return 1, 1
     return 1 << layout.chroma_shift_x, 1 << layout.chroma_shift_y
-
-
-def _shown(
-    geometry: Geometry,
-    source: PointMap,
-    shape: tuple[int, int] | None = None,
-    pitch: tuple[int, int] = (1, 1),
-    first: tuple[float, float] = (0.0, 0.0),
-) -> np.ndarray:
-    """Where a plane shows the recording (boolean).
-
-    A sample does if the place that it comes from lies between samples of the recording, the outermost included;
-    half a pixel beyond them, where a value would be a repetition, is left out.
-    """
-    rows, columns = shape or (geometry.height, geometry.width)
-    u = first[0] + pitch[0] * np.arange(columns, dtype=np.float64)[None, :]
-    v = first[1] + pitch[1] * np.arange(rows, dtype=np.float64)[:, None]
-    x, y = source(u, v)
-    mask = (x >= -_EXACT) & (x <= geometry.width - 1 + _EXACT) & (y >= -_EXACT) & (y <= geometry.height - 1 + _EXACT)
-    return np.broadcast_to(mask, (rows, columns))
-
-
-def _inner_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """A rectangle in which ``mask`` holds everywhere: rows and columns are given up until it does."""
-    top, left, (bottom, right) = 0, 0, mask.shape
-    while top < bottom and left < right:
-        inner = mask[top:bottom, left:right]
-        worst = [
-            (float(np.mean(~edge)), name)
-            for edge, name in ((inner[0], "top"), (inner[-1], "bottom"), (inner[:, 0], "left"), (inner[:, -1], "right"))
-        ]
-        share, name = max(worst)
-        if share == 0.0:
-            return left, top, right - left, bottom - top
-        top, bottom = top + (name == "top"), bottom - (name == "bottom")
-        left, right = left + (name == "left"), right - (name == "right")
-    return 0, 0, 0, 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from inspect import getattr_static
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, final
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.parameters import Parameters, describe, read_parameters, unit_of
+
+if TYPE_CHECKING:
+    from forensic.fusion.options import SplitHalves
 
 P = TypeVar("P", bound=Parameters)
 
@@ -55,6 +58,8 @@ class ModelFacts(Protocol):
     def stage_class(self) -> StageClass: ...
     @property
     def scale(self) -> int: ...
+    @property
+    def engine(self) -> str: ...
     def facts(self) -> dict[str, Any]: ...
 
 
@@ -68,6 +73,9 @@ class Stage(ABC, Generic[P]):
     parameter_model: ClassVar[type[Parameters]]
     resamples: ClassVar[bool] = False  # takes a `--scale`
     anchors: ClassVar[bool] = False  # its result does not move when its own places are moved with a crop
+    combines: ClassVar[bool] = False  # makes one picture of many frames, and tells how many: `split_halves`
+    keeps_coding: ClassVar[bool] = False  # its samples are those of its input, in other places: coded as they were
+    reads_coding: ClassVar[bool] = False  # wants to know how the frames were coded
     shows_source: ClassVar[bool] = False  # is given the recorded picture too, through the geometric stages before it
 
     def __init__(self, parameters: P, models_dir: Path | None = None) -> None:
@@ -200,6 +208,7 @@ class Stage(ABC, Generic[P]):
                 geometry=geometry,
                 colour=self.output_colour(frame.geometry, frame.colour),
                 sources=window,
+                keeps_coding=self.keeps_coding,
             )
         except InternalError as error:
             raise InternalError(error.code, f"Stage {self.name!r}: {error.message}", error.remedy) from error
@@ -209,6 +218,13 @@ class Stage(ABC, Generic[P]):
     def process(self, window: Sequence[WorkingFrame], at: int, recorded: WorkingFrame | None = None) -> WorkingFrame:
         """As :meth:`process_noted`, without the note."""
         return self.process_noted(window, at, recorded)[0]
+
+    def split_halves(self, window: Sequence[WorkingFrame], at: int) -> SplitHalves:
+        """For a stage that ``combines``: how many frames its picture of ``window[at]`` is made of, and what chance did.
+
+        The window is that of :meth:`process_noted`, and what comes back belongs to the picture which that makes.
+        """
+        raise InternalError("stage.split-halves", f"{self.name} does not make one picture of many frames.")
 
     def _repeat(self, frame: WorkingFrame, note: Mapping[str, Any]) -> Applied | Planes:
         """New planes for ``frame`` alone, with what a stage that looks at neighbours measured taken from ``note``."""
@@ -232,6 +248,7 @@ class Stage(ABC, Generic[P]):
             planes,
             geometry=self.output_geometry(frame.geometry),
             colour=self.output_colour(frame.geometry, frame.colour),
+            keeps_coding=self.keeps_coding,
         )
 
     # --- what it says of itself -------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -70,6 +70,7 @@ class TemporalAverage(Stage[TemporalAverageParameters]):
     title = "Temporal averaging"
     stage_class = StageClass.FIDELITY
     parameter_model = TemporalAverageParameters
+    _least_share: ClassVar[float] = _LEAST_SHARE
     card = StageCard(
         explanation=(
             "Averages a few neighbouring frames, so that noise, which differs from frame to frame, is reduced and the "
@@ -130,7 +131,7 @@ class TemporalAverage(Stage[TemporalAverageParameters]):
             matches = self._matches(frame, own, moved, shift)
             share = float(np.mean(matches[0], dtype=np.float64))
             row["weight"] = round(share, 6)
-            if share < _LEAST_SHARE:
+            if share < self._least_share:
                 row["rejected"] = "does not match"
                 continue
             for total, weight, part, match in zip(totals, weights, moved, matches, strict=True):
@@ -177,7 +178,7 @@ class TemporalAverage(Stage[TemporalAverageParameters]):
         """
         cv2 = opencv()
         box = np.full(_PATCH, 1.0 / _PATCH, np.float32)
-        difference = moved - own
+        difference = self._compared(moved - own)
         square = cv2.sepFilter2D(difference * difference, cv2.CV_32F, box, box, borderType=cv2.BORDER_REPLICATE)
         mean = cv2.sepFilter2D(difference, cv2.CV_32F, box, box, borderType=cv2.BORDER_REPLICATE)
         expected = np.float32(2.0 * self.parameters.noise**2)
@@ -188,6 +189,10 @@ class TemporalAverage(Stage[TemporalAverageParameters]):
         # A moving thing's rim matches in part: keep clear of it.
         match = cv2.erode(match, np.ones((_PATCH, _PATCH), np.uint8))
         return np.minimum(match, self._thin(difference))
+
+    def _compared(self, difference: np.ndarray) -> np.ndarray:
+        """What of the difference of two aligned pictures is judged: all of it."""
+        return difference
 
     def _thin(self, difference: np.ndarray) -> np.ndarray:
         """Weight 0..1 against lines and dots, which a patch of 25 samples dilutes below its tolerance.

@@ -125,7 +125,9 @@ class Undistort(Stage[UndistortParameters]):
             return Applied(frame.planes)
         seen = _planned(self.parameters, frame.geometry)
         point_map = partial(self.lens.recorded, zoom=self.parameters.zoom)
-        planes, outside = warp(frame, point_map, frame.geometry, self.parameters.kernel)
+        planes, outside = warp(
+            frame, point_map, frame.geometry, self.parameters.kernel, same=("undistort", self.parameters)
+        )
         note = {"magnification": {"smallest": round(seen.smallest, 4), "largest": round(seen.largest, 4)}}
         return Applied(planes, {**note, **outside})
 

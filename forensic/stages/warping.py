@@ -8,8 +8,11 @@ recording, by the local step (antialiasing): for a change of scale alone that is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ PointMap = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 LARGEST_SHRINK = 32.0  # times: beyond, thousands of recorded samples would go into one
 _CHUNK = 1 << 16  # samples worked on at a time
+_MOST_KEPT = 512 << 20  # bytes of places and weights that are remembered
 _UNIT = 1.0 + 1e-6  # steps up to this are one sample: rounding must not stretch a kernel
 _PLACES = 129  # places along each side at which the local magnification is looked at
 
@@ -89,11 +93,15 @@ def neutral_values(frame: WorkingFrame) -> tuple[float, ...]:
     return (grey,) * len(frame.planes)
 
 
-def warp(frame: WorkingFrame, point_map: PointMap, result: Geometry, kernel_name: str) -> tuple[Planes, dict[str, Any]]:
+def warp(
+    frame: WorkingFrame, point_map: PointMap, result: Geometry, kernel_name: str, *, same: Hashable = None
+) -> tuple[Planes, dict[str, Any]]:
     """Planes of ``frame`` seen through ``point_map``, with the geometry ``result``, and facts for the record.
 
     ``result`` has the layout of the frame; chroma keeps its siting. The facts: the share of luma samples
-    outside the recording and the value that they were given.
+    outside the recording and the value that they were given. ``same`` stands for the map, where it is that of every
+    frame: equal values, equal maps. Places and weights are then computed once for each geometry and kept, as far as
+    they take up to 512 MiB; the samples are the same, to the bit.
     """
     layout, kernel = frame.geometry.layout, KERNELS[kernel_name]
     siting_x, siting_y = (float(place) for place in chroma_siting(frame.geometry, frame.colour))
@@ -104,7 +112,9 @@ def warp(frame: WorkingFrame, point_map: PointMap, result: Geometry, kernel_name
         pitch_x, pitch_y = (1 << layout.chroma_shift_x, 1 << layout.chroma_shift_y) if chroma else (1, 1)
         first_x, first_y = (siting_x, siting_y) if chroma else (0.0, 0.0)
         grid = _Grid(first_x, first_y, pitch_x, pitch_y)
-        made, missing = _warp_plane(plane, point_map, frame.geometry, shape, grid, kernel, fill)
+        lookup = _Lookup(point_map, frame.geometry, shape, plane.shape, grid, kernel)
+        pieces = lookup.pieces() if same is None else _kept((same, kernel_name, *lookup.key), lookup)
+        made, missing = _gathered_plane(plane, shape, pieces, fill)
         planes.append(made)
         if number == 0:
             outside = missing
@@ -122,31 +132,95 @@ class _Grid:
     pitch_y: int
 
 
-def _warp_plane(
-    plane: np.ndarray,
-    point_map: PointMap,
-    source: Geometry,
-    shape: tuple[int, int],
-    grid: _Grid,
-    kernel: Kernel,
-    fill: float,
+_Taps = list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Samples of the result that show the recording: where they stand, and their taps along both axes of it."""
+
+    place: np.ndarray
+    across: _Taps
+    down: _Taps
+    missing: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.place.nbytes + sum(one.nbytes for taps in (self.across, self.down) for tap in taps for one in tap)
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """Where the samples of one plane of a result come from."""
+
+    point_map: PointMap
+    source: Geometry
+    shape: tuple[int, int]
+    plane_shape: tuple[int, ...]
+    grid: _Grid
+    kernel: Kernel
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """What it depends on, beside map and kernel."""
+        return self.source, self.shape, self.plane_shape, self.grid
+
+    def pieces(self) -> Iterator[_Piece]:
+        """The plane in pieces, so that little is held at a time."""
+        grid, count = self.grid, self.shape[0] * self.shape[1]
+        for start in range(0, count, _CHUNK):
+            place = np.arange(start, min(start + _CHUNK, count))
+            u = grid.first_x + grid.pitch_x * (place % self.shape[1]).astype(np.float64)
+            v = grid.first_y + grid.pitch_y * (place // self.shape[1]).astype(np.float64)
+            x, y = self.point_map(u, v)
+            inside = within(x, y, self.source)
+            missing = int(inside.size - np.count_nonzero(inside))
+            u, v, x, y = u[inside], v[inside], x[inside], y[inside]
+            if not x.size:
+                yield _Piece(place[inside], [], [], missing)
+                continue
+            xu, xv, yu, yv = _slopes(self.point_map, u, v, float(grid.pitch_x), float(grid.pitch_y))
+            columns, rows = self.plane_shape[1], self.plane_shape[0]
+            across = _weights((x - grid.first_x) / grid.pitch_x, np.hypot(xu, xv) / grid.pitch_x, columns, self.kernel)
+            down = _weights((y - grid.first_y) / grid.pitch_y, np.hypot(yu, yv) / grid.pitch_y, rows, self.kernel)
+            yield _Piece(place[inside], across, down, missing)
+
+
+_lookups: OrderedDict[Hashable, list[_Piece]] = OrderedDict()
+_lock = Lock()
+
+
+def _kept(key: Hashable, lookup: _Lookup) -> Iterable[_Piece]:
+    """The pieces of ``lookup``, computed the first time only, if there is room for them."""
+    with _lock:  # held while they are computed: other threads want the same
+        found = _lookups.get(key)
+        if found is not None:
+            _lookups.move_to_end(key)
+            return found
+        made: list[_Piece] = []
+        size = 0
+        pieces = lookup.pieces()
+        for piece in pieces:
+            made.append(piece)
+            size += piece.size
+            if size > _MOST_KEPT:
+                return chain(made, pieces)
+        _lookups[key] = made
+        while sum(piece.size for kept in _lookups.values() for piece in kept) > _MOST_KEPT:
+            _lookups.popitem(last=False)
+        return made
+
+
+def _gathered_plane(
+    plane: np.ndarray, shape: tuple[int, int], pieces: Iterable[_Piece], fill: float
 ) -> tuple[np.ndarray, int]:
     result: np.ndarray = np.full(shape[0] * shape[1], fill, np.float32)
     missing = 0
-    for start in range(0, result.size, _CHUNK):
-        place = np.arange(start, min(start + _CHUNK, result.size))
-        u = grid.first_x + grid.pitch_x * (place % shape[1]).astype(np.float64)
-        v = grid.first_y + grid.pitch_y * (place // shape[1]).astype(np.float64)
-        x, y = point_map(u, v)
-        inside = within(x, y, source)
-        missing += int(inside.size - np.count_nonzero(inside))
-        if not inside.any():
-            continue
-        u, v, x, y = u[inside], v[inside], x[inside], y[inside]
-        xu, xv, yu, yv = _slopes(point_map, u, v, float(grid.pitch_x), float(grid.pitch_y))
-        across = _weights((x - grid.first_x) / grid.pitch_x, np.hypot(xu, xv) / grid.pitch_x, plane.shape[1], kernel)
-        down = _weights((y - grid.first_y) / grid.pitch_y, np.hypot(yu, yv) / grid.pitch_y, plane.shape[0], kernel)
-        result[place[inside]] = _gathered(plane, across, down)
+    for piece in pieces:
+        missing += piece.missing
+        if piece.place.size:
+            result[piece.place] = _gathered(plane, piece.across, piece.down)
     return result.reshape(shape), missing
 
 
@@ -168,7 +242,7 @@ def _weights(
     for _, weight in taps[1:]:
         total += weight
     return [
-        (np.clip(index + tap, 0, length - 1), (weight / total).astype(np.float32))
+        (np.clip(index + tap, 0, length - 1).astype(np.int32), (weight / total).astype(np.float32))
         for tap, weight in taps
         if weight.any()
     ]

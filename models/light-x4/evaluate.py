@@ -26,7 +26,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from recordings import FRAMES, SCALE, SEED
-from train import ARCHITECTURE, HYPERPARAMETERS
+from train import ARCHITECTURE, Plan
 
 from forensic.registry.architectures.catalogue import build
 from forensic.simulation.degradation import Codec, Degradation, Recorder
@@ -42,7 +42,7 @@ MARGIN = 16  # scene pixels that the camera's motion may uncover
 TABLE_CRF: tuple[int | None, ...] = (None, 20, 28, 35, 40)
 CODED_BLOCK = 8 * SCALE  # H.264 transforms 4x4 and 8x8 recorded pixels
 FLICKER_SCENES = 20
-BICUBIC, LANCZOS, MODEL = "bicubic (stage resize)", "Lanczos (stage resize)", "light-x4"
+BICUBIC, LANCZOS = "bicubic (stage resize)", "Lanczos (stage resize)"
 Upscale = Callable[[np.ndarray], np.ndarray]
 
 
@@ -56,9 +56,9 @@ class Score:
     overshoot: float
 
 
-def methods(weights: Path) -> dict[str, Upscale]:
+def methods(model: str, plan: Plan, weights: Path) -> dict[str, Upscale]:
     """Every method, from float32 [H, W] to [4H, 4W]."""
-    network = build(ARCHITECTURE, SCALE, HYPERPARAMETERS)
+    network = build(ARCHITECTURE, SCALE, plan.hyperparameters)
     network.load_state_dict(safetensors.torch.load(weights.read_bytes()), strict=True)
     network.eval().requires_grad_(False)
 
@@ -74,7 +74,7 @@ def methods(weights: Path) -> dict[str, Upscale]:
         "bicubic (OpenCV INTER_CUBIC)": lambda plane: cv2.resize(
             plane, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC
         ),
-        MODEL: learned,
+        model: learned,
     }
 
 
@@ -162,7 +162,7 @@ def summary(setting: str, found: dict[str, list[Score]]) -> list[list[object]]:
     return rows
 
 
-def main() -> None:
+def main(model: str, plan: Plan) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", type=Path, required=True, help="folder of pictures (JPEG, PNG)")
@@ -172,7 +172,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    tools = methods(arguments.weights)
+    tools = methods(model, plan, arguments.weights)
     found: dict[str, dict[str, list[Score]]] = {}
     still: dict[tuple[float, str], list[float]] = {}
     for number, (_, scene) in enumerate(scenes(arguments.scenes, arguments.most)):
@@ -208,4 +208,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("light-x4", Plan())

@@ -62,21 +62,31 @@ def luma(folder: Path, photograph: Photograph) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
 
 
-def window(plane: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A scene, float32 [rows, columns]: the plane, reduced by area to a drawn size, cut to ``WINDOW`` and margins."""
+def window(plane: np.ndarray, rng: np.random.Generator, most: tuple[int, int] = WINDOW) -> np.ndarray:
+    """A scene, float32 [rows, columns]: the plane, reduced by area to a drawn size, cut to ``most`` and margins."""
     factor = min(1.0, float(rng.uniform(*SHORT_SIDES)) / min(plane.shape))  # reduction hides a file's own artefacts
     size = (round(plane.shape[1] * factor), round(plane.shape[0] * factor))
     reduced = plane if factor == 1.0 else cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
     grid = 4 * SCALE  # 4:2:0 on a grid that folds twice
     rows, columns = (
-        min(have - 2 * MARGIN, want) // grid * grid + 2 * MARGIN
-        for have, want in zip(reduced.shape, WINDOW, strict=True)
+        min(have - 2 * MARGIN, want) // grid * grid + 2 * MARGIN for have, want in zip(reduced.shape, most, strict=True)
     )
     top, left = int(rng.integers(reduced.shape[0] - rows + 1)), int(rng.integers(reduced.shape[1] - columns + 1))
     return reduced[top : top + rows, left : left + columns].astype(np.float32)
 
 
-def drawn(rng: np.random.Generator) -> Degradation:
+@dataclass(frozen=True)
+class Sharpening:
+    """By the camera: in what share of recordings, and up to what strength."""
+
+    share: float = 0.25
+    most: float = 1.2
+
+
+OF_LIGHT = Sharpening()
+
+
+def drawn(rng: np.random.Generator, sharpening: Sharpening = OF_LIGHT) -> Degradation:
     """A degradation of the training distribution; uniform draws where nothing else is said."""
     sigma = float(rng.uniform(0.2, 0.7))
     stretch = float(rng.uniform(0.7, 1.4)) if rng.random() < 0.25 else 1.0
@@ -86,8 +96,10 @@ def drawn(rng: np.random.Generator) -> Degradation:
     # Shot and read noise rise together, as gain does at night; one recording in six has none.
     strength = max(0.0, float(rng.uniform(-0.2, 1.0)))
     recorder = Recorder()
-    if rng.random() < 0.25:
-        recorder = Recorder(sharpen=float(rng.uniform(0.2, 1.2)), sharpen_sigma=float(rng.uniform(0.7, 1.5)))
+    if rng.random() < sharpening.share:
+        recorder = Recorder(
+            sharpen=float(rng.uniform(0.2, sharpening.most)), sharpen_sigma=float(rng.uniform(0.7, 1.5))
+        )
     jitter = float(rng.choice([0.0, 0.25, 0.5, 1.0]))
     pan = (float(rng.uniform(-1.5, 1.5)), float(rng.uniform(-0.5, 0.5))) if rng.random() < 0.25 else (0.0, 0.0)
     return Degradation(
@@ -112,14 +124,14 @@ def _drawn_codec(rng: np.random.Generator) -> Codec:
     return Codec(name, crf=crf, gop=gop, bframes=bframes, preset=preset)
 
 
-def training_recordings(photos: Path) -> Iterator[tuple[str, Recording, np.random.Generator]]:
+def training_recordings(photos: Path, sharpening: Sharpening) -> Iterator[tuple[str, Recording, np.random.Generator]]:
     """Name, recording and the generator that goes on, for every clip of every training photograph."""
     for number, photograph in enumerate(listed("train")):
         plane = luma(photos, photograph)
         for clip in range(CLIPS):
             rng = np.random.default_rng([SEED, int(photograph.sha256[:8], 16), clip])
             scene = window(plane, rng)
-            recording = simulate(scene, drawn(rng), FRAMES, int(rng.integers(2**31)), margin=MARGIN)
+            recording = simulate(scene, drawn(rng, sharpening), FRAMES, int(rng.integers(2**31)), margin=MARGIN)
             yield f"{number:03d}-{clip:02d}", recording, rng
 
 
@@ -130,12 +142,12 @@ def store(folder: Path, name: str, recording: Recording, kept: list[int]) -> Non
         np.save(folder / f"{name}-{what}.npy", stack)
 
 
-def make_cache(photos: Path, folder: Path) -> None:
+def make_cache(photos: Path, folder: Path, sharpening: Sharpening) -> None:
     """Make the cache unless it is whole already (then ``COMPLETE`` lies in it)."""
     if (folder / "COMPLETE").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for name, recording, rng in training_recordings(photos):
+    for name, recording, rng in training_recordings(photos, sharpening):
         store(folder, name, recording, [int(rng.integers(*bounds)) for bounds in KEPT])
     (folder / "COMPLETE").touch()
 

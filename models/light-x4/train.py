@@ -16,7 +16,8 @@ import json
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy as np
 import recordings
 import safetensors.torch
 import torch
-from recordings import SCALE, SEED
+from recordings import OF_LIGHT, SCALE, SEED, Sharpening
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,11 +35,7 @@ from forensic.registry.architectures.catalogue import build
 from forensic.registry.architectures.nafnet.network import NafNet
 
 ARCHITECTURE = "nafnet"
-HYPERPARAMETERS = {"width": 48, "blocks": 6, "fold": 2, "fused": 1}
-PATCH = 120  # low-resolution pixels on a side, context included
 BATCH = 4
-STEPS, DECAY_FROM = 5_500, 3_000  # the rate is constant up to DECAY_FROM, then falls to zero as a cosine
-RATE, WARMING = 1.5e-3, 200
 AVERAGING = 0.998  # exponential moving average of the weights
 SOFTNESS = 1.0  # of the Charbonnier loss, grey levels
 CONSISTENCY = 0.1  # weight of the same loss on means over SCALE x SCALE
@@ -48,11 +45,35 @@ POWER_METER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def batch(cache: Sequence[Pair], rng: np.random.Generator, network: NafNet) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Plan:
+    """What differs between models that are trained in this way; as it stands, light-x4.
+
+    ``patch``: low-resolution pixels on a side, context included. The rate is constant up to step ``decay_from``,
+    then falls to zero as a cosine.
+    """
+
+    hyperparameters: Mapping[str, int] = field(
+        default_factory=lambda: {"width": 48, "blocks": 6, "fold": 2, "fused": 1}
+    )
+    patch: int = 120
+    steps: int = 5_500
+    decay_from: int = 3_000
+    rate: float = 1.5e-3
+    warming: int = 200
+    sharpening: Sharpening = OF_LIGHT
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step: warm-up, constant, cosine decay."""
+        decayed = max(0.0, (step - self.decay_from) / (self.steps - self.decay_from))
+        return self.rate * min(1.0, (step + 1) / self.warming) * (1 + math.cos(math.pi * decayed)) / 2
+
+
+def batch(cache: Sequence[Pair], rng: np.random.Generator, patch: int, context: int) -> tuple[Tensor, Tensor]:
     """Low-resolution [B, 1, P, P] and true [B, 1, 4(P-2c), 4(P-2c)] patches, grey levels."""
     lows, truths = [], []
     for _ in range(BATCH):
-        low, truth = _patch(cache, rng, network.context)
+        low, truth = _patch(cache, rng, patch, context)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         lows.append(_dihedral(low, turns, mirror))
         truths.append(_dihedral(truth, turns, mirror))
@@ -60,14 +81,14 @@ def batch(cache: Sequence[Pair], rng: np.random.Generator, network: NafNet) -> t
     return stack[0], stack[1]
 
 
-def _patch(cache: Sequence[Pair], rng: np.random.Generator, context: int) -> Pair:
+def _patch(cache: Sequence[Pair], rng: np.random.Generator, patch: int, context: int) -> Pair:
     low, truth = cache[int(rng.integers(len(cache)))]
     picture = int(rng.integers(len(low)))
-    top, left = (int(rng.integers(length - PATCH + 1)) for length in low.shape[1:])
-    inner = PATCH - 2 * context
+    top, left = (int(rng.integers(length - patch + 1)) for length in low.shape[1:])
+    inner = patch - 2 * context
     y, x = SCALE * (top + context), SCALE * (left + context)
     return (
-        low[picture, top : top + PATCH, left : left + PATCH],
+        low[picture, top : top + patch, left : left + patch],
         truth[picture, y : y + SCALE * inner, x : x + SCALE * inner],
     )
 
@@ -87,23 +108,18 @@ def _charbonnier(error: Tensor) -> Tensor:
     return torch.sqrt(error**2 + SOFTNESS**2).mean() - SOFTNESS
 
 
-def rate(step: int) -> float:
-    """Learning rate of a step: warm-up, constant, cosine decay."""
-    decayed = max(0.0, (step - DECAY_FROM) / (STEPS - DECAY_FROM))
-    return RATE * min(1.0, (step + 1) / WARMING) * (1 + math.cos(math.pi * decayed)) / 2
-
-
 class Run:
     """The state of a training: everything that the next step depends on."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         torch.manual_seed(SEED)
-        network = build(ARCHITECTURE, SCALE, HYPERPARAMETERS)
+        network = build(ARCHITECTURE, SCALE, plan.hyperparameters)
         assert isinstance(network, NafNet)
         torch.nn.init.normal_(network.tail.weight, std=1e-3)
         torch.nn.init.zeros_(network.tail.bias)
         self.network, self.average = network, copy.deepcopy(network)
-        self.optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.95), weight_decay=1e-4)
         self.rng = np.random.default_rng([SEED, 0])
         self.step, self.running = 0, 0.0
         self.rows: list[list[float]] = []
@@ -112,8 +128,8 @@ class Run:
     def one(self, cache: Sequence[Pair]) -> None:
         """One step."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate(self.step)
-        low, truth = batch(cache, self.rng, self.network)
+            group["lr"] = self.plan.rate_at(self.step)
+        low, truth = batch(cache, self.rng, self.plan.patch, self.network.context)
         with torch.autocast("cpu", torch.bfloat16):  # nearly twice as fast; weights and sums stay float32
             result = self.network(low)
         loss = loss_of(result, truth)
@@ -164,24 +180,24 @@ def gains(network: NafNet, cache: Sequence[Pair]) -> float:
     return sum(found) / len(found)
 
 
-def train(photos: Path, out: Path, cache: Path, until: int | None = None) -> None:
-    """Run the whole recipe, or up to step ``until``; writes weights, curve and facts under ``out``."""
+def train(plan: Plan, photos: Path, out: Path, cache: Path, until: int | None = None) -> None:
+    """Run the whole of ``plan``, or up to step ``until``; writes weights, curve and facts under ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     cv2.setNumThreads(1)
-    recordings.make_cache(photos, cache / "train")
+    recordings.make_cache(photos, cache / "train", plan.sharpening)
     recordings.make_validation(photos, cache / "validation")
     learnt = recordings.load_cache(cache / "train")
     held_out = [recordings.load_cache(cache / "validation" / str(crf)) for crf in recordings.TABLE_CRF]
-    run = Run()
+    run = Run(plan)
     kept = out / "checkpoint.pt"
     if kept.is_file():
         run.restore(kept)
     wall, cpu, joules = time.monotonic(), time.process_time(), _joules()
     before = dict(run.seconds)
-    while run.step < (STEPS if until is None else until):
+    while run.step < (plan.steps if until is None else until):
         run.one(learnt)
         run.seconds["wall"] = before["wall"] + time.monotonic() - wall
         run.seconds["cpu"] = before["cpu"] + time.process_time() - cpu
@@ -193,7 +209,7 @@ def train(photos: Path, out: Path, cache: Path, until: int | None = None) -> Non
             _write(out, run)
         if run.step % KEEP_EVERY == 0:
             run.save(kept)
-    if run.step == STEPS:
+    if run.step == plan.steps:
         _write(out, run)
         (out / "training.json").write_text(json.dumps(_facts(run, joules), indent=2) + "\n", encoding="utf-8")
 
@@ -235,16 +251,18 @@ def _facts(run: Run, joules: float | None) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Command line."""
+def main(*plans: Plan) -> None:
+    """Command line; later plans go on from where the one before ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True, help="folder that holds the listed photographs")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results and the checkpoint")
-    parser.add_argument("--cache", type=Path, help="folder for the recordings, about 2 GB (default: OUT/cache)")
+    parser.add_argument("--cache", type=Path, help="folder for the recordings, about 2 GB a plan (default: OUT/cache)")
     parser.add_argument("--until", type=int, help="stop after this step; the same command goes on later")
     arguments = parser.parse_args()
-    train(arguments.photos, arguments.out, arguments.cache or arguments.out / "cache", arguments.until)
+    for number, plan in enumerate(plans):
+        cache = (arguments.cache or arguments.out / "cache") / str(number)
+        train(plan, arguments.photos, arguments.out, cache, arguments.until)
 
 
 if __name__ == "__main__":
-    main()
+    main(Plan())

@@ -82,7 +82,7 @@ def test_other_number_of_workers(broken: Broken, undisturbed: dict[str, bytes]) 
 def test_nothing_is_taken_over_from_another_platform(
     broken: Broken, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resuming, "platform_digest", lambda learned: "0" * 64)
+    monkeypatch.setattr(resuming, "platform_digest", lambda engines: "0" * 64)
     run = _resumed(broken)
     assert run.predicate["run"]["frames_reused"] == 0
     assert contents(run.folder) == undisturbed

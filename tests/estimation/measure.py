@@ -7,6 +7,7 @@ shared ``bsds500/val``, which no estimator was tuned on; without it, drawn scene
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from forensic.estimation.duplicates import DuplicateFinder
 from forensic.estimation.estimate import Answer, Estimate, value_of
+from forensic.estimation.halo import Halo, estimate_halo
 from forensic.estimation.noise import NoiseLevel, estimate_noise
 from forensic.estimation.pointspread import PointSpread, estimate_point_spread
 from forensic.estimation.quantiser import Quantiser, QuantiserLog
@@ -23,6 +25,7 @@ from forensic.estimation.sampling import Group, Observation
 from forensic.estimation.survey import Survey, survey
 from forensic.media.encoding import transcode
 from forensic.simulation.degradation import Codec, Motion, Optics, Recorder, Sensor
+from forensic.simulation.psf import gaussian_profile
 from forensic.simulation.simulator import Recording
 from tests.estimation.clips import drawn_scene, observed, photographs, record
 from tests.footage import shared_data
@@ -146,6 +149,57 @@ def _blur(scenes: list[np.ndarray]) -> Iterator[str]:
             yield summary(f"motion angle (degrees), {length} px", label, angles, relative=False, period=180.0)
 
 
+def ideal_halo(sharpen: float, sigma: float, optics: float = 0.35) -> tuple[float, float]:
+    """(overshoot in percent of the step, width at half its height in pixels) that a recorder draws at an ideal edge."""
+    place = np.arange(-16.0, 16.0, 1 / 64)
+    blur = float(np.hypot(optics, 12**-0.5))
+    profile = gaussian_profile(sigma)
+    reach = len(profile) // 2
+    edge = _edge(place / blur)
+    soft = sum(
+        weight * _edge((place - far) / blur)
+        for far, weight in zip(range(-reach, reach + 1), profile, strict=True)
+    )  # fmt: skip
+    swing = (edge + sharpen * (edge - soft) - 1.0) * (place > 0.0)
+    wide = place[swing > 0.5 * swing.max()]
+    return 100.0 * float(swing.max()), float(wide.max() - wide.min()) if sharpen else 0.0
+
+
+def _edge(place: np.ndarray) -> np.ndarray:
+    return np.array([0.5 * (1.0 + math.erf(one / math.sqrt(2.0))) for one in place])
+
+
+def _halo_of(recording: Recording) -> Halo:
+    groups, _ = _looked_at(recording)
+    return estimate_halo(groups, 1.0)
+
+
+def _halo(scenes: list[np.ndarray]) -> Iterator[str]:
+    for label, codec in _CODECS.items():
+        alarms = 0
+        for sharpen, sigma in ((0.0, 1.0), (0.5, 1.0), (1.0, 1.0), (0.5, 1.8), (1.0, 1.8), (2.0, 1.0)):
+            overshoot, width = ideal_halo(sharpen, sigma)
+            rows: list[Row] = []
+            widths: list[Row] = []
+            strong = 0
+            for number, scene in enumerate(scenes):
+                recorder = Recorder(sharpen=sharpen, sharpen_sigma=sigma)
+                found = _halo_of(record(scene, number, 6, codec=codec, recorder=recorder))
+                rows.append((overshoot, found.overshoot))
+                widths.append((width, found.width))
+                answer = found.overshoot
+                strong += isinstance(answer, Estimate) and answer.bound is None and answer.value >= 15.0
+            name = f"sharpened {sharpen:g} times, {sigma:g} px"
+            yield summary(f"{name}: overshoot of {overshoot:.1f} % of the step", label, rows, relative=False)
+            if sharpen:
+                yield summary(f"{name}: width {width:.2f} px", label, widths)
+                yield f"| {name} | {label}: called strongly sharpened | {len(scenes)} | {strong} | | | | |"
+            else:
+                alarms = strong
+        said = "strong sharpening said where there is none"
+        yield f"| false alarms | {label}: {said} | {len(scenes)} | {alarms} | | | | |"
+
+
 def _resolution(scenes: list[np.ndarray]) -> Iterator[str]:
     for label in ("none", "H.264 CRF 18", "H.264 CRF 24"):
         for share in (1.0, 0.85, 0.72, 0.6, 0.5, 0.4, 0.27):
@@ -245,7 +299,7 @@ def _time(scenes: list[np.ndarray]) -> Iterator[str]:
 
 
 PARTS: dict[str, Callable[[list[np.ndarray]], Iterator[str]]] = {
-    "noise": _noise, "blur": _blur, "resolution": _resolution, "coding": _coding, "time": _time,
+    "noise": _noise, "blur": _blur, "halo": _halo, "resolution": _resolution, "coding": _coding, "time": _time,
 }  # fmt: skip
 
 

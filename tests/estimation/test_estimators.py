@@ -9,6 +9,7 @@ import pytest
 from forensic.estimation.duplicates import DuplicateFinder
 from forensic.estimation.estimate import Estimate, NotDetermined
 from forensic.estimation.grid import estimate_grid
+from forensic.estimation.halo import estimate_halo
 from forensic.estimation.interlace import estimate_interlacing, wilson
 from forensic.estimation.noise import estimate_noise
 from forensic.estimation.pointspread import estimate_point_spread
@@ -19,6 +20,7 @@ from forensic.media.encoding import transcode
 from forensic.media.quantisers import FrameCoding
 from forensic.simulation.degradation import Codec, Motion, Optics, Recorder, Sensor
 from tests.estimation.clips import drawn_scene, observed, record
+from tests.estimation.measure import ideal_halo
 
 _SCENES = [drawn_scene(seed) for seed in range(4)]
 _PANNED = Motion(jitter=0.1, pan_x=0.6)
@@ -112,6 +114,43 @@ def test_no_motion_and_no_defocus_is_said_of_a_round_blur() -> None:
             found = estimate_point_spread(_groups(observed(record(scene, seed, 3, optics=optics))), 1.0)
             alarms += found.shape in ("motion", "defocus")
     assert alarms == 0
+
+
+@pytest.mark.parametrize("codec", [Codec(), Codec("h264", crf=26.0)])
+def test_halos_of_a_sharpening_camera_are_found_with_their_width(codec: Codec) -> None:
+    for seed, scene in enumerate(_SCENES):
+        recorder = Recorder(sharpen=1.0, sharpen_sigma=1.8)
+        found = estimate_halo(_groups(observed(record(scene, seed, codec=codec, recorder=recorder))), 1.0)
+        overshoot, width = ideal_halo(1.0, 1.8)
+        assert isinstance(found.overshoot, Estimate) and found.overshoot.bound is None
+        assert found.overshoot.low <= overshoot <= found.overshoot.high
+        assert isinstance(found.width, Estimate) and found.width.low <= width <= found.width.high
+
+
+def test_stronger_sharpening_makes_a_larger_halo() -> None:
+    for seed, scene in enumerate(_SCENES):
+        values = []
+        for sharpen in (0.0, 0.5, 1.0, 2.0):
+            groups = _groups(observed(record(scene, seed, recorder=Recorder(sharpen=sharpen))))
+            answer = estimate_halo(groups, 1.0).overshoot
+            assert isinstance(answer, Estimate)
+            values.append(answer.value)
+        assert values == sorted(values) and values[-1] > values[0] + 10.0
+
+
+def test_no_halo_is_said_of_pictures_that_were_not_sharpened() -> None:
+    for seed, scene in enumerate(_SCENES):
+        for sigma in (0.35, 1.2):
+            optics = Optics("gaussian", sigma_x=sigma, sigma_y=sigma)
+            found = estimate_halo(_groups(observed(record(scene, seed, optics=optics))), 1.0)
+            assert not isinstance(found.overshoot, Estimate) or found.overshoot.low == 0.0
+            assert isinstance(found.width, NotDetermined)
+
+
+def test_halos_are_not_determined_where_no_edge_is_sharp() -> None:
+    optics = Optics("gaussian", sigma_x=2.5, sigma_y=2.5)
+    found = estimate_halo(_groups(observed(record(_SCENES[0], 1, optics=optics))), 1.0)
+    assert isinstance(found.overshoot, NotDetermined)
 
 
 @pytest.mark.parametrize("share", [0.85, 0.7])

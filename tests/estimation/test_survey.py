@@ -18,6 +18,7 @@ from forensic.estimation.grid import AxisGrid, BlockGrid
 from forensic.estimation.proposal import RECIPES, propose
 from forensic.estimation.sampling import GROUP, GroupSampler, Observation, observations_of
 from forensic.estimation.survey import Survey, survey
+from forensic.estimation.wording import in_words
 from forensic.media.sandbox.reader import SandboxedReader
 from forensic.simulation.degradation import Codec, Motion, Recorder, Sensor
 from tests.estimation.clips import drawn_scene, observed, record
@@ -146,6 +147,24 @@ def test_a_blur_that_was_measured_becomes_the_forward_operator(plain: Survey) ->
     width = Estimate(1.5, 1.2, 1.9, "pixels", "edges", 100)
     found = propose(replace(plain, point_spread=replace(plain.point_spread, width=width)))
     assert found.psf_sigma == pytest.approx(np.sqrt(1.5**2 - 1 / 12)) and "psf_sigma_px" not in found.defaults
+
+
+def test_restoring_recipes_are_not_proposed_for_what_a_camera_has_sharpened_strongly(plain: Survey) -> None:
+    recorder = Recorder(sharpen=1.5, sharpen_sigma=1.5)
+    sharpened = survey(observed(record(_SCENE, 3, 9, 2, codec=Codec("h264", crf=22.0), recorder=recorder)))
+    found = propose(sharpened)
+    assert found.recipe == "plain-lanczos" and any("sharpened the pictures strongly" in one for one in found.reasons)
+    assert propose(sharpened, ("classic", "light", "single")).recipe == "classic"
+    assert propose(replace(sharpened, is_image=True)).recipe == "plain-lanczos"
+    assert propose(plain).recipe == "fuse" and not any("sharpened" in one for one in propose(plain).cautions)
+    told = dict(in_words(sharpened.to_record()))
+    assert "percent of the step" in told["sharpening: overshoot"] and "pixels" in told["sharpening: halo width"]
+
+
+def test_a_weak_halo_is_a_caution_and_changes_no_recipe(plain: Survey) -> None:
+    weak = Estimate(10.0, 2.0, 20.0, "percent of the step", "swing", 500)
+    found = propose(replace(plain, halo=replace(plain.halo, overshoot=weak)))
+    assert found.recipe == propose(plain).recipe and any("has sharpened" in one for one in found.cautions)
 
 
 def test_a_shifted_grid_is_no_sign_of_a_crop_where_a_loop_filter_can_make_one(plain: Survey) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,17 +81,20 @@ def _details(folder: Path | None) -> list[str]:
             own = [row for row in part if row.method == name]
             rows.append(
                 [_shown(crf), name]
-                + [
-                    _mean((getattr(row, measure) for row in own), digits)
-                    for measure, digits in (
-                        ("psnr_y", 2), ("ssim_y", 4), ("psnr_b", 2), ("overshoot", 2), ("blocks", 2), ("mosquito", 2)
-                    )
-                ]
+                + [_mean((getattr(row, measure) for row in own), digits)
+                   for measure, digits in (("psnr_y", 2), ("ssim_y", 4), ("psnr_b", 2))]
+                + [_interval(getattr(row, measure) for row in own) for measure in ("overshoot", "blocks", "mosquito")]
             )  # fmt: skip
     if not rows:
         return []
     header = ["codec", "method", "PSNR-Y dB", "SSIM-Y", "PSNR-B dB", "overshoot", "block steps", "mosquito"]
-    return ["### ×4, camera jitter: all measures (means over scenes)", "", *_table(header, rows), ""]
+    words = "Means over scenes; of the artefacts with 95 % interval, over the scenes that have such places."
+    return ["### ×4, camera jitter: all measures", "", words, "", *_table(header, rows), ""]
+
+
+def _interval(values: Iterable[float]) -> str:
+    kept = [value for value in values if np.isfinite(value)]
+    return bootstrap(kept).shown(2, sign=False) if kept else "–"
 
 
 def _plates(folder: Path | None) -> list[str]:
@@ -114,25 +118,45 @@ def _flicker(folder: Path | None) -> list[str]:
     if not found:
         return ["### Flicker", "", "Not measured.", ""]
     crfs = list(dict.fromkeys(row["crf"] for row in found))
-    rows = []
-    for name in _in_order(row["method"] for row in found):
-        line = [name]
-        for crf in crfs:
-            own = [row for row in found if row["method"] == name and row["crf"] == crf]
-            values = [float(row["above"]) for row in own]
-            line.append(
-                f"{bootstrap(values).shown(2)}; {_mean((float(row['psnr_y']) for row in own), 2)} dB; {len(values)}"
-                if values
-                else "–"
-            )
-        rows.append(line)
     count = len({row["scene"] for row in found})
-    words = (
+    lines = [
+        "### Flicker",
+        "",
         f"×4, camera jitter, {count} scenes, five consecutive frames: RMS difference of each frame to the next moved "
         "back by the true displacement, above the clean footage's own, in grey levels with 95 % interval; and PSNR-Y "
-        "of the same frames; number of scenes. A blurred picture flickers less: read both."
-    )
-    return ["### Flicker", "", words, "", *_table(["method", *map(_shown, crfs)], rows), ""]
+        "of the same frames; number of scenes. A blurred picture flickers less: read both.",
+        "",
+        *_over(found, crfs, _flickers),
+        "",
+    ]
+    for measure, words in (
+        ("tof", "tOF of the same clips: mean length of the difference between the result's flow and the clean "
+                "footage's, in pixels of the result, with 95 % interval."),
+        ("still", "A camera at rest: standard deviation over the five frames, root mean square over the picture, in "
+                  "grey levels with 95 % interval (the clean footage: 0)."),
+    ):  # fmt: skip
+        rows = [row for row in found if row.get(measure)]
+        if rows:
+            table = _over(rows, crfs, partial(_shown_mean, measure))
+            lines += [words, "", *table, ""]
+    return lines
+
+
+def _over(found: list[dict[str, str]], crfs: list[str], cell: Callable[[list[dict[str, str]]], str]) -> list[str]:
+    rows = []
+    for name in _in_order(row["method"] for row in found):
+        parts = [[row for row in found if row["method"] == name and row["crf"] == crf] for crf in crfs]
+        rows.append([name, *(cell(own) if own else "–" for own in parts)])
+    return _table(["method", *map(_shown, crfs)], rows)
+
+
+def _flickers(own: list[dict[str, str]]) -> str:
+    above = bootstrap([float(row["above"]) for row in own]).shown(2)
+    return f"{above}; {_mean((float(row['psnr_y']) for row in own), 2)} dB; {len(own)}"
+
+
+def _shown_mean(name: str, own: list[dict[str, str]]) -> str:
+    return f"{bootstrap([float(row[name]) for row in own]).shown(2, sign=False)}; {len(own)}"
 
 
 def _rest(folder: Path | None) -> list[str]:

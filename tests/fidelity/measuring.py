@@ -70,7 +70,7 @@ def measure(
             return False
         recording = cell.record(scene, number)
         for one, key in due:
-            made, seconds = one(recording.frames, (MIDDLE, MIDDLE + 1))
+            made, seconds = one(recording.frames, (MIDDLE, MIDDLE + 1), recording)
             kept[scene.name, one.name] = score(one.name, key, made[0], recording, scene.name, seconds)
         scores.write(cell.name, kept.values(), folder)
         line = ", ".join(f"{one.name} {kept[scene.name, one.name].psnr_y:.2f}" for one, _ in due)

@@ -13,9 +13,11 @@ import numpy as np
 
 from forensic.errors import ForensicError
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
+from forensic.frames.frame import CodedFrame, Coding, FrameTiming, Geometry
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
+from forensic.registry.cards import verify_card
+from forensic.simulation.simulator import Recording
 from forensic.stages import catalogue
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import load_recipe, recipe_names
@@ -31,7 +33,7 @@ CHAINS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
 }
 REFERENCE = "bicubic"
 #: Recipes that are measured as soon as they exist (``auto`` chooses among them and is not a method).
-RECIPES = ("classic", "learned", "light", "single", "fuse", "multi")
+RECIPES = ("classic", "learned", "light", "light-steady", "single", "fuse", "multi")
 
 
 #: The recipe ``fuse`` without its neighbours: what a frame gives on its own, by the same code.
@@ -53,35 +55,52 @@ class Method:
     @property
     def settings(self) -> dict[str, object]:
         """Stages, effective parameters and models: what tells one version of a method from another."""
-        return {
+        found: dict[str, object] = {
             "stages": [
                 {key: stage.record()[key] for key in ("name", "parameters", "model")} for stage in self.pipeline.stages
             ]
         }
+        if any(stage.reads_coding for stage in self.pipeline.stages):
+            found["coding"] = "told"
+        return found
 
     @property
     def windowed(self) -> bool:
         """Whether neighbouring frames are looked at."""
         return self.pipeline.radius > 0
 
-    def __call__(self, frames: Sequence[np.ndarray], keep: tuple[int, int]) -> tuple[list[np.ndarray], float]:
-        """Frames ``keep`` (half-open) of the result as uint8, and the seconds that one took."""
+    def __call__(
+        self, frames: Sequence[np.ndarray], keep: tuple[int, int], recording: Recording | None = None
+    ) -> tuple[list[np.ndarray], float]:
+        """Frames ``keep`` (half-open) of the result as uint8, and the seconds that one took.
+
+        ``recording``: whose bitstream the frames are from; they come with how they were coded, as from the decoder.
+        """
         start = time.perf_counter()
-        made = [output.frame.planes[0] for output in self.pipeline.run(coded(frames), workers=1, keep=keep)]
+        decoded = coded(frames, recording)
+        made = [output.frame.planes[0] for output in self.pipeline.run(iter(decoded), workers=1, keep=keep)]
         return made, (time.perf_counter() - start) / len(made)
 
 
-def coded(frames: Sequence[np.ndarray]) -> list[CodedFrame]:
-    """Luma planes in whole grey levels as decoded grey frames."""
+def coded(frames: Sequence[np.ndarray], recording: Recording | None = None) -> list[CodedFrame]:
+    """Luma planes in whole grey levels as decoded grey frames, coded as those of ``recording`` were."""
     height, width = frames[0].shape
+    codings = [None] * len(frames) if recording is None else [_coding(recording, at) for at in range(len(frames))]
     geometry = Geometry(width, height, LAYOUTS["gray"])
     return [
         CodedFrame(
             (frame.astype(np.uint8),), geometry, ColourSpec(full_range=True),
-            FrameTiming(number, number, Fraction(1, 25)), StageClass.PRESENTATION,
+            FrameTiming(number, number, Fraction(1, 25)), StageClass.PRESENTATION, codings[number],
         )
         for number, frame in enumerate(frames)
     ]  # fmt: skip
+
+
+def _coding(recording: Recording, at: int) -> Coding:
+    quantiser = recording.qp[at]
+    if recording.degradation.codec.name != "h264" or quantiser is None:
+        return Coding(recording.frame_types[at], why_not="no H.264")
+    return Coding(recording.frame_types[at], "h264", quantiser)
 
 
 def available() -> list[str]:
@@ -117,6 +136,9 @@ def method(name: str, factor: int) -> Method:
     geometry = Geometry(80, 60, LAYOUTS["gray"])
     try:
         reached = built.pipeline.output_geometry(geometry)
+        for stage in built.pipeline.stages:
+            if stage.model is not None:
+                verify_card(stage.model)  # weights of a pack may not have been fetched
     except ForensicError as error:
         raise NotAvailable(error.message) from error
     if (reached.width, reached.height) != (80 * factor, 60 * factor):

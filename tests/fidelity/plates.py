@@ -162,7 +162,7 @@ def measure(methods: Sequence[Method], count: int, *, folder: Path | None = None
             recording = record(drawn, seed, crf)
             for one in methods:
                 if one.name in due:
-                    made, seconds = one(recording.frames, (MIDDLE, MIDDLE + 1))
+                    made, seconds = one(recording.frames, (MIDDLE, MIDDLE + 1), recording)
                     pictures.append(cut(made[0], recording, drawn))
                     texts.append((str(seed), one.name, due[one.name], drawn.text, seconds))
             if fuse is not None and LOCKED in due:

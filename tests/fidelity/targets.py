@@ -94,7 +94,8 @@ def _artefacts(folder: Path | None) -> list[Outcome]:
         base = column(cell, REFERENCE, "psnr_y", folder)
         for measure, words in (("blocks", "blockiness"), ("mosquito", "mosquito energy at edges")):
             asked = f"{words}, CRF {crf}: −90 % without lowering PSNR"
-            for name in (*MULTI, *SINGLE):
+            rows = []
+            for name in ("lanczos", *MULTI, *SINGLE):
                 gain = difference(column(cell, name, "psnr_y", folder), base)
                 left = share_left(column(cell, name, measure, folder), column(cell, REFERENCE, measure, folder))
                 if gain is not None and left is not None and left.count >= _LEAST_PAIRS:
@@ -103,17 +104,19 @@ def _artefacts(folder: Path | None) -> list[Outcome]:
                         f"`{name}` {change:+.0f} % [{100 * (left.low - 1):+.0f}, {100 * (left.high - 1):+.0f}] against "
                         f"bicubic, PSNR-Y {gain.shown()} dB; {left.count} scenes that have such places"
                     )
-                    good = left.mean <= 0.1 and gain.mean >= 0.0
-                    outcomes.append(Outcome(asked, found, "met" if good else "missed"))
-                    break
-            else:
-                outcomes.append(Outcome(asked, "–", NOT_MEASURED))
+                    sure = left.high <= 0.1 and gain.low >= 0.0
+                    judged = "missed"
+                    if left.mean <= 0.1 and gain.mean >= 0.0:
+                        judged = "met" if sure else "met by the mean; the interval reaches below"
+                    rows.append(Outcome(asked, found, judged if name not in CHAINS else "for comparison"))
+            outcomes += rows or [Outcome(asked, "–", NOT_MEASURED)]
     return outcomes
 
 
 def _flicker(folder: Path | None) -> list[Outcome]:
     asked = "flicker above clean footage's own, against the same model per frame, CRF 28: −90 % at equal or better PSNR"
-    for ours, theirs in (("multi", "single"), ("multi", "light"), ("fuse", ONE_FRAME)):
+    outcomes = []
+    for ours, theirs in (("light-steady", "light"), ("multi", "single"), ("fuse", ONE_FRAME)):
         left = share_left(*(_small_table("flicker", "28", name, "above", folder) for name in (ours, theirs)))
         gain = difference(*(_small_table("flicker", "28", name, "psnr_y", folder) for name in (ours, theirs)))
         if left is not None and gain is not None:
@@ -121,9 +124,36 @@ def _flicker(folder: Path | None) -> list[Outcome]:
                 f"`{ours}` against `{theirs}` {100 * (left.mean - 1):+.0f} % [{100 * (left.low - 1):+.0f}, "
                 f"{100 * (left.high - 1):+.0f}], PSNR-Y {gain.shown()} dB, {gain.count} scenes"
             )
-            judged = "met" if left.mean <= 0.1 and gain.mean >= 0 else "missed"
-            return [Outcome(asked, found, judged if left.count >= _LEAST_PAIRS else "open: too few scenes")]
-    return [Outcome(asked, "–", NOT_MEASURED)]
+            judged = "missed"
+            if left.mean <= 0.1 and gain.mean >= 0.0:
+                judged = (
+                    "met" if left.high <= 0.1 and gain.low >= 0.0 else "met by the mean; the interval reaches below"
+                )
+            outcomes.append(Outcome(asked, found, judged if left.count >= _LEAST_PAIRS else "open: too few scenes"))
+    return outcomes or [Outcome(asked, "–", NOT_MEASURED)]
+
+
+def _holding(folder: Path | None) -> list[Outcome]:
+    outcomes = []
+    for crf in ("none", "20", "28", "35"):
+        shown = "no codec" if crf == "none" else f"CRF {crf}"
+        asked = f"jitter after stabilisation (known motion), {shown}: −95 %"
+        for way, words in (("held", "held to the first frame"), ("smooth", "path made smooth")):
+            parts = [_small_table("holding", crf, way, measure, folder) for measure in ("place", "step")]
+            if not all(parts):
+                continue
+            place, step = (bootstrap([-100 * value for value in part.values()]) for part in parts)
+            gone = f"wandering of place {place.shown(1)} %, frame to frame {step.shown(1)} %"
+            found = f"{words}: {gone}, {place.count} scenes"
+            judged = "for comparison"
+            if way == "held":
+                judged = "met" if max(place.high, step.high) <= -95 else "missed by the mean; the interval reaches it"
+                if judged != "met" and max(place.mean, step.mean) <= -95:
+                    judged = "met by the mean; the interval reaches below"
+                elif judged != "met" and max(place.low, step.low) > -95:
+                    judged = "missed"
+            outcomes.append(Outcome(asked, found, judged))
+    return outcomes or [Outcome("jitter after stabilisation (known motion): −95 %", "–", NOT_MEASURED)]
 
 
 def _ringing(folder: Path | None) -> list[Outcome]:
@@ -131,23 +161,28 @@ def _ringing(folder: Path | None) -> list[Outcome]:
     step = {(row["method"], row["optics"]): float(row["mean"]) for row in rows}
     blurs = list(dict.fromkeys(row["optics"] for row in rows))
     outcomes = []
-    for name in ("classic", "light", "single", "fuse", "multi"):
+    for name in ("classic", "light", "light-steady", "single", "fuse", "multi"):
         asked = f"ringing overshoot at edges, `{name}`: below Lanczos, near bicubic"
-        edge = [column("x4-jitter-none", method, "overshoot", folder) for method in (name, "lanczos", REFERENCE)]
-        if not blurs or (name, blurs[0]) not in step or not all(edge):
+        own, lanczos, base = (
+            column("x4-jitter-none", method, "overshoot", folder) for method in (name, "lanczos", REFERENCE)
+        )
+        beyond = difference(own, lanczos)
+        if not blurs or (name, blurs[0]) not in step or beyond is None or not base:
             outcomes.append(Outcome(asked, "–", NOT_MEASURED))
             continue
-        natural = [bootstrap(list(part.values())).mean for part in edge]
         steps = [
             f"clean step, optics {blur} px: {step[name, blur]:.1f} grey levels (Lanczos {step['lanczos', blur]:.1f}, "
             f"bicubic {step[REFERENCE, blur]:.1f})"
             for blur in blurs
         ]
+        natural = [bootstrap(list(part.values())).shown(2, sign=False) for part in (own, lanczos, base)]
         found = "; ".join(
-            [*steps, f"edges of photographs {natural[0]:.2f} (Lanczos {natural[1]:.2f}, bicubic {natural[2]:.2f})"]
-        )
-        good = natural[0] < natural[1] and all(step[name, blur] < step["lanczos", blur] for blur in blurs)
-        outcomes.append(Outcome(asked, found, "met" if good else "missed"))
+            [*steps, f"edges of photographs {natural[0]} (Lanczos {natural[1]}, bicubic {natural[2]}), "
+                     f"{beyond.shown()} against Lanczos, {beyond.count} scenes"]
+        )  # fmt: skip
+        good = beyond.mean < 0.0 and all(step[name, blur] < step["lanczos", blur] for blur in blurs)
+        sure = "met" if beyond.high < 0.0 else "met by the mean; the interval reaches below"
+        outcomes.append(Outcome(asked, found, sure if good else "missed"))
     return outcomes
 
 
@@ -221,7 +256,7 @@ def outcomes(folder: Path | None = None) -> list[Outcome]:
         *_artefacts(folder),
         *_flicker(folder),
         *_ringing(folder),
-        Outcome("jitter after stabilisation (known motion): −95 %", "not by this benchmark", NOT_MEASURED),
+        *_holding(folder),
         Outcome("INT8 against float, same machine: ≥ 1.8× without VNNI (≥ 3× with), ≤ 0.1 dB", "–", NOT_MEASURED),
         *_light(folder),
         Outcome("720p ×4 on an H100: < 10 ms a frame", "–", NOT_MEASURED),

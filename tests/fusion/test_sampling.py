@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forensic.fusion.forward import ForwardModel
 from forensic.fusion.motion import Motion, grid_through
 from forensic.fusion.sampling import Canvas, ShiftedSampling
 from forensic.fusion.scattered import ScatteredSampling
 from forensic.fusion.transforms import block_cosine, cosine, haar, inverse_cosine, inverse_haar
-from forensic.risk.forward import ForwardModel
 from tests.fusion.recordings import drawn, recording
 
 canvases = st.builds(Canvas, st.integers(6, 20), st.integers(6, 20), st.integers(1, 4), st.integers(0, 4))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,20 +53,26 @@ def tiny(recipe: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.Monk
         writer.writerows(rows)
     monkeypatch.setattr(recipe["recordings"], "LIST", listing)
     monkeypatch.setattr(recipe["recordings"], "CLIPS", 2)
-    small = {"width": 8, "blocks": 1, "fold": 2, "fused": 1}
-    changes = {"STEPS": 4, "DECAY_FROM": 2, "LOG_EVERY": 2, "KEEP_EVERY": 1, "BATCH": 2, "PATCH": 24}
-    for name, value in {**changes, "HYPERPARAMETERS": small}.items():
+    for name, value in {"LOG_EVERY": 2, "KEEP_EVERY": 1, "BATCH": 2}.items():
         monkeypatch.setattr(recipe["train"], name, value)
     return photos
+
+
+@pytest.fixture
+def plan(recipe: dict[str, ModuleType]) -> Any:
+    small = {"width": 8, "blocks": 1, "fold": 2, "fused": 1}
+    return recipe["train"].Plan(hyperparameters=small, patch=24, steps=4, decay_from=2)
 
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_training_twice_gives_the_same_weights(recipe: dict[str, ModuleType], tiny: Path, tmp_path: Path) -> None:
+def test_training_twice_gives_the_same_weights(
+    recipe: dict[str, ModuleType], tiny: Path, plan: Any, tmp_path: Path
+) -> None:
     for name in ("first", "second"):
-        recipe["train"].train(tiny, tmp_path / name, tmp_path / name / "cache")
+        recipe["train"].train(plan, tiny, tmp_path / name, tmp_path / name / "cache")
     first, second = (tmp_path / name for name in ("first", "second"))
     assert digest(first / "weights.safetensors") == digest(second / "weights.safetensors")
     assert (first / "loss.csv").read_text() == (second / "loss.csv").read_text()
@@ -76,28 +83,28 @@ def test_training_twice_gives_the_same_weights(recipe: dict[str, ModuleType], ti
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_weights(
-    recipe: dict[str, ModuleType], tiny: Path, tmp_path: Path
+    recipe: dict[str, ModuleType], tiny: Path, plan: Any, tmp_path: Path
 ) -> None:
-    recipe["train"].train(tiny, tmp_path / "whole", tmp_path / "cache")
-    recipe["train"].train(tiny, tmp_path / "halves", tmp_path / "cache", until=3)
+    recipe["train"].train(plan, tiny, tmp_path / "whole", tmp_path / "cache")
+    recipe["train"].train(plan, tiny, tmp_path / "halves", tmp_path / "cache", until=3)
     assert not (tmp_path / "halves" / "training.json").exists()
-    recipe["train"].train(tiny, tmp_path / "halves", tmp_path / "cache")
+    recipe["train"].train(plan, tiny, tmp_path / "halves", tmp_path / "cache")
     assert digest(tmp_path / "whole" / "weights.safetensors") == digest(tmp_path / "halves" / "weights.safetensors")
     assert (tmp_path / "whole" / "loss.csv").read_text() == (tmp_path / "halves" / "loss.csv").read_text()
 
 
 def test_a_photograph_that_is_not_the_listed_one_stops_the_training(
-    recipe: dict[str, ModuleType], tiny: Path, tmp_path: Path
+    recipe: dict[str, ModuleType], tiny: Path, plan: Any, tmp_path: Path
 ) -> None:
     (tiny / "1.png").write_bytes((tiny / "0.png").read_bytes())
     with pytest.raises(ValueError, match="SHA-256 differs"):
-        recipe["train"].train(tiny, tmp_path / "out", tmp_path / "cache")
+        recipe["train"].train(plan, tiny, tmp_path / "out", tmp_path / "cache")
 
 
 def test_low_and_true_pictures_of_the_cache_show_the_same_place(
-    recipe: dict[str, ModuleType], tiny: Path, tmp_path: Path
+    recipe: dict[str, ModuleType], tiny: Path, plan: Any, tmp_path: Path
 ) -> None:
-    recipe["recordings"].make_cache(tiny, tmp_path / "cache")
+    recipe["recordings"].make_cache(tiny, tmp_path / "cache", plan.sharpening)
     pairs = recipe["recordings"].load_cache(tmp_path / "cache")
     assert len(pairs) == 4
     for low, truth in pairs:
@@ -111,7 +118,8 @@ def test_low_and_true_pictures_of_the_cache_show_the_same_place(
 
 def test_draws_stay_inside_the_stated_ranges(recipe: dict[str, ModuleType]) -> None:
     rng = np.random.default_rng(9)
-    draws = [recipe["recordings"].drawn(rng) for _ in range(600)]
+    sharpening = recipe["recordings"].Sharpening()
+    draws = [recipe["recordings"].drawn(rng, sharpening) for _ in range(600)]
     assert {how.codec.name for how in draws} == {"none", "h264", "h265", "mjpeg"}
     assert {how.optics.kind for how in draws} == {"gaussian", "defocus"}
     assert 0.6 < sum(how.codec.name == "h264" for how in draws) / len(draws) < 0.8
@@ -131,7 +139,7 @@ def test_training_and_validation_photographs_do_not_overlap(recipe: dict[str, Mo
 
 
 def test_the_rate_falls_to_nothing_at_the_end(recipe: dict[str, ModuleType]) -> None:
-    train = recipe["train"]
-    rates = [train.rate(step) for step in (0, train.WARMING, train.DECAY_FROM, train.STEPS - 1, train.STEPS)]
-    assert rates[0] < rates[1] == rates[2] == train.RATE
-    assert rates[3] < train.RATE / 100 and rates[4] < 1e-12
+    plan = recipe["train"].Plan()
+    rates = [plan.rate_at(step) for step in (0, plan.warming, plan.decay_from, plan.steps - 1, plan.steps)]
+    assert rates[0] < rates[1] == rates[2] == plan.rate
+    assert rates[3] < plan.rate / 100 and rates[4] < 1e-12

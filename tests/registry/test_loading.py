@@ -185,7 +185,7 @@ def test_one_intra_op_thread_in_every_thread_and_on_the_record() -> None:
     worker = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     worker.start()
     worker.join()
-    facts = determinism_facts()
+    facts = determinism_facts(["torch"])["torch"]
     assert seen == [1]
     assert facts["intra_op_threads"] == 1 and facts["deterministic_algorithms"] is True
     assert facts["cpu_capability"] and facts["torch"] == torch.__version__

@@ -13,8 +13,8 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
-from forensic.risk.conjugate_gradients import solve
-from forensic.risk.forward import ForwardModel
+from forensic.fusion.conjugate_gradients import solve
+from forensic.fusion.forward import ForwardModel
 from tests.footage import shared_data
 
 

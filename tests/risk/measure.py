@@ -16,9 +16,9 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.conjugate_gradients import solve
+from forensic.fusion.forward import ForwardModel
 from forensic.risk.assessment import RiskAssessment, assess
-from forensic.risk.conjugate_gradients import solve
-from forensic.risk.forward import ForwardModel
 from forensic.risk.regions import CONFLICT, INJECTION
 from forensic.risk.tiles import Level, tile_percentile
 from tests.footage import shared_data

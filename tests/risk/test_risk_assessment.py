@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from forensic.errors import InternalError
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.forward import ForwardModel
 from forensic.hashes import canonical_json
 from forensic.risk.assessment import FORCED, assess
 from forensic.risk.dihedral import Dispersion
-from forensic.risk.forward import ForwardModel
 from forensic.risk.regions import CLIPPED, DISPERSION, GENERATIVE, LISTED, TileMeasurements, find_regions
 from forensic.risk.tiles import Level, Thresholds, grid_shape, tile_levels, tile_percentile, tile_share
 

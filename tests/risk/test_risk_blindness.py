@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from forensic.fusion.forward import ForwardModel
+from forensic.fusion.projection import noise_weight, soft_projection
 from forensic.risk.assessment import assess
-from forensic.risk.forward import ForwardModel
 from forensic.risk.noise import QUANTISATION_SIGMA, estimate_sigma
 from forensic.risk.nullspace import local_rms, nullspace_injection, tikhonov_reference
-from forensic.risk.projection import noise_weight, soft_projection
 from forensic.risk.regions import CONFLICT, INJECTION
 from forensic.risk.tiles import TILE, Level
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from forensic.errors import UsageError
 from forensic.frames.frame import Geometry
 from forensic.frames.layout import LAYOUTS
-from forensic.risk.conjugate_gradients import solve
-from forensic.risk.forward import ForwardModel
+from forensic.fusion.conjugate_gradients import solve
+from forensic.fusion.forward import ForwardModel
 
 models = st.builds(
     lambda scale, sigma: ForwardModel(scale, None if sigma is None else sigma * scale),

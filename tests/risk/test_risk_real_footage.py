@@ -14,11 +14,11 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.forward import ForwardModel
 from forensic.hashes import canonical_json
 from forensic.risk.assessment import assess
 from forensic.risk.dihedral import dispersion
 from forensic.risk.files import RiskPaths, write_maps
-from forensic.risk.forward import ForwardModel
 
 
 def _frame_of(path, index):

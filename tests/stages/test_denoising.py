@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -232,3 +233,47 @@ def test_deinterlacing_keeps_the_lines_of_one_field(order, keep, kept, working):
     assert np.abs(other - made[kept::2][2:-2]).mean() < 8, "the other lines follow the kept instant: no comb"
     assert stage.process(frames[:2], 0).geometry == frames[0].geometry
     assert stage.process(frames[1:], 1).geometry == frames[0].geometry
+
+
+def boiling(working, count: int, fine: float) -> tuple[list, np.ndarray]:
+    """A still scene in which every frame draws fine detail differently, as a net that sees one frame does."""
+    generator = np.random.default_rng(2)
+    _, truths = still_and_moving(working, 1)
+    ground = truths[0]
+    frames = []
+    for index in range(count):
+        noise = generator.normal(0, fine, ground.shape)
+        noise -= sum(np.roll(noise, by, axis) for by in (-1, 1) for axis in (0, 1)) / 4  # nothing coarse in it
+        height, width = ground.shape
+        frames.append(working(width, height, "gray", planes=(ground + noise,), index=index))
+    return frames, ground
+
+
+def test_steadying_takes_out_what_boils_and_comes_closer_to_the_scene(working):
+    frames, truth = boiling(working, 9, 12.0)
+    stage = catalogue.build("steady", {})
+    made = [stage.process(frames[at - 2 : at + 3], 2).planes[0] for at in range(2, 7)]
+    before = np.mean([np.abs(a.planes[0] - b.planes[0]).mean() for a, b in pairwise(frames[2:7])])
+    after = np.mean([np.abs(a - b).mean() for a, b in pairwise(made)])
+    assert after < 0.35 * before
+    assert np.abs(made[2] - truth).mean() < 0.6 * np.abs(frames[4].planes[0] - truth).mean()
+
+
+def test_steadying_leaves_what_moves_and_a_change_of_light_to_the_present_frame(working):
+    frames, _ = boiling(working, 5, 2.0)
+    moved = []
+    for index, frame in enumerate(frames):
+        plane = frame.planes[0].copy()
+        plane[30:60, 10 + 24 * index : 30 + 24 * index] += 60
+        height, width = plane.shape
+        moved.append(working(width, height, "gray", planes=(plane,), index=index))
+    made = catalogue.build("steady", {"registration": "none"}).process(moved, 2).planes[0]
+    thing = slice(32, 58), slice(60, 76)
+    assert np.abs(made[thing] - moved[2].planes[0][thing]).max() < 1.0, "the thing is made from this frame alone"
+    for ghost in (12, 36, 84, 108):
+        beside = slice(34, 56), slice(ghost, ghost + 14)
+        assert abs(float((made[beside] - frames[2].planes[0][beside]).mean())) < 1.0
+    lit = (moved[0].planes[0] + 30,)
+    other = working(moved[0].geometry.width, moved[0].geometry.height, "gray", planes=lit, index=1)
+    alone, note = catalogue.build("steady", {"frames": 1}).process_noted([moved[0], other], 0)
+    assert np.array_equal(alone.planes[0], moved[0].planes[0]) and note["averaged"][0]["rejected"]

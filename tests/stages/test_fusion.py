@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from forensic.errors import BadInput
+from forensic.frames.frame import Coding, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages import catalogue
+from forensic.stages.coding import coding_of_window
 from forensic.stages.kernels import KERNELS
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import load_recipe
@@ -75,3 +77,40 @@ def test_the_recipe_is_one_stage_without_a_learned_model():
     (stage,) = bound.stages
     assert stage.name == "fusion" and stage.scale == 4.0 and stage.radius == 4
     assert bound.pipeline.effective_class is StageClass.FIDELITY
+
+
+def coded(frame: WorkingFrame, coding: Coding | None) -> WorkingFrame:
+    return WorkingFrame(
+        tuple(plane.copy() for plane in frame.planes), frame.geometry, frame.colour, frame.timing, frame.stage_class,
+        coding,
+    )  # fmt: skip
+
+
+def test_quantisers_come_along_from_the_bitstream_and_a_stated_one_goes_before_them(working):
+    said = [Coding("I", "h264", 20.0), Coding("P", "h264", 31.5), Coding("B", why_not="nothing is exported")]
+    frames = [coded(working(64, 48, "gray", index=index), one) for index, one in enumerate(said)]
+    note = catalogue.build("fusion", QUICK).process_noted(frames, 1)[1]["fusion"]
+    assert [row["quantiser"] for row in note["frames"]] == [20.0, 31.5, 25.75]
+    assert note["quantiser_source"] == "bitstream, 2 of 3 frames"
+    assert [row["picture_type"] for row in note["frames"]] == ["I", "P", "B"]
+    assert [row["not_exported"] for row in note["frames"]] == [None, None, "nothing is exported"]
+    stated = catalogue.build("fusion", QUICK | {"quantiser": 40.0}).process_noted(frames, 1)[1]["fusion"]
+    assert {row["quantiser"] for row in stated["frames"]} == {40.0} and stated["quantiser_source"] == "declared"
+
+
+def test_quantisers_are_put_on_one_scale(working):
+    deep = coded(working(64, 48, "yuv420p10le", index=0), Coding("I", "h264", 42.0))
+    mpeg = coded(working(64, 48, "gray", index=1), Coding("I", "mpeg", 20.0))
+    vp9 = coded(working(64, 48, "gray", index=2), Coding("I", "vp9", 100.0))
+    assert coding_of_window([deep]).quantisers == (30.0,)
+    assert coding_of_window([mpeg]).quantisers == (pytest.approx(30.0),)
+    assert coding_of_window([vp9]).quantisers == () and "vp9" in coding_of_window([vp9]).facts[0]["not_exported"]
+
+
+def test_how_a_frame_was_coded_goes_through_a_crop_and_not_through_what_changes_samples(working):
+    frame = coded(working(64, 48, "gray"), Coding("P", "h264", 30.0))
+    cropped = catalogue.build("crop", {"x": 8, "y": 8, "width": 32, "height": 32}).process([frame], 0)
+    assert cropped.coding == frame.coding
+    brighter = catalogue.build("levels", {"gamma": 1.5}).process([cropped], 0)
+    assert brighter.coding is None
+    assert coding_of_window([brighter]).facts[0]["not_exported"] is not None

@@ -8,6 +8,7 @@ import pytest
 from forensic.errors import BadInput, PolicyRefused, UsageError
 from forensic.frames.colour import ColourSpec
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.forward import ForwardModel
 from forensic.registry.cards import load_card
 from forensic.stages import catalogue
 from forensic.stages.pipeline import Pipeline
@@ -110,3 +111,37 @@ def test_an_unknown_model_is_refused(model, models):
     models.make()
     with pytest.raises((PolicyRefused, BadInput)):
         catalogue.build("learned-upscale", {"model": model}, models_dir=models.root)
+
+
+def test_consistency_draws_the_result_towards_the_recording_and_says_how_far(models, working):
+    models.make()
+    frame = working(64, 48)
+    plain = stage(models).process_noted([frame], 0)
+    forward = ForwardModel(2, 0.5)
+    misses = []
+    for strength in (0.25, 1.0):
+        made, note = stage(models, consistency=strength, deadband=0.0).process_noted([frame], 0)
+        facts = note["consistency"]
+        away = np.sqrt(np.mean((frame.planes[0] - forward.apply(made.planes[0])) ** 2))
+        assert facts["rms_after"] == pytest.approx(float(away), abs=1e-3) and facts["rms_after"] < facts["rms_before"]
+        misses.append(facts["rms_after"])
+        assert all(np.array_equal(a, b) for a, b in zip(made.planes[1:], plain[0].planes[1:], strict=True)), "colour"
+    assert misses[1] < 0.1 * misses[0]
+
+
+def test_without_consistency_no_bit_changes_and_nothing_is_noted(models, working):
+    models.make()
+    frame = working(64, 48)
+    plain, note = stage(models).process_noted([frame], 0)
+    other, _ = stage(models, consistency=0.0, deadband=5.0, psf_sigma=1.0).process_noted([frame], 0)
+    assert not note and all(a.tobytes() == b.tobytes() for a, b in zip(plain.planes, other.planes, strict=True))
+
+
+def test_what_noise_explains_is_not_held_against_the_result(models, working):
+    models.make()
+    frame = working(64, 48)
+    plain = stage(models).process([frame], 0)
+    wide, _ = stage(models, consistency=1.0, deadband=64.0).process_noted([frame], 0)
+    narrow, _ = stage(models, consistency=1.0, deadband=1.0).process_noted([frame], 0)
+    moved = [float(np.abs(one.planes[0] - plain.planes[0]).mean()) for one in (wide, narrow)]
+    assert moved[0] < 0.2 * moved[1] and moved[1] > 0.0

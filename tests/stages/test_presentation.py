@@ -28,6 +28,7 @@ IDENTITIES = {
     "unsharp": {"amount": 0.0},
     "richardson-lucy": {"psf": "gaussian", "sigma": 1.0, "iterations": 0},
     "temporal-average": {},  # alone in its window
+    "steady": {},  # likewise
 }
 
 

@@ -15,11 +15,13 @@ from forensic.hashes import canonical_json
 from forensic.media.opencv import opencv
 from forensic.stages import camera, catalogue, mesh
 from forensic.stages.camera import Similarity, motion, view
+from forensic.stages.camera_path import path_against
 from forensic.stages.kernels import KERNELS
 from forensic.stages.mesh import Mesh, mesh_shape
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.resampling import AxisMap, resample
-from forensic.stages.stabilise import common_rectangle
+from forensic.stages.validity import common_rectangle
+from forensic.stages.warping import neutral_values
 from forensic.validation import temporal
 
 HEIGHT, WIDTH = 96, 128
@@ -121,6 +123,51 @@ def test_a_longer_window_takes_out_more(shaken):
     assert left[0].step > left[1].step > left[2].step and left[0].place > left[1].place > left[2].place
 
 
+def locked(frames: list[CodedFrame], reference: int, **values):
+    """Frames held to one of them, by a path measured before."""
+    lumas = [(frame.timing.index, frame.to_working().luma) for frame in frames]
+    path = path_against(reference, lumas[reference][1], lumas, values.get("model", "translation"))
+    return path, run(frames, **path.to_parameters(), **values)
+
+
+def test_a_clip_locked_to_a_frame_stands_still_for_as_long_as_it_lasts(shaken):
+    for reference in (0, 17):
+        path, (pipeline, outputs) = locked(shaken(PATH), reference)
+        assert pipeline.radius == 0 and not path.lost and len(path.places) == len(PATH)
+        found = np.array([place[1:3] for place in path.places])
+        assert np.abs(found - (PATH - PATH[reference])).max() < 0.06
+        left = PATH + moves(outputs)
+        before, after = temporal.jitter(PATH), temporal.jitter(left)
+        assert temporal.reduction(before.step, after.step) > 0.97
+        assert temporal.reduction(before.place, after.place) > 0.97, "wandering of place, not only from frame to frame"
+        assert outputs[reference].frame.sha256 == outputs[reference].source.sha256, "the reference is left alone"
+
+
+def test_a_slow_drift_does_not_add_up_when_locked(shaken):
+    drift = np.cumsum(np.random.default_rng(9).normal(0, 0.3, (60, 2)), axis=0)
+    _, (_, outputs) = locked(shaken(drift), 0)
+    assert np.abs(drift - drift[0] + moves(outputs)).max() < 0.08
+
+
+def test_a_frame_that_cannot_be_placed_is_passed_on_and_said(shaken):
+    other = texture(seed=77)
+    frames = shaken(PATH[:6], change=lambda index, luma: other if index == 3 else luma)
+    path, (_, outputs) = locked(frames, 0)
+    assert path.lost == (3,) and outputs[3].notes[0]["not_followed"] == [3]
+    assert outputs[3].frame.sha256 == frames[3].sha256
+    assert "not_followed" not in outputs[4].notes[0]
+
+
+def test_a_reference_without_a_measured_path_is_refused(shaken):
+    with pytest.raises(BadInput) as refusal:
+        run(shaken(PATH[:3]), reference=0)
+    assert refusal.value.code == "stage.stabilise"
+    for wrong in ({"path": [[0, 0, 0, 0, 0]]}, {"reference": 0, "model": "mesh"},
+                  {"reference": 0, "path": [[1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]}):  # fmt: skip
+        with pytest.raises(BadInput):
+            catalogue.build("stabilise", wrong)
+
+
 def test_a_pan_is_followed_from_the_first_frame_to_the_last(shaken):
     pan = np.arange(40)[:, None] * np.array([[1.5, -0.5]])
     _, outputs = run(shaken(pan))
@@ -128,16 +175,16 @@ def test_a_pan_is_followed_from_the_first_frame_to_the_last(shaken):
 
 
 def test_no_border_is_synthesised(shaken):
-    """What is shown is the recording, interpolated, or exactly black: told apart by an independent resampling."""
+    """What is shown is the recording, interpolated, or exactly neutral grey, by an independent resampling."""
     frames = shaken(PATH)
     pipeline, outputs = run(frames, radius=8, smoothing=3.0)
-    seen_black = False
+    seen_grey = False
     for output in outputs:
         note, made = output.notes[0], output.frame
         dx, dy = note["move"]["dx"], note["move"]["dy"]
         x, y = np.arange(WIDTH) - dx, np.arange(HEIGHT) - dy
         inside = ((y >= 0) & (y <= HEIGHT - 1))[:, None] & ((x >= 0) & (x <= WIDTH - 1))
-        assert (made.planes[0][~inside] == 16).all()
+        assert (made.planes[0][~inside] == 126).all(), "125.5, rounded"
         assert np.array_equal(inside, pipeline.shows_recording(output.source.to_working(), output.notes))
         assert note["outside"]["share"] == pytest.approx(1 - inside.mean(), abs=1e-6)
         left, top, width, height = note["outside"]["recorded"]
@@ -150,13 +197,13 @@ def test_no_border_is_synthesised(shaken):
         colour_y = 0.5 + 2 * np.arange(HEIGHT // 2) - dy
         beyond = (colour_y < 0) | (colour_y > HEIGHT - 1)
         assert (made.planes[1][beyond] == 128).all() and (made.planes[2][beyond] == 128).all()
-        seen_black = seen_black or not inside.all()
-    assert seen_black
+        seen_grey = seen_grey or not inside.all()
+    assert seen_grey
 
 
-def test_black_is_the_layouts_own(working):
+def test_what_is_not_recorded_is_filled_as_every_warping_stage_fills_it(working):
     ground = texture()
-    for layout, black in (("gray", 0), ("rgb24", 0)):
+    for layout in ("gray", "rgb24", "yuv444p"):
         frames = [
             working(WIDTH, HEIGHT, layout, planes=(shifted(ground, *place),) * (1 if layout == "gray" else 3), index=i)
             for i, place in enumerate(PATH[:7])
@@ -165,7 +212,9 @@ def test_black_is_the_layouts_own(working):
         left, top, width, height = note["outside"]["recorded"]
         outside = np.ones((HEIGHT, WIDTH), bool)
         outside[top : top + height, left : left + width] = False
-        assert outside.any() and all((plane[outside] == black).all() for plane in made.planes)
+        fills = neutral_values(frames[3])
+        assert outside.any() and list(fills) == note["outside"]["value"]
+        assert all((plane[outside] == fill).all() for plane, fill in zip(made.planes, fills, strict=True))
 
 
 def test_the_rectangle_recorded_in_every_frame_is_that_of_all_notes(shaken):
@@ -277,7 +326,7 @@ def test_the_mesh_takes_out_motion_that_differs_over_the_picture(thing, working)
         after[model] = left([output.frame.to_working().luma for output in outputs], shown)
         for output, mask in zip(outputs, shown, strict=True):
             x, y, columns, rows = output.notes[0]["outside"]["recorded"]
-            assert mask[y : y + rows, x : x + columns].all() and (output.frame.planes[0][~mask] == 0).all()
+            assert mask[y : y + rows, x : x + columns].all() and (output.frame.planes[0][~mask] == 128).all()
     for band in (0, 1):
         assert temporal.reduction(before[band], after["mesh"][band]) > 0.85
         assert after["mesh"][band] < 0.4 * after["translation"][band]
@@ -356,7 +405,7 @@ def test_what_shows_no_recording_stays_known_through_later_stages(shaken):
     shown = pipeline.shows_recording(output.source.to_working(), output.notes)
     picture = pipeline.reference_picture(output.source.to_working(), output.notes)
     assert shown.shape == (60, 50) and not shown.all()
-    assert np.array_equal(shown, picture.luma != 16.0)
+    assert np.array_equal(shown, picture.luma != 125.5)
 
 
 def test_a_stage_with_a_window_and_no_way_to_repeat_it_is_an_internal_error(working):

@@ -40,6 +40,7 @@ EXAMPLES = {
     "deblock": {"luma_strength": 40, "chroma_strength": 40},
     "nlmeans": {"search_radius": 2},
     "temporal-average": {"frames": 2},
+    "steady": {"frames": 2},
     "unsharp": {"amount": 1.0, "threshold": 1.0, "overshoot": 5.0},
     "wiener": {"psf": "motion", "length": 5.0, "angle": 30.0},
     "richardson-lucy": {"psf": "defocus", "disc_radius": 2.0, "iterations": 3},

@@ -7,7 +7,7 @@ import pytest
 
 from forensic.errors import BadInput
 from forensic.frames.colour import ColourSpec
-from forensic.stages import catalogue
+from forensic.stages import catalogue, warping
 from forensic.stages.chroma import NEUTRAL
 from forensic.stages.homography import homography, mapped, mapped_points
 from forensic.stages.lens import Lens
@@ -269,3 +269,26 @@ def test_an_error_in_a_corner_moves_the_middle_by_as_much_as_the_card_states():
         off[0] += shift
         x, y = mapped(homography(upright, off), np.array([100.0]), np.array([50.0]))
         assert np.hypot(x[0] - 100, y[0] - 50) == pytest.approx(moved, abs=0.005)
+
+
+@pytest.mark.parametrize("name", ["perspective", "undistort"])
+def test_the_map_is_computed_once_for_all_frames_of_a_geometry_and_changes_no_bit(name, working, monkeypatch):
+    values = {
+        "perspective": {"corners": QUAD, "width": 90, "height": 70, "margin": 4},
+        "undistort": {"centre": [95.5, 63.5], "focal": [115.0, 115.0], "k1": -0.2, "zoom": 0.9},
+    }[name]
+    stage = catalogue.build(name, values)
+    frames = [working(192, 128, "yuv420p", index=index, seed=index) for index in range(3)]
+    monkeypatch.setattr(warping, "_MOST_KEPT", 0)
+    plain = [stage.process([frame], 0) for frame in frames]
+    monkeypatch.undo()
+    warping._lookups.clear()
+    computed = []
+    pieces = warping._Lookup.pieces
+    monkeypatch.setattr(warping._Lookup, "pieces", lambda self: computed.append(self.shape) or pieces(self))
+    kept = [stage.process([frame], 0) for frame in frames]
+    assert len(computed) == len(set(frames[0].geometry.plane_shapes)), "colour planes share theirs"
+    for one, other in zip(plain, kept, strict=True):
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(one.planes, other.planes, strict=True))
+    catalogue.build(name, {**values, "kernel": "bilinear"}).process([frames[0]], 0)
+    assert len(computed) == 2 * len(set(frames[0].geometry.plane_shapes)), "another kernel, another table"

@@ -154,7 +154,8 @@ class SandboxedReader:
         self._times.append(pts)
         self.flags = frozenset(words)
         self.coding = coding
-        return CodedFrame(planes, self.geometry, self.colour, timing, self._stage_class)
+        summary = None if coding is None else coding.summary()
+        return CodedFrame(planes, self.geometry, self.colour, timing, self._stage_class, summary)
 
     def _take(self, header: dict[str, Any], length: int, pipe: RawIOBase) -> Planes:
         """On the listening thread: the planes of one frame, exactly as large as the geometry says."""

@@ -8,16 +8,22 @@ from typing import Protocol
 from torch import Tensor
 
 from forensic.errors import BadInput
+from forensic.registry.architectures.dat.network import Dat
 from forensic.registry.architectures.luma_residual.network import LumaResidual
 from forensic.registry.architectures.nafnet.network import NafNet
+from forensic.registry.architectures.refiner.network import FusionRefiner
 
 
 class LumaNetwork(Protocol):
     """What a luma upscaler offers: unpadded, so the caller supplies ``context`` pixels on each side."""
 
     @property
-    def radius(self) -> int:
-        """Receptive field: input pixels on each side that an output pixel can depend on."""
+    def radius(self) -> int | None:
+        """Receptive field: input pixels on each side that an output pixel can depend on.
+
+        None if it can depend on all that the network is given; then ``context`` is 0 and ``alignment`` 1, the
+        network treats the picture's border itself, and a tile's result differs from the whole picture's.
+        """
         ...
 
     @property
@@ -35,21 +41,31 @@ class LumaNetwork(Protocol):
         ...
 
 
+def _fusion_refiner(scale: int, hyperparameters: Mapping[str, int]) -> FusionRefiner:
+    return FusionRefiner(scale, **hyperparameters)
+
+
 def _luma_residual(scale: int, hyperparameters: Mapping[str, int]) -> LumaResidual:
     return LumaResidual(scale, **hyperparameters)
+
+
+def _dat(scale: int, hyperparameters: Mapping[str, int]) -> Dat:
+    return Dat(scale, **hyperparameters)
 
 
 def _nafnet(scale: int, hyperparameters: Mapping[str, int]) -> NafNet:
     return NafNet(scale, **hyperparameters)
 
 
-ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], LumaResidual | NafNet]] = {
+ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], LumaResidual | NafNet | Dat | FusionRefiner]] = {
+    "dat": _dat,
+    "fusion-refiner": _fusion_refiner,
     "luma-residual": _luma_residual,
     "nafnet": _nafnet,
 }
 
 
-def build(name: str, scale: int, hyperparameters: Mapping[str, int]) -> LumaResidual | NafNet:
+def build(name: str, scale: int, hyperparameters: Mapping[str, int]) -> LumaResidual | NafNet | Dat | FusionRefiner:
     """Make an untrained network. Raises ``BadInput`` (``model.architecture-unknown``, ``model.hyperparameters``)."""
     if name not in ARCHITECTURES:
         raise BadInput(

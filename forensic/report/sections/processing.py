@@ -113,6 +113,7 @@ def processing(record: RunRecord) -> list[Flowable]:
     story += _estimation(record)
     for stage in record.listed("recipe", "stages"):
         story += _step(stage)
+    story += _stabilisation(record)
     argv = record.listed("run", "command")
     if argv:
         story += [paragraph("Command as given", SUBHEADING), commands([" ".join(_quoted(str(part)) for part in argv)])]
@@ -134,6 +135,35 @@ def _estimation(record: RunRecord) -> list[Flowable]:
         table(["Measured", "Answer"], answers, (0.34, 0.66)),
         paragraph([bold(words("estimation", "follows")), " ", " ".join(sentences)]),
     ]
+
+
+def _stabilisation(record: RunRecord) -> list[Flowable]:
+    """What stabilisation left of the recording in all frames; nothing without that stage."""
+    found = record.get("stabilisation")
+    if not isinstance(found, Mapping):
+        return []
+    path, box = record.get("camera_path"), items(at(found, "common_rectangle"))
+    held = "none: the camera's path was made smooth"
+    if isinstance(path, Mapping):
+        held = f"frame {spoken(at(path, 'reference'))}, path of ledger entry {spoken(at(path, 'entry', 'seq'))}"
+    share = at(found, "largest_share_outside")
+    return [
+        paragraph("Stabilisation, over all frames", SUBHEADING),
+        facts(
+            [
+                ("Held to", held),
+                ("Recorded in every frame", _box(box) if len(box) == 4 else "no rectangle"),
+                ("Largest part without recording", f"{share:.1%}" if isinstance(share, float | int) else spoken(None)),
+                ("Frames whose correction was limited", spoken(at(found, "limited"))),
+                ("Frames not followed on every side", spoken(at(found, "not_followed"))),
+            ]
+        ),
+    ]
+
+
+def _box(values: list[Any]) -> str:
+    left, top, width, height = values
+    return f"left {left}, top {top}, width {width}, height {height} pixels of the stabilised picture"
 
 
 def _quoted(argument: str) -> str:

@@ -13,6 +13,7 @@ from reportlab.platypus import Flowable, PageBreak
 from forensic.report import pictures as shots
 from forensic.report.blocks import Content, Heading, Picture, PictureRow, facts, keep_room, paragraph, table, titled
 from forensic.report.record import RunRecord
+from forensic.report.sections.combined import combined
 from forensic.report.sections.exhibit import colour_rows
 from forensic.report.sections.summary import frames_text, geometry_text
 from forensic.report.theme import SMALL, SUBHEADING, TEXT_WIDTH
@@ -205,4 +206,4 @@ def pictures(record: RunRecord) -> list[Flowable]:
             story.append(PageBreak())
         # The first frame shares its page with the introduction.
         story += _still(record, still, _DIFFERENCE_HEIGHT if number else _DIFFERENCE_HEIGHT * 0.6)
-    return story
+    return story + combined(record)

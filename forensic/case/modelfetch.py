@@ -1,0 +1,95 @@
+"""``forensic models fetch``: the one act that brings weights into the house, and its record.
+
+Every attempt is a line of the store's own record; where there is a workspace, it is a signed entry of its
+ledger too: ``model.fetched``, ``model.fetch-refused`` (file, member or weights are not those on the card, or the
+card is not usable), ``model.fetch-failed``, ``model.fetch-cancelled``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forensic.case.ending import record_end, why_ended
+from forensic.errors import BadInput, ForensicError, Interrupted, PolicyRefused, StorageFailed, VerificationFailed
+from forensic.registry.card import ModelCard
+from forensic.registry.cards import load_card, verify_card, weights_path
+from forensic.registry.packs.fetching import fetch, pack_of
+from forensic.registry.packs.store import default_store, note
+
+if TYPE_CHECKING:
+    from forensic.case.workspace import Workspace
+
+FETCHED, REFUSED, FAILED, CANCELLED = (
+    "model.fetched", "model.fetch-refused", "model.fetch-failed", "model.fetch-cancelled",
+)  # fmt: skip
+
+
+def fetch_model(
+    model_id: str,
+    workspace: Workspace | None,
+    *,
+    store: Path | None = None,
+    brought: Path | None = None,
+    index_url: str | None = None,
+    models_dir: Path | None = None,
+) -> tuple[Path, bool]:
+    """Fetch the weights of a model unless they are there; where they lie, and whether anything was fetched.
+
+    Raises as :func:`forensic.registry.packs.fetching.fetch` and ``load_card``; ``Interrupted``
+    (``model.fetch-cancelled``) after Ctrl-C. Whatever happens is recorded, except that nothing had to be done.
+    """
+    place = default_store() if store is None else store
+    data: dict[str, Any] = {"model": model_id}
+    try:
+        card = load_card(model_id, models_dir)
+        data |= _asked(card)
+        if _is_there(card, place):
+            return weights_path(card, place), False
+        fetched = fetch(card, place, brought=brought, index_url=index_url)
+        data |= {"source": fetched.source, "weights_sha256": card.weights.sha256}
+    except BaseException as error:
+        event = _event_of(error)
+        code, reason = why_ended(error)
+        data |= {"code": code, "reason": reason}
+        try:
+            note(place, {"event": event, "utc": _now(), **data})
+        except StorageFailed as failure:
+            error.add_note(f"This could not be put on the store's record ({event}): {failure.message}")
+        if workspace is not None:
+            record_end(workspace.ledger, event, data, error)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("model.fetch-cancelled", "Fetching was cancelled; that is on the record.") from None
+        raise
+    note(place, {"event": FETCHED, "utc": _now(), **data})
+    if workspace is not None:
+        workspace.ledger.append(FETCHED, data)
+    return fetched.path, True
+
+
+def _asked(card: ModelCard) -> dict[str, Any]:
+    pack = pack_of(card)
+    return {
+        "model_version": card.version,
+        "card_sha256": card.card_sha256,
+        "pack": pack.model_dump(mode="json", exclude={"root", "left_out"}),
+    }
+
+
+def _is_there(card: ModelCard, store: Path) -> bool:
+    try:
+        verify_card(card, store)
+    except ForensicError:
+        return False  # not there, or damaged: it is fetched (again)
+    return True
+
+
+def _event_of(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return CANCELLED
+    return REFUSED if isinstance(error, VerificationFailed | BadInput | PolicyRefused) else FAILED
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""DAT-light: restoration by attention within windows and across channels, alternately."""

@@ -1,0 +1,94 @@
+"""Where fetched weights lie: outside the installation, outside every workspace, one folder for a user.
+
+``FORENSIC_MODEL_STORE`` names it; else it is the folder where the system keeps a user's data of programs.
+Weights lie in ``ID/DIGEST/FILE``, DIGEST being the first 16 digits of their SHA-256, so that versions of a
+card do not disturb each other. ``fetches.jsonl`` beside them has a line for every attempt to fetch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forensic.errors import StorageFailed
+
+if TYPE_CHECKING:
+    from forensic.registry.card import ModelCard
+
+VARIABLE = "FORENSIC_MODEL_STORE"
+JOURNAL = "fetches.jsonl"
+
+
+def default_store(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
+    """The models store of this user; it need not exist.
+
+    Linux: ``$XDG_DATA_HOME/forensic/models``, else ``~/.local/share/forensic/models``; macOS:
+    ``~/Library/Application Support/forensic/models``; Windows: ``%LOCALAPPDATA%\\forensic\\models``.
+    """
+    environment = os.environ if environment is None else environment
+    if environment.get(VARIABLE):
+        return Path(environment[VARIABLE])
+    home = Path(environment.get("HOME") or environment.get("USERPROFILE") or "~").expanduser()
+    if platform == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        given = Path(environment.get("XDG_DATA_HOME") or "")
+        base = given if given.is_absolute() else home / ".local" / "share"  # relative ones are invalid by its rules
+    return base / "forensic" / "models"
+
+
+def stored_weights(card: ModelCard, store: Path | None = None) -> Path:
+    """Where the weights of a card with a pack lie once they have been fetched."""
+    root = default_store() if store is None else store
+    return root / card.id / card.weights.sha256[:16] / card.weights.file
+
+
+def keep_weights(card: ModelCard, data: bytes, store: Path) -> Path:
+    """Write weights to their place, durably and whole or not at all. Raises ``StorageFailed`` (``storage.failed``)."""
+    path = stored_weights(card, store)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            with os.fdopen(os.open(partial, flags, 0o666), "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _failed(path, error) from error
+    return path
+
+
+def note(store: Path, record: Mapping[str, Any]) -> None:
+    """Add a line to the store's own record of what was fetched. Raises ``StorageFailed`` (``storage.failed``)."""
+    path = store / JOURNAL
+    line = json.dumps(record, ensure_ascii=True, sort_keys=True) + "\n"
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags, 0o666), "ab") as stream:
+            stream.write(line.encode("ascii"))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _failed(path: Path, error: OSError) -> StorageFailed:
+    return StorageFailed(
+        "storage.failed",
+        f"Writing {path} failed: {error.strerror or error}.",
+        "Free space or name another folder: --store, or the variable " + VARIABLE + ".",
+    )

@@ -1,0 +1,158 @@
+"""Fusion of many frames, refined by a learned model that weighs it against what a network makes of each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forensic.errors import BadInput, UsageError
+from forensic.frames.frame import WorkingFrame
+from forensic.frames.stageclass import StageClass
+from forensic.fusion.options import DEFAULT_PSF, Fused, FusionOptions
+from forensic.registry.cards import load_card
+from forensic.stages.coding import coding_of_window
+from forensic.stages.fusion import Fusion, FusionParameters
+from forensic.stages.parameters import parameter
+from forensic.stages.stage import StageCard
+
+if TYPE_CHECKING:
+    from forensic.registry.card import ModelCard
+    from forensic.registry.loading import LoadedModel
+
+_TILE = 256  # recorded pixels: pieces that the single-frame network works on
+_MOTIONS = ("translation", "affine", "homography")
+
+
+class RefinedFusionParameters(FusionParameters):
+    """Those of the stage 'fusion', and the model. Blur and smoothing are what the model was trained with."""
+
+    model: str = parameter(
+        title="Model", unit="model id", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Folder under models/."
+    )
+    scale: int = parameter(
+        4, title="Scale", unit="times", ge=1, le=4, description="Factor for both sides; that of the model."
+    )
+    self_similarity: bool = parameter(
+        False,
+        title="Self-similarity",
+        unit="yes or no",
+        description="As in the stage 'fusion'; the model was trained without, and does that part itself.",
+    )
+
+
+class RefinedFusion(Fusion):
+    """Multi-frame super-resolution with a learned last step."""
+
+    name = "refined-fusion"
+    title = "Refined multi-frame fusion"
+    stage_class = StageClass.FIDELITY
+    parameter_model = RefinedFusionParameters
+    parameters: RefinedFusionParameters
+    card = StageCard(
+        explanation=(
+            "Makes two pictures of the same moment, and one of both. The first is that of the stage 'fusion', which "
+            "knows nothing but the frames. For the second, a network that was trained on pairs of recorded and true "
+            "pictures enlarges each frame by itself, and the results are laid onto each other by the shifts that "
+            "fusion measured, and averaged. A second network, trained on simulated recordings too, then says for "
+            "every place how much of each to take, and corrects what remains: it sees where the frames disagree, how "
+            "many there are and, where the recording tells, how coarsely the picture was quantised. What comes out "
+            "tends to the median of the pictures that could have given the recording: an estimate, not what was "
+            "there. The model's card says what it was trained on and how it was measured. Colour is interpolated."
+        ),
+        artefacts=(
+            "Those of the stage 'fusion' and of the model's card.",
+            "Edges may be drawn cleaner, straighter or slightly elsewhere than they were.",
+            "Small characters and faces must not be read from the result where the recording does not show them.",
+            "Where things move, fewer frames are used, and the result is nearer to the single-frame network's.",
+        ),
+        references=(
+            *Fusion.card.references,
+            "L. Chen, X. Chu, X. Zhang, J. Sun, Simple Baselines for Image Restoration, ECCV 2022, arXiv:2204.04676 "
+            "(the networks' blocks).",
+        ),
+    )
+
+    def __init__(self, parameters: RefinedFusionParameters, models_dir: Path | None = None) -> None:
+        """Reads the model's card, not the weights. Raises ``PolicyRefused`` (``model.*``) for a bad card, and
+        ``BadInput`` (``stage.parameters``, ``model.not-a-refiner``) for a model that does not fit."""
+        super().__init__(parameters, models_dir)
+        self._model_card = card = load_card(parameters.model, models_dir)
+        self._lock = Lock()
+        if card.refines != "fusion":
+            raise BadInput(
+                "model.not-a-refiner",
+                f"Model {card.id} works on single frames; stage {self.name!r} needs one that refines a fusion.",
+                "Use it with the stage 'learned-upscale'.",
+            )
+        self._require("scale", parameters.scale == card.scale, f"{card.scale}, the model's factor")
+        self._require("registration", parameters.registration in _MOTIONS, " or ".join(_MOTIONS))
+        self._require("psf_sigma", parameters.psf_sigma == DEFAULT_PSF, f"{DEFAULT_PSF}")
+        self._require("estimate_psf", not parameters.estimate_psf, "left off")
+        self._require("strength", parameters.strength == 1.0, "1")
+
+    def _require(self, name: str, holds: bool, wanted: str) -> None:
+        if not holds:
+            raise BadInput(
+                "stage.parameters",
+                f"Stage {self.name!r}: parameter {name!r} must be {wanted}: model {self.parameters.model} was trained "
+                "so.",
+                "Leave it out of the recipe, or use the stage 'fusion'.",
+            )
+
+    @property
+    def model(self) -> ModelCard:
+        """The model's card."""
+        return self._model_card
+
+    def with_scale(self, factor: int) -> RefinedFusion:
+        """Itself if the model enlarges by ``factor``; else ``UsageError``: a network has one factor."""
+        if factor != self._model_card.scale:
+            raise UsageError(
+                "recipe.scale",
+                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
+                f"Use --scale {self._model_card.scale}, or the recipe 'fuse'.",
+            )
+        return self
+
+    @cached_property
+    def _loaded(self) -> LoadedModel:
+        from forensic.registry.loading import load_model  # torch is loaded only where it is used
+
+        return load_model(self._model_card)
+
+    def prepare(self) -> None:
+        """Load and check the weights now rather than at the first frame. Raises as ``load_model`` does."""
+        with self._lock:
+            self._loaded  # noqa: B018
+
+    def _options(self, window: Sequence[WorkingFrame]) -> FusionOptions:
+        """As in training: the quantiser is told to the model, not to fusion, unless the examiner states it."""
+        return self._told(() if self.parameters.quantiser is None else (self.parameters.quantiser,) * len(window))
+
+    def _finished(self, window: Sequence[WorkingFrame], at: int, fused: Fused) -> np.ndarray:
+        from forensic.fusion.aligned import averaged
+        from forensic.registry.refining import refined
+
+        self.prepare()
+        own = self._alone(window[at])
+        alone = [
+            own if place == at else self._alone(frame) if fused.weights[place].any() else None
+            for place, frame in enumerate(window)
+        ]
+        mean, spread = averaged(alone, fused, at)
+        enlarged = np.stack([own, mean, fused.luma, spread])
+        return refined(self._loaded, window[at].luma, enlarged, fused.effective, self._quantiser(window, at))
+
+    def _alone(self, frame: WorkingFrame) -> np.ndarray:
+        return self._loaded.upscale_luma_tiled(frame.luma, _TILE, self._loaded.radius)
+
+    def _quantiser(self, window: Sequence[WorkingFrame], at: int) -> float | None:
+        if self.parameters.quantiser is not None:
+            return self.parameters.quantiser
+        known = coding_of_window(window).quantisers
+        return known[at] if known else None

@@ -1,0 +1,158 @@
+"""What the refiner learns from: simulated recordings of the listed photographs, fused, with the truth beside them.
+
+Photographs, degradations and the single-frame network are those of ``models/light-x4``, but no camera sharpens: fusion
+knows no such camera, and half-way between its truth and another's the refiner would serve neither. Of every recording
+two neighbouring frames are fused, each with the four before and after it, so that training can see how the error
+changes from one to the next.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "light-x4"))
+
+import recordings  # of light-x4
+from recordings import MARGIN, TABLE_CRF, Sharpening, listed, luma, window
+
+from forensic.fusion.aligned import averaged
+from forensic.fusion.fuse import fuse
+from forensic.fusion.options import FusionOptions
+from forensic.registry.loading import LoadedModel
+from forensic.simulation.degradation import Codec, Degradation, MovingObject, Sensor
+from forensic.simulation.draw import draw
+from forensic.simulation.simulator import Recording, simulate
+
+SEED = 20261125
+SCALE = 4
+SCENE = (512, 512)  # most rows and columns of a true picture
+FRAMES, PAIR, REACH = 10, (4, 5), 4
+RECORDINGS = 132  # in order: the first of every photograph, then the second of every photograph, and so on
+FINE = 66  # more in that order, weakly coded and with camera shake: where there is something to be fused
+FINE_CRF, FINE_SHAKE = (16, 26), (0.25, 0.5, 1.0)
+SHARPENING = Sharpening(share=0.0)
+WITH_OBJECTS = 0.25  # share of recordings in which one to three things move
+OPTIONS = FusionOptions(scale=SCALE, detail=False)
+#: Arrays of an example: float16 unless said otherwise, first axis the pair.
+LARGE = ("truth", "own", "mean", "fused", "spread")
+SMALL = ("low", "effective")
+
+
+@dataclass(frozen=True)
+class Example:
+    """Two neighbouring frames of one recording: ``planes`` by name; ``shift``: displacement of each, recorded px;
+    ``quantiser``: of each, on H.264's scale, 0 without a codec, None where it is not known."""
+
+    planes: dict[str, np.ndarray]
+    shift: np.ndarray
+    quantiser: tuple[float | None, float | None]
+
+
+def moving(rng: np.random.Generator) -> tuple[MovingObject, ...]:
+    """One to three things that cross the scene."""
+    return tuple(
+        MovingObject(
+            centre_x=float(rng.uniform(0.1, 0.9)),
+            centre_y=float(rng.uniform(0.1, 0.9)),
+            width=float(rng.uniform(12, 50)),
+            height=float(rng.uniform(10, 40)),
+            velocity_x=float(rng.uniform(-3, 3)),
+            velocity_y=float(rng.uniform(-1.5, 1.5)),
+        )
+        for _ in range(int(rng.integers(1, 4)))
+    )
+
+
+def drawn(rng: np.random.Generator, *, fine: bool) -> Degradation:
+    """A degradation of the training distribution."""
+    how = recordings.drawn(rng, SHARPENING)
+    if rng.random() < WITH_OBJECTS:
+        how = replace(how, motion=replace(how.motion, objects=moving(rng)))
+    if not fine:
+        return how
+    crf, shake, strength = float(rng.uniform(*FINE_CRF)), float(rng.choice(FINE_SHAKE)), float(rng.uniform(0, 0.5))
+    codec = Codec("none") if rng.random() < 1 / 3 else Codec("h264", crf=crf, gop=50, bframes=0)
+    sensor = Sensor(gain=0.06 * strength, read_noise=2.5 * strength)
+    return replace(how, codec=codec, sensor=sensor, motion=replace(how.motion, jitter=shake))
+
+
+def made(recording: Recording, single: LoadedModel) -> Example:
+    """The example of one recording."""
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in (*LARGE, *SMALL)}
+    for at in PAIR:
+        frames = [np.ascontiguousarray(one, np.float32) for one in recording.frames[at - REACH : at + REACH + 1]]
+        fused = fuse(frames, REACH, OPTIONS)
+        alone = [
+            single.upscale_luma_tiled(one, 256, 32) if fused.weights[place].any() else None
+            for place, one in enumerate(frames)
+        ]
+        mean, spread = averaged(alone, fused, REACH)
+        truth = np.clip(np.rint(recording.truth[at]), 0, 255)
+        planes = zip(
+            columns, (truth, alone[REACH], mean, fused.luma, spread, frames[REACH], fused.effective), strict=True
+        )
+        for name, plane in planes:
+            columns[name].append(np.asarray(plane).astype(np.float16))
+    codec = recording.degradation.codec.name
+    quantisers = [0.0 if codec == "none" else recording.qp[at] if codec == "h264" else None for at in PAIR]
+    return Example(
+        {name: np.stack(planes) for name, planes in columns.items()},
+        np.float32(recording.shifts[list(PAIR)]),
+        (quantisers[0], quantisers[1]),
+    )
+
+
+def store(path: Path, example: Example) -> None:
+    """Write an example so that a stop at any moment leaves a whole file or none."""
+    known = np.array([np.nan if value is None else value for value in example.quantiser])
+    partial = path.with_name(f".{path.name}")
+    with partial.open("wb") as stream:
+        np.savez(stream, shift=example.shift, quantiser=known, **example.planes)
+    partial.replace(path)
+
+
+def load(path: Path) -> Example:
+    """An example written by :func:`store`."""
+    with np.load(path) as file:
+        first, second = (None if np.isnan(value) else float(value) for value in file["quantiser"])
+        return Example({name: file[name] for name in (*LARGE, *SMALL)}, file["shift"], (first, second))
+
+
+def make_cache(photos: Path, folder: Path, single: LoadedModel) -> None:
+    """Make the training examples that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    photographs = listed("train")
+    for number in range(RECORDINGS + FINE):
+        clip, place = divmod(number, len(photographs))
+        path = folder / f"{place:03d}-{clip:02d}.npz"
+        if path.is_file():
+            continue
+        photograph = photographs[place]
+        rng = np.random.default_rng([SEED, int(photograph.sha256[:8], 16), clip])
+        scene = window(luma(photos, photograph), rng, SCENE)
+        how = drawn(rng, fine=number >= RECORDINGS)
+        store(path, made(simulate(scene, how, FRAMES, int(rng.integers(2**31)), margin=MARGIN), single))
+
+
+def make_validation(photos: Path, folder: Path, single: LoadedModel) -> None:
+    """One recording of every validation photograph under the table's setting at every CRF."""
+    for crf in TABLE_CRF:
+        (folder / str(crf)).mkdir(parents=True, exist_ok=True)
+        for number, photograph in enumerate(listed("validation")):
+            path = folder / str(crf) / f"{number:03d}.npz"
+            if path.is_file():
+                continue
+            rng = np.random.default_rng([recordings.SEED, int(photograph.sha256[:8], 16)])
+            scene = window(luma(photos, photograph), rng, SCENE)
+            how = draw(rng, "issue-table", crf=crf)
+            store(path, made(simulate(scene, how, FRAMES, number, margin=MARGIN), single))
+
+
+def loaded(folder: Path) -> Sequence[Example]:
+    """All examples of a folder, in the order of their names."""
+    return [load(path) for path in sorted(folder.glob("*.npz"))]

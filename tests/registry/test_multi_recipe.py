@@ -1,0 +1,126 @@
+"""The recipe of multi-x4 runs end to end, repeats to the byte, goes on after a stop, and keeps light-x4 as it is."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from forensic.registry.cards import load_card, read_weights
+from forensic.resources import models_dir
+
+MODULES = ("recordings", "examples", "train")
+
+
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, ModuleType]]:
+    """The recipe, cut down to a few steps on three small photographs."""
+    for name in MODULES:  # another model's recipe has modules of these names too
+        sys.modules.pop(name, None)
+    monkeypatch.setattr(sys, "path", [str(models_dir() / "multi-x4"), *sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    import examples
+    import recordings
+
+    sys.path.remove(str(models_dir() / "light-x4"))
+    import train
+
+    monkeypatch.setattr(recordings, "LIST", photographs(tmp_path / "photos"))
+    for name, value in {
+        "RECORDINGS": 2,
+        "FINE": 1,
+        "SCENE": (224, 224),
+        "FRAMES": 4,
+        "PAIR": (1, 2),
+        "REACH": 1,
+    }.items():
+        monkeypatch.setattr(examples, name, value)
+    monkeypatch.setattr(examples, "TABLE_CRF", (None,))
+    monkeypatch.setattr(train, "TABLE_CRF", (None,))
+    for name, value in {"STEPS": 4, "DECAY_FROM": 2, "LOG_EVERY": 2, "WIDTH": 8, "BLOCKS": 1, "PATCH": 24}.items():
+        monkeypatch.setattr(train, name, value)
+    yield {"examples": examples, "train": train}
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def photographs(folder: Path) -> Path:
+    """Three small photographs and their list."""
+    folder.mkdir()
+    rng, rows = np.random.default_rng(3), []
+    for number, split in enumerate(("train", "train", "validation")):
+        noise = cv2.resize(rng.uniform(0, 255, (30, 40)), (400, 320), interpolation=cv2.INTER_CUBIC)
+        path = folder / f"{number}.png"
+        cv2.imwrite(str(path), np.clip(noise, 0, 255).astype(np.uint8))
+        rows.append((split, path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "CC0-1.0", "", "", ""))
+    listing = folder / "photographs.csv"
+    with listing.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("split", "file", "sha256", "licence", "author", "source", "remark"))
+        writer.writerows(rows)
+    return listing
+
+
+def test_training_repeats_to_the_byte_stopped_or_not(recipe: dict[str, ModuleType], tmp_path: Path) -> None:
+    photos, cache = tmp_path / "photos", tmp_path / "cache"
+    recipe["train"].train(photos, tmp_path / "whole", cache)
+    recipe["train"].train(photos, tmp_path / "halves", cache, until=2)
+    assert not (tmp_path / "halves" / "training.json").exists()
+    recipe["train"].train(photos, tmp_path / "halves", cache)
+    whole, halves = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "halves"))
+    assert whole == halves
+    assert (tmp_path / "whole" / "loss.csv").read_text() == (tmp_path / "halves" / "loss.csv").read_text()
+    tensors = safetensors.torch.load(whole)
+    single = safetensors.torch.load(read_weights(load_card("light-x4")))
+    assert {name for name in tensors if name.startswith("single.")} == {f"single.{name}" for name in single}
+    assert all(torch.equal(tensors[f"single.{name}"], weight) for name, weight in single.items())
+
+
+def test_an_example_is_read_as_it_was_written_and_shows_one_place(
+    recipe: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    examples = recipe["examples"]
+    single = recipe["train"].load_model(load_card("light-x4"))
+    examples.make_validation(tmp_path / "photos", tmp_path / "validation", single)
+    (example,) = examples.loaded(tmp_path / "validation" / "None")
+    assert example.quantiser == (0.0, 0.0) and example.shift.shape == (2, 2)
+    for frame in range(2):
+        low = example.planes["low"][frame].astype(np.float32)
+        for name in ("truth", "own", "mean", "fused"):
+            plane = example.planes[name][frame].astype(np.float32)
+            small = plane.reshape(low.shape[0], 4, low.shape[1], 4).mean(axis=(1, 3))
+            here = np.abs(low - small).mean()
+            assert here < min(np.abs(np.roll(low, 1, axis) - small).mean() for axis in (0, 1)), name
+    copy = tmp_path / "again.npz"
+    examples.store(copy, examples.Example(example.planes, example.shift, (31.5, None)))
+    assert examples.load(copy).quantiser == (31.5, None)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_displacement_turns_with_the_pictures(recipe: dict[str, ModuleType], turns: int, mirror: bool) -> None:
+    train = recipe["train"]
+    first, second = torch.zeros(1, 1, 9, 9), torch.zeros(1, 1, 9, 9)
+    first[0, 0, 4, 4], second[0, 0, 4 - 1, 4 + 2] = 1, 1
+    dx, dy = train._offset_turned((2, -1), turns, mirror)
+    places = [torch.nonzero(train._turned(each, turns, mirror)[0, 0])[0].tolist() for each in (first, second)]
+    assert (places[1][1] - places[0][1], places[1][0] - places[0][0]) == (dx, dy)
+
+
+def test_the_change_of_the_error_counts_beside_the_error(recipe: dict[str, ModuleType]) -> None:
+    """Two errors of one size: one that stays with the scene, displaced by (2, -1), and one that does not."""
+    train = recipe["train"]
+    scene = torch.from_numpy(np.random.default_rng(0).normal(0, 8, (1, 1, 60, 60)).astype(np.float32))
+    steady = torch.cat([scene[:, :, 9:49, 9:49], scene[:, :, 10:50, 7:47]])
+    boiling = torch.cat([steady[:1], torch.rot90(steady[1:], 2, (2, 3))])
+    losses = [float(train.loss_of(error, [(2, -1)], torch.ones_like(error))) for error in (steady, boiling)]
+    assert losses[0] < losses[1] - 0.5

@@ -1,0 +1,117 @@
+"""The stage that refines a fusion: what it needs, what it hands out, and that it does not depend on workers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from forensic.errors import BadInput, ForensicError, UsageError
+from forensic.frames.frame import Coding, WorkingFrame
+from forensic.frames.stageclass import StageClass
+from forensic.resources import models_dir
+from forensic.stages import catalogue
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import load_recipe
+
+MODEL = {"model": "multi-x4"}
+QUICK = {**MODEL, "frames": 1}
+
+
+def with_coding(frame: WorkingFrame, quantiser: float | None) -> WorkingFrame:
+    coding = Coding("P", "h264", quantiser) if quantiser is not None else Coding("P", why_not="not exported")
+    return WorkingFrame(frame.planes, frame.geometry, frame.colour, frame.timing, frame.stage_class, coding)
+
+
+def test_it_is_a_learned_stage_of_fidelity_class_with_the_models_scale() -> None:
+    stage = catalogue.build("refined-fusion", MODEL)
+    assert stage.learned and stage.effective_class is StageClass.FIDELITY
+    assert stage.radius == 4 and stage.scale == 4.0 and stage.with_scale(4) is stage
+    with pytest.raises(UsageError) as caught:
+        stage.with_scale(2)
+    assert caught.value.code == "recipe.scale"
+
+
+def test_the_recipe_is_one_stage_and_policy_sees_its_model() -> None:
+    bound = load_recipe("multi").bind(scale=4)
+    (stage,) = bound.stages
+    assert stage.record()["model"]["id"] == "multi-x4" and stage.combines and stage.reads_coding
+    assert bound.pipeline.effective_class is StageClass.FIDELITY
+
+
+def test_any_number_of_workers_gives_the_same_bytes(clip: Any) -> None:
+    frames = clip(4, 48, 40)
+    pipeline = Pipeline([catalogue.build("refined-fusion", QUICK)])
+    runs = [[output.frame.sha256 for output in pipeline.run(iter(frames), workers=workers)] for workers in (1, 3)]
+    assert runs[0] == runs[1] and len(set(runs[0])) == 4
+
+
+def test_the_note_says_what_became_of_every_frame_and_the_size_is_the_models(working: Any) -> None:
+    frames = [working(48, 40, "gray", index=index) for index in range(10, 13)]
+    made, note = catalogue.build("refined-fusion", QUICK).process_noted(frames, 1)
+    assert made.luma.shape == (160, 192)
+    assert [row["frame"] for row in note["fusion"]["frames"]] == [10, 11, 12]
+
+
+def test_the_quantiser_is_told_to_the_model(working: Any) -> None:
+    frames = [working(48, 40, "gray", index=index) for index in range(3)]
+    stage = catalogue.build("refined-fusion", QUICK)
+    made = {
+        quantiser: stage.process([with_coding(frame, quantiser) for frame in frames], 1).luma.tobytes()
+        for quantiser in (None, 20.0, 40.0)
+    }
+    assert len(set(made.values())) == 3
+    assert stage.process(frames, 1).luma.tobytes() == made[None]
+
+
+def test_a_single_frame_is_enough(working: Any) -> None:
+    frame = working(48, 40, "gray")
+    made = catalogue.build("refined-fusion", MODEL).process([frame], 0)
+    mean = made.luma.reshape(40, 4, 48, 4).mean(axis=(1, 3))
+    assert np.abs(mean - frame.luma).mean() < 6.0
+
+
+def test_halves_are_those_of_the_fusion_that_was_refined(working: Any) -> None:
+    frames = [working(48, 40, "gray", index=index) for index in range(3)]
+    found = catalogue.build("refined-fusion", QUICK).split_halves(frames, 1)
+    assert found.halves is not None and found.halves[0].shape == (160, 192)
+    assert found.report["quantiser_source"] != "declared"
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"model": "light-x4"}, "model.not-a-refiner"),
+        ({"model": "no-such-model"}, None),
+        ({**MODEL, "scale": 2}, "stage.parameters"),
+        ({**MODEL, "registration": "flow"}, "stage.parameters"),
+        ({**MODEL, "psf_sigma": 0.6}, "stage.parameters"),
+        ({**MODEL, "estimate_psf": True}, "stage.parameters"),
+        ({**MODEL, "strength": 2.0}, "stage.parameters"),
+    ],
+)
+def test_what_the_model_was_not_trained_for_is_refused(values: dict[str, Any], code: str | None) -> None:
+    with pytest.raises(ForensicError) as caught:
+        catalogue.build("refined-fusion", values)
+    assert code is None or caught.value.code == code
+
+
+def test_a_refiner_is_not_run_on_single_frames() -> None:
+    with pytest.raises(BadInput) as caught:
+        catalogue.build("learned-upscale", {"model": "multi-x4", "overlap": 64})
+    assert caught.value.code == "model.not-for-single-frames"
+
+
+def test_swapped_weights_are_refused(tmp_path: Path, working: Any) -> None:
+    shutil.copytree(models_dir() / "multi-x4", tmp_path / "multi-x4")
+    path = tmp_path / "multi-x4" / "weights.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    stage = catalogue.build("refined-fusion", QUICK, tmp_path)
+    with pytest.raises(ForensicError) as caught:
+        stage.process([working(48, 40, "gray")], 0)
+    assert caught.value.code == "model.digest-mismatch"
