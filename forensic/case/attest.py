@@ -177,7 +177,7 @@ def build_predicate(
         "tracking": _made_from(workspace, None if plan.made is None else plan.made.track),
         "camera_path": _made_from(workspace, None if plan.made is None else plan.made.path),
         "recipe": plan.recipe.record(),
-        "stabilisation": steadying_record((stage.name for stage in plan.recipe.stages), result.notes),
+        "stabilisation": steadying_record(plan.recipe.stages, result.notes),
         "models": _model_records(plan),
         "output": {
             "file": folder.name(folder.output),

@@ -22,6 +22,7 @@ from forensic.case.storage import make_folder
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.layout import layout_named
+from forensic.frames.stageclass import StageClass
 from forensic.fusion.options import SplitHalves
 from forensic.media.stills import write_gray, write_numbers
 from forensic.stages.pipeline import Pipeline
@@ -31,6 +32,8 @@ UNITS = 256
 """Codes of a grey level, and of a frame, in the 16-bit files."""
 _MOST = 65535
 _HALVES = ("even", "odd")
+RESULT, BEFORE_MODEL = "result", "fusion, before the model"
+NO_GENERATIVE = "the frame is of generative class, and the label in both halves would be missing from their difference"
 
 
 def combining(plan: RunPlan) -> int | None:
@@ -58,8 +61,8 @@ def write_combined(
 ) -> tuple[dict[Path, str], dict[str, Any]]:
     """Write the files that belong to ``written``, the frame as it stands in the output.
 
-    Returns their digests by path, and the frame's part of :func:`combined_record`. The halves of a frame of
-    GENERATIVE class are labelled as it is. Raises as :func:`forensic.media.stills.write_gray`.
+    Returns their digests by path, and the frame's part of :func:`combined_record`. Of a frame of GENERATIVE class
+    no halves are written. Raises as :func:`forensic.media.stills.write_gray`.
     """
     number, label = written.timing.index, written.stage_class.label
     make_folder(folder.fusion)
@@ -94,6 +97,8 @@ def write_combined(
         "split_half": None,
         "no_split_half": None,
     }
+    if written.stage_class is StageClass.GENERATIVE:
+        return files, record | {"no_split_half": NO_GENERATIVE}
     if found.halves is None:
         return files, record | {"no_split_half": found.why_none}
     stored = []
@@ -133,6 +138,7 @@ def combined_record(plan: RunPlan, frames: list[dict[str, Any]]) -> dict[str, An
     return {
         "schema": SCHEMA,
         "stage": {"position": position, "name": stage.name},
+        "halves_of": BEFORE_MODEL if stage.learned else RESULT,
         "not_told": earlier,
         "units_per_grey_level": UNITS,
         "units_per_frame": UNITS,

@@ -144,8 +144,9 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
 
 
 def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progress: Progress) -> MadeRecipe | None:
-    """The recipe written for this run where one is asked for: chosen by a survey, made to follow a region, held to "
-    "a frame."""
+    """The recipe written for this run where one is asked for: chosen by a survey, made to follow a region, or held to
+    a frame.
+    """
     frames = frame_range(request.range, exhibit.frame_count)
     made = None
     if request.recipe == AUTO:

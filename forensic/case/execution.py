@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, zip_longest
@@ -214,8 +215,7 @@ def _write_frames(
     # Halves take as long as the frames themselves: as many are made at a time.
     in_flight = MAPS_IN_FLIGHT if combining(plan) is None else max(MAPS_IN_FLIGHT, plan.workers - 1)
     with (
-        ThreadPoolExecutor(1, "risk") as mapper,
-        ThreadPoolExecutor(in_flight + 1, "halves") as halver,
+        _at_work(ThreadPoolExecutor(1, "risk"), ThreadPoolExecutor(in_flight + 1, "halves")) as (mapper, halver),
         storage(folder.frames, "writing"),
         create_file(folder.frames) as manifest,
         progress.task("Enhancing", plan.frames[1] - plan.frames[0], "frames") as task,
@@ -255,6 +255,20 @@ def _write_frames(
         result.carried, result.not_carried = list(writer.tracks.carried), list(writer.tracks.not_carried)
     result.written.add(folder.frames, digest.hexdigest())
     result.frames, result.merkle_root = tree.size, tree.root().hex()
+
+
+@contextmanager
+def _at_work(*executors: ThreadPoolExecutor) -> Iterator[tuple[ThreadPoolExecutor, ...]]:
+    """Executors that are waited for. After an error (Ctrl-C) only what they have begun is: nothing more begins."""
+    try:
+        yield executors
+    except BaseException:
+        for executor in executors:
+            executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        for executor in executors:
+            executor.shutdown()
 
 
 def _halves(plan: RunPlan, output: PipelineOutput) -> SplitHalves | None:

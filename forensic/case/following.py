@@ -18,7 +18,7 @@ from forensic.stages.recipe import Recipe
 from forensic.stages.tracking import Track, track_region
 
 TRACKED, FAILED = "exhibit.region-tracked", "exhibit.tracking-failed"
-_CONTEXT = 16  # frames on either side of those that are made: what stages with neighbours may look at
+CONTEXT = 16  # frames on either side of those that are made: what stages with neighbours may look at
 _MOST_HELD = 1 << 30  # bytes of frames before the marked one, which are followed backwards
 
 
@@ -37,7 +37,7 @@ class Tracked:
             base,
             prefix="tracked",
             first={"follow": self.track.to_parameters(self.region[2], self.region[3])},
-            parameters={"fusion": {"registration": "homography"}},
+            parameters={name: {"registration": "homography"} for name in ("fusion", "refined-fusion")},
             why=f"It follows the region marked in frame {self.at}.",
             source=f"{base.source}, following the track of entry {self.seq}",
         )
@@ -78,7 +78,7 @@ def follow_region(
 def _follow(
     exhibit: Exhibit, region: tuple[int, int, int, int], at: int, frames: tuple[int, int], progress: Progress
 ) -> Track:
-    first, stop = max(0, frames[0] - _CONTEXT), min(exhibit.frame_count, frames[1] + _CONTEXT)
+    first, stop = max(0, frames[0] - CONTEXT), min(exhibit.frame_count, frames[1] + CONTEXT)
     if not first <= at < stop:
         raise UsageError(
             "track.range",

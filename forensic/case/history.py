@@ -143,7 +143,8 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             placed, lost = data["path"]["places"], data["path"]["lost"]
             return f"{len(placed)} frames placed against frame {data['reference']}, {len(lost)} not"
         case "model.fetched":
-            return f"weights of {data['model']} from {data['pack']['file']}, {data['weights_sha256']}"
+            origin = "found in the models store" if "found" in data["source"] else f"from {data['pack']['file']}"
+            return f"weights of {data['model']} {origin}, {data['weights_sha256']}"
         case _ if event.startswith("model.fetch-"):
             return f"weights of {data['model']}: {data['reason']}"
         case "exhibit.changed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from forensic.case.execution import as_acquired, open_exhibit_file
 from forensic.case.exhibits import Exhibit, check_untouched
 from forensic.case.progress import Progress
 from forensic.case.workspace import Workspace
-from forensic.errors import BadInput, Interrupted
+from forensic.errors import BadInput, Interrupted, UsageError
 from forensic.stages.lens import LensEstimate
 from forensic.stages.lens_estimation import find_checkerboard, from_checkerboards, from_straight_lines
 
@@ -52,8 +53,11 @@ def lens_from_lines(
     """From places marked along straight things (:func:`~forensic.stages.lens_estimation.from_straight_lines`).
 
     ``exhibit.lens-estimated`` holds marks and estimate. Raises ``BadInput`` (``lens.marks``, ``lens.undetermined``) and
-    ``VerificationFailed`` (``exhibit.changed``); each is recorded as ``exhibit.lens-failed``.
+    ``VerificationFailed`` (``exhibit.changed``); each is recorded as ``exhibit.lens-failed``. ``UsageError``
+    (``lens.marks``) for what is no number: nothing can be recorded of it.
     """
+    if not all(isfinite(value) for line in lines for place in line for value in place):
+        raise UsageError("lens.marks", "A marked place is not a pair of finite numbers.")
     asked = {"lines": [[list(place) for place in line] for line in lines], "terms": terms, "centre": centre}
     geometry = exhibit.geometry()
 
@@ -77,20 +81,21 @@ def lens_from_board(
 ) -> LensFound:
     """From a checkerboard of ``board`` (columns, rows) inner corners in the frames ``frames`` (half-open).
 
-    Up to 20 frames, evenly spaced, are looked at; which of them showed the board is on record with its corners. Raises
-    and records as :func:`lens_from_lines`, and as ``SandboxedReader``.
+    Up to 20 frames, evenly spaced, are looked at; which, and which of them showed the board, is on record with its
+    corners. Raises and records as :func:`lens_from_lines`, and as ``SandboxedReader``.
     """
-    asked: dict[str, Any] = {"board": list(board), "frames": list(frames), "terms": terms}
-    geometry = exhibit.geometry()
-    stride = max(1, (frames[1] - frames[0]) // _MOST_VIEWS)
+    looked_at: list[int] = []
+    asked: dict[str, Any] = {"board": list(board), "frames": list(frames), "looked_at": looked_at, "terms": terms}
+    geometry, chosen = exhibit.geometry(), _spaced(*frames)
 
     def estimate() -> tuple[LensEstimate, dict[str, Any]]:
         views: dict[int, np.ndarray] = {}
-        with progress.task("Looking for the board", frames[1], "frames") as task:
-            for number, luma in _every(exhibit, range(*frames, stride)):
+        with progress.task("Looking for the board", len(chosen), "frames") as task:
+            for number, luma in _every(exhibit, chosen):
                 task.advance()
+                looked_at.append(number)
                 corners = find_checkerboard(luma, *board)
-                if corners is not None and len(views) < _MOST_VIEWS:
+                if corners is not None:
                     views[number] = corners
         progress.say(f"The board was found in {len(views)} frames")
         found = from_checkerboards(list(views.values()), *board, geometry.width, geometry.height, terms=terms)
@@ -115,10 +120,16 @@ def _recorded(workspace: Workspace, exhibit: Exhibit, asked: dict[str, Any], est
     return LensFound(entry.seq, found)
 
 
-def _every(exhibit: Exhibit, wanted: range) -> Iterator[tuple[int, np.ndarray]]:
+def _spaced(first: int, stop: int) -> list[int]:
+    """The middles of up to 20 equal parts of the frames from ``first`` to ``stop`` - 1."""
+    count = min(stop - first, _MOST_VIEWS)
+    return [first + (2 * part + 1) * (stop - first) // (2 * count) for part in range(count)]
+
+
+def _every(exhibit: Exhibit, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     with open_exhibit_file(exhibit) as reader:
         for frame in as_acquired(exhibit, exhibit.manifest(), reader.frames()):
-            if frame.timing.index >= wanted.stop:
+            if frame.timing.index > wanted[-1]:
                 return
             if frame.timing.index in wanted:
                 yield frame.timing.index, frame.to_working().luma

@@ -3,6 +3,8 @@
 Every attempt is a line of the store's own record; where there is a workspace, it is a signed entry of its
 ledger too: ``model.fetched``, ``model.fetch-refused`` (file, member or weights are not those on the card, or the
 card is not usable), ``model.fetch-failed``, ``model.fetch-cancelled``.
+The ledger's entry comes first and the store's line last: weights for which the store has no line ``model.fetched``
+(the process was killed, a disk was full, somebody put them there) are put on the record when they are next asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from forensic.errors import BadInput, ForensicError, Interrupted, PolicyRefused,
 from forensic.registry.card import ModelCard
 from forensic.registry.cards import load_card, verify_card, weights_path
 from forensic.registry.packs.fetching import fetch, pack_of
-from forensic.registry.packs.store import default_store, note
+from forensic.registry.packs.store import default_store, note, noted
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 FETCHED, REFUSED, FAILED, CANCELLED = (
     "model.fetched", "model.fetch-refused", "model.fetch-failed", "model.fetch-cancelled",
 )  # fmt: skip
+FOUND = {"found": "in the models store, without a line in its record"}
+"""``source`` of weights that were there already, how they came being on no record."""
 
 
 def fetch_model(
@@ -38,17 +42,25 @@ def fetch_model(
     """Fetch the weights of a model unless they are there; where they lie, and whether anything was fetched.
 
     Raises as :func:`forensic.registry.packs.fetching.fetch` and ``load_card``; ``Interrupted``
-    (``model.fetch-cancelled``) after Ctrl-C. Whatever happens is recorded, except that nothing had to be done.
+    (``model.fetch-cancelled``) after Ctrl-C. Whatever happens is recorded, except that nothing had to be done
+    for weights whose fetching is on the store's record.
     """
     place = default_store() if store is None else store
     data: dict[str, Any] = {"model": model_id}
     try:
         card = load_card(model_id, models_dir)
         data |= _asked(card)
-        if _is_there(card, place):
+        there = _is_there(card, place)
+        if there and _is_on_record(card, place):
             return weights_path(card, place), False
-        fetched = fetch(card, place, brought=brought, index_url=index_url)
-        data |= {"source": fetched.source, "weights_sha256": card.weights.sha256}
+        if there:
+            path, source = weights_path(card, place), FOUND
+        else:
+            fetched = fetch(card, place, brought=brought, index_url=index_url)
+            path, source = fetched.path, fetched.source
+        data |= {"source": source, "weights_sha256": card.weights.sha256}
+        if workspace is not None:
+            workspace.ledger.append(FETCHED, data)
     except BaseException as error:
         event = _event_of(error)
         code, reason = why_ended(error)
@@ -63,9 +75,7 @@ def fetch_model(
             raise Interrupted("model.fetch-cancelled", "Fetching was cancelled; that is on the record.") from None
         raise
     note(place, {"event": FETCHED, "utc": _now(), **data})
-    if workspace is not None:
-        workspace.ledger.append(FETCHED, data)
-    return fetched.path, True
+    return path, not there
 
 
 def _asked(card: ModelCard) -> dict[str, Any]:
@@ -83,6 +93,12 @@ def _is_there(card: ModelCard, store: Path) -> bool:
     except ForensicError:
         return False  # not there, or damaged: it is fetched (again)
     return True
+
+
+def _is_on_record(card: ModelCard, store: Path) -> bool:
+    return any(
+        line.get("event") == FETCHED and line.get("weights_sha256") == card.weights.sha256 for line in noted(store)
+    )
 
 
 def _event_of(error: BaseException) -> str:

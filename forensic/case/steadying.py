@@ -11,6 +11,7 @@ import numpy as np
 from forensic.case.ending import record_end, why_ended
 from forensic.case.execution import as_acquired, open_exhibit_file
 from forensic.case.exhibits import Exhibit, check_untouched
+from forensic.case.following import CONTEXT
 from forensic.case.progress import Progress
 from forensic.case.workspace import Workspace
 from forensic.errors import BadInput, Interrupted, UsageError
@@ -18,10 +19,11 @@ from forensic.stages.camera_path import CameraPath, path_against
 from forensic.stages.informing import informed
 from forensic.stages.recipe import Recipe
 from forensic.stages.stabilise import Stabilise
+from forensic.stages.stage import Stage
 from forensic.stages.validity import common_rectangle
 
 FOLLOWED, FAILED = "exhibit.camera-followed", "exhibit.camera-failed"
-_MOST = 2000  # frames: the path is part of the recipe
+_MOST = 2000  # frames, beside the context: the path is part of the recipe
 _BEFORE = frozenset({"deinterlace", "deblock", "nlmeans", "temporal-average", "levels", "curves", "deflicker"})
 
 
@@ -74,7 +76,8 @@ def follow_camera(
     frames: tuple[int, int],
     progress: Progress,
 ) -> Steadied:
-    """Place the frames ``frames`` (half-open) against frame ``given["reference"]`` by ``given["model"]``.
+    """Place the frames ``frames`` (half-open) and 16 beyond on either side, which later stages may look at, against
+    frame ``given["reference"]`` by ``given["model"]``.
 
     ``exhibit.camera-followed`` holds every place. Raises ``UsageError`` (``stabilise.range``), ``VerificationFailed``
     (``exhibit.changed``, ``exhibit.decodes-differently``) and as ``SandboxedReader``; each is recorded as
@@ -91,11 +94,12 @@ def follow_camera(
                 f"Frames {frames[0]}:{frames[1]} cannot be held to frame {reference} of {exhibit.frame_count}.",
                 f"Name a frame that the exhibit has, and at most {_MOST} frames with --frames.",
             )
-        with progress.task("Following the camera", frames[1], "frames") as task:
+        wanted = range(max(0, frames[0] - CONTEXT), min(exhibit.frame_count, frames[1] + CONTEXT))
+        with progress.task("Following the camera", len(wanted), "frames") as task:
             picture = next(luma for _, luma in _lumas(exhibit, range(reference, reference + 1)))
 
             def counted() -> Iterator[tuple[int, np.ndarray]]:
-                for one in _lumas(exhibit, range(*frames)):
+                for one in _lumas(exhibit, wanted):
                     task.advance()
                     yield one
 
@@ -121,16 +125,21 @@ def _lumas(exhibit: Exhibit, wanted: range) -> Iterator[tuple[int, np.ndarray]]:
                 yield frame.timing.index, frame.to_working().luma
 
 
-def steadying_record(stages: Iterable[str], notes: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+def steadying_record(stages: Iterable[Stage[Any]], notes: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What the stage ``stabilise`` did over all frames: JSON-able; None without one such stage among ``stages``.
 
-    ``notes``: of the run's frames, as they stand in its file of notes.
+    ``notes``: of the run's frames, as they stand in its file of notes. ``reference`` is the frame that the scene was
+    held to by the path in the stage's parameters, measured for the run or given by its recipe; else null.
     """
-    if list(stages).count(Stabilise.name) != 1:
+    found = [stage for stage in stages if isinstance(stage, Stabilise)]
+    if len(found) != 1:
         return None
+    parameters = found[0].parameters
     own = [one for frame in notes for one in frame["notes"] if one["stage"] == Stabilise.name]
     rectangle = common_rectangle(own)
     return {
+        "reference": parameters.reference,
+        "path_given": parameters.path is not None,
         "frames": len(own),
         "common_rectangle": None if rectangle is None else list(rectangle),
         "largest_share_outside": max((one["outside"]["share"] for one in own), default=0.0),

@@ -50,7 +50,7 @@ class Surveyed:
             load_recipe(proposal.recipe),
             prefix=AUTO,
             first=fields,
-            parameters={"fusion": fusion},
+            parameters={"fusion": fusion, "refined-fusion": {key: fusion[key] for key in fusion if key == "quantiser"}},
             why=" ".join(proposal.reasons),
             source=f"proposed by the survey of entry {self.seq}",
         )

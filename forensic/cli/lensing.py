@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from forensic.cli.options import Text, existing_or_new, json_option, quiet_option, workspace_option
 from forensic.cli.runs import FRAMES
 from forensic.cli.terminal import reporter, result, result_json
+from forensic.errors import UsageError
 
 
 class _Line(click.ParamType[Any]):
@@ -23,7 +25,9 @@ class _Line(click.ParamType[Any]):
             places = tuple(tuple(float(one) for one in place.split(",")) for place in str(value).split())
         except ValueError:
             places = ()
-        if not places or any(len(place) != 2 or abs(one) > 1e6 for place in places for one in place):
+        if not places or any(
+            len(place) != 2 or not isfinite(one) or abs(one) > 1e6 for place in places for one in place
+        ):
             self.fail("must be places X,Y separated by spaces, for example '10,20 200,24 400,31'", param, ctx)
         return places
 
@@ -69,6 +73,10 @@ def lens(
     """
     if bool(lines) is (board is not None):
         raise click.UsageError("Give either --line, several times, or --board.")
+    if board is not None and centre:
+        raise UsageError("lens.options", "--centre belongs to --line: a board always gives the centre.")
+    if board is None and frames is not None:
+        raise UsageError("lens.options", "--frames belongs to --board: lines are marked, not looked for.")
     from forensic.case.enhance import exhibit_for
     from forensic.case.lensing import lens_from_board, lens_from_lines
     from forensic.case.plan import frame_range

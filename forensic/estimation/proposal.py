@@ -95,9 +95,8 @@ def _recipe(survey: Survey, available: Collection[str], reasons: list[str]) -> s
         reasons.append(
             f"The camera has sharpened the pictures strongly: edges overshoot by {overshoot.value:.0f} % of their step "
             f"({overshoot.low:.0f} to {overshoot.high:.0f}). 'light', 'single', 'multi' and 'fuse' are not "
-            f"proposed: they "
-            "undo a blur, sharpen what is sharp already once more, and were further from the truth than plain "
-            "enlargement on such recordings. 'classic' strengthens edges as well."
+            "proposed: they undo a blur, sharpen what is sharp already once more, and were further from the truth than "
+            "plain enlargement on such recordings. 'classic' strengthens edges as well."
         )
         return choose("plain-lanczos", "classic")
     distinct = survey.distinct_frames

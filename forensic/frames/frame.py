@@ -208,9 +208,9 @@ class WorkingFrame:
     ) -> WorkingFrame:
         """The frame after a stage of class ``by`` that also looked at ``sources``.
 
-        ``keeps_coding``: the samples are still those that were coded. The result's class is the maximum of
-        this frame's, the sources' and ``by``. Raises ``InternalError`` (``frame.not-finite``) if a sample is NaN
-        or infinite.
+        ``keeps_coding``: the samples are those that were coded, moved or interpolated between. The result's class
+        is the maximum of this frame's, the sources' and ``by``. Raises ``InternalError`` (``frame.not-finite``) if a
+        sample is NaN or infinite.
         """
         for number, plane in enumerate(planes):
             # A sum is finite only if all samples are (they are far below float32's limit).

@@ -90,8 +90,8 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
             "that edges come out sharper than by interpolation. What the network gives tends to the median of the "
             "pictures that could have given the recording: it is an estimate, not what was there. The model's card "
             "says what it was trained on and how it was measured. With 'consistency' the estimate is then drawn "
-            "towards "
-            "pictures that give the recording when seen through the camera's optics and pixels. Colour is interpolated."
+            "towards pictures that give the recording when seen through the camera's optics and pixels. Colour is "
+            "interpolated."
         ),
         artefacts=(
             "Edges may be drawn cleaner, straighter or slightly elsewhere than they were.",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from forensic.registry.cards import load_card
 from forensic.stages.coding import coding_of_window
 from forensic.stages.fusion import Fusion, FusionParameters
 from forensic.stages.parameters import parameter
-from forensic.stages.stage import StageCard
+from forensic.stages.stage import Applied, StageCard
 
 if TYPE_CHECKING:
     from forensic.registry.card import ModelCard
@@ -131,8 +131,17 @@ class RefinedFusion(Fusion):
             self._loaded  # noqa: B018
 
     def _options(self, window: Sequence[WorkingFrame]) -> FusionOptions:
-        """As in training: the quantiser is told to the model, not to fusion, unless the examiner states it."""
-        return self._told(() if self.parameters.quantiser is None else (self.parameters.quantiser,) * len(window))
+        """As in training: the quantiser is told to the model, not to fusion."""
+        return self._told(())
+
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
+        applied = super()._apply(window, at)
+        told = {"quantiser_told": self._quantiser(window, at)}
+        return Applied(applied.planes, {**applied.note, "refinement": told})
+
+    def _note(self, report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:
+        """As for the stage 'fusion'; but where fusion's quantisers are from it says itself: it was told none."""
+        return super()._note(report, window) | {"quantiser_source": report["quantiser_source"]}
 
     def _finished(self, window: Sequence[WorkingFrame], at: int, fused: Fused) -> np.ndarray:
         from forensic.fusion.aligned import averaged
@@ -154,5 +163,5 @@ class RefinedFusion(Fusion):
     def _quantiser(self, window: Sequence[WorkingFrame], at: int) -> float | None:
         if self.parameters.quantiser is not None:
             return self.parameters.quantiser
-        known = coding_of_window(window).quantisers
-        return known[at] if known else None
+        coding = coding_of_window(window)
+        return coding.quantisers[at] if coding.quantisers and coding.facts[at]["not_exported"] is None else None

@@ -56,7 +56,7 @@ class StabiliseParameters(Parameters):
         "path is measured before the run, unless it is given.",
     )  # fmt: skip
     path: tuple[tuple[FrameNumber, float, float, float, float], ...] | None = parameter(
-        None, title="Path", unit="frame number, pixels (x, y), logarithm of the zoom, radians", max_length=2000,
+        None, title="Path", unit="frame number, pixels (x, y), logarithm of the zoom, radians", max_length=2032,
         description="With a reference frame: by what the content of each frame is displaced against it, about the "
         "middle of the picture.",
     )  # fmt: skip
@@ -99,10 +99,10 @@ class Stabilise(Stage[StabiliseParameters]):
             "the wandering of the picture's place by 75 %; with smoothing 10 by 98 % and 87 %. On three recordings "
             "of 40 frames, shifted by known whole pixels: by 95 % and 80 %. At the ends of a clip less is taken out "
             "than within it.",
-            "With a reference frame, on the same clip: frame-to-frame jitter and the wandering of place fell by 99.6 % "
-            "(noise of 4 grey levels: 99.4 %). What a frame no longer shares with the reference cannot be placed: "
-            "such frames are passed on unmoved, which "
-            "the record says. The path is measured before the run, frame by frame.",
+            "With a reference frame, on the same clip: frame-to-frame jitter and the wandering of place fell by "
+            "99.6 % (noise of 4 grey levels: 99.4 %). What a frame no longer shares with the reference cannot be "
+            "placed: such frames are passed on unmoved, which the record says. The path is measured before the run, "
+            "frame by frame.",
             "'translation' and 'similarity' take one movement for the whole picture: with a camera that moves along, "
             "near and far things cannot both be still, and a rolling shutter's wobble stays. Measured with shifts "
             "that differ from the top row to the bottom row: jitter at both ends fell by 35 % with 'translation', by "

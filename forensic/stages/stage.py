@@ -74,7 +74,8 @@ class Stage(ABC, Generic[P]):
     resamples: ClassVar[bool] = False  # takes a `--scale`
     anchors: ClassVar[bool] = False  # its result does not move when its own places are moved with a crop
     combines: ClassVar[bool] = False  # makes one picture of many frames, and tells how many: `split_halves`
-    keeps_coding: ClassVar[bool] = False  # its samples are those of its input, in other places: coded as they were
+    # Its samples are those of its input, moved or interpolated between, no more: how they were coded still holds.
+    keeps_coding: ClassVar[bool] = False
     reads_coding: ClassVar[bool] = False  # wants to know how the frames were coded
     shows_source: ClassVar[bool] = False  # is given the recorded picture too, through the geometric stages before it
 
@@ -222,7 +223,8 @@ class Stage(ABC, Generic[P]):
     def split_halves(self, window: Sequence[WorkingFrame], at: int) -> SplitHalves:
         """For a stage that ``combines``: how many frames its picture of ``window[at]`` is made of, and what chance did.
 
-        The window is that of :meth:`process_noted`, and what comes back belongs to the picture which that makes.
+        The window is that of :meth:`process_noted`, and what comes back belongs to the picture which that makes; the
+        halves of a stage with a learned model are those of the fusion before the model refines it.
         """
         raise InternalError("stage.split-halves", f"{self.name} does not make one picture of many frames.")
 

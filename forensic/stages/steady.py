@@ -45,21 +45,17 @@ class Steady(TemporalAverage):
     card = StageCard(
         explanation=(
             "Restoring each frame on its own draws fine detail slightly differently every time, which is seen as "
-            "boiling. "
-            "Here the results of a few neighbouring frames are shifted onto the present one and averaged. Whether a "
-            "frame shows the same thing at a place is judged without fine detail, which is what boils; where it does "
-            "not, because something moved or the light changed, it is left out. It belongs after an enlargement that "
-            "looks at one frame at a time. The shift and the mean weight of every frame are recorded."
+            "boiling. Here the results of a few neighbouring frames are shifted onto the present one and averaged. "
+            "Whether a frame shows the same thing at a place is judged without fine detail, which is what boils; "
+            "where it does not, because something moved or the light changed, it is left out. It belongs after an "
+            "enlargement that looks at one frame at a time. The shift and the mean weight of every frame are recorded."
         ),
         artefacts=(
             "A thing of the size of the stated detail or smaller, that moves, is blurred over the averaged time or "
-            "lost: "
-            "rain, a distant walker, a moving character of a sign. Look at such a thing without this stage. "
-            "Measured with "
-            "nine frames, noise of 3 grey levels and the defaults: of a moving line 1 pixel wide and 40 levels "
-            "strong 4.5 "
-            "were left; 2 pixels wide 38.5 (of 20 levels 2.2); 4 pixels wide, of 20 levels 13.3 and of 12 levels 1.1; "
-            "8 pixels wide, of 12 levels 6.1; 16 pixels wide, 10.7.",
+            "lost: rain, a distant walker, a moving character of a sign. Look at such a thing without this stage. "
+            "Measured with nine frames, noise of 3 grey levels and the defaults: of a moving line 1 pixel wide and 40 "
+            "levels strong 4.5 were left; 2 pixels wide 38.5 (of 20 levels 2.2); 4 pixels wide, of 20 levels 13.3 and "
+            "of 12 levels 1.1; 8 pixels wide, of 12 levels 6.1; 16 pixels wide, 10.7.",
             "What moves differently from the picture as a whole keeps its flicker.",
             "Errors that neighbouring frames share are not reduced: the picture is steadier, hardly truer.",
             "Fine detail that changes between frames (a flashing light of a few pixels) is smoothed over time.",

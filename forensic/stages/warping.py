@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -101,7 +100,7 @@ def warp(
     ``result`` has the layout of the frame; chroma keeps its siting. The facts: the share of luma samples
     outside the recording and the value that they were given. ``same`` stands for the map, where it is that of every
     frame: equal values, equal maps. Places and weights are then computed once for each geometry and kept, as far as
-    they take up to 512 MiB; the samples are the same, to the bit.
+    they take up to about 512 MiB; the samples are the same, to the bit.
     """
     layout, kernel = frame.geometry.layout, KERNELS[kernel_name]
     siting_x, siting_y = (float(place) for place in chroma_siting(frame.geometry, frame.colour))
@@ -166,6 +165,23 @@ class _Lookup:
         """What it depends on, beside map and kernel."""
         return self.source, self.shape, self.plane_shape, self.grid
 
+    @property
+    def size(self) -> int:
+        """Bytes that the pieces will take, about: from the steps at up to 129 x 129 places of the plane."""
+        grid, reach = self.grid, self.kernel.support
+        u, v = np.meshgrid(_spread(self.shape[1]), _spread(self.shape[0]))
+        u, v = grid.first_x + grid.pitch_x * u, grid.first_y + grid.pitch_y * v
+        inside = within(*self.point_map(u, v), self.source)
+        xu, xv, yu, yv = _slopes(self.point_map, u, v, float(grid.pitch_x), float(grid.pitch_y))
+        taps = np.zeros(inside.shape[0])
+        for step in (np.hypot(xu, xv) / grid.pitch_x, np.hypot(yu, yv) / grid.pitch_y):
+            stretch = np.where(inside & (step > _UNIT), np.minimum(step, LARGEST_SHRINK), 1.0)
+            # A piece has the taps of its most stretched sample, and is about some rows.
+            taps += np.maximum(1.0, 2.0 * np.ceil(reach * stretch.max(axis=1)))
+        each = np.dtype(np.int32 if reach else np.int64).itemsize + np.dtype(np.float32).itemsize
+        sample = np.dtype(np.int64).itemsize + each * taps
+        return int(self.shape[0] * self.shape[1] * float((inside.mean(axis=1) * sample).mean()))
+
     def pieces(self) -> Iterator[_Piece]:
         """The plane in pieces, so that little is held at a time."""
         grid, count = self.grid, self.shape[0] * self.shape[1]
@@ -193,23 +209,26 @@ _lock = Lock()
 
 def _kept(key: Hashable, lookup: _Lookup) -> Iterable[_Piece]:
     """The pieces of ``lookup``, computed the first time only, if there is room for them."""
-    with _lock:  # held while they are computed: other threads want the same
-        found = _lookups.get(key)
-        if found is not None:
-            _lookups.move_to_end(key)
+    with _lock:
+        if (found := _found(key)) is not None:
             return found
-        made: list[_Piece] = []
-        size = 0
-        pieces = lookup.pieces()
-        for piece in pieces:
-            made.append(piece)
-            size += piece.size
-            if size > _MOST_KEPT:
-                return chain(made, pieces)
-        _lookups[key] = made
-        while sum(piece.size for kept in _lookups.values() for piece in kept) > _MOST_KEPT:
+    if lookup.size > _MOST_KEPT:
+        return lookup.pieces()
+    with _lock:  # held while they are computed: other threads want the same
+        if (found := _found(key)) is not None:
+            return found
+        made = _lookups[key] = list(lookup.pieces())
+        # The newest stays even where it takes more than was estimated, lest every frame compute it in turn.
+        while len(_lookups) > 1 and sum(piece.size for kept in _lookups.values() for piece in kept) > _MOST_KEPT:
             _lookups.popitem(last=False)
         return made
+
+
+def _found(key: Hashable) -> list[_Piece] | None:
+    found = _lookups.get(key)
+    if found is not None:
+        _lookups.move_to_end(key)
+    return found
 
 
 def _gathered_plane(

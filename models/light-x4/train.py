@@ -197,7 +197,7 @@ def train(plan: Plan, photos: Path, out: Path, cache: Path, until: int | None = 
         run.restore(kept)
     wall, cpu, joules = time.monotonic(), time.process_time(), _joules()
     before = dict(run.seconds)
-    while run.step < (plan.steps if until is None else until):
+    while run.step < (plan.steps if until is None else min(until, plan.steps)):
         run.one(learnt)
         run.seconds["wall"] = before["wall"] + time.monotonic() - wall
         run.seconds["cpu"] = before["cpu"] + time.process_time() - cpu
@@ -207,7 +207,7 @@ def train(plan: Plan, photos: Path, out: Path, cache: Path, until: int | None = 
             run.running = 0.0
             print(*run.rows[-1], *(f"{name} {value:.0f} s" for name, value in run.seconds.items()), flush=True)
             _write(out, run)
-        if run.step % KEEP_EVERY == 0:
+        if run.step % KEEP_EVERY == 0 or run.step == until:
             run.save(kept)
     if run.step == plan.steps:
         _write(out, run)
@@ -262,6 +262,8 @@ def main(*plans: Plan) -> None:
     for number, plan in enumerate(plans):
         cache = (arguments.cache or arguments.out / "cache") / str(number)
         train(plan, arguments.photos, arguments.out, cache, arguments.until)
+        if arguments.until is not None and arguments.until <= plan.steps:
+            break
 
 
 if __name__ == "__main__":

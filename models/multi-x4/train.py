@@ -240,6 +240,7 @@ def train(photos: Path, out: Path, cache: Path, until: int | None = None) -> Non
             run.rows.append([run.step, round(run.running / LOG_EVERY, 4), *held])
             run.running = 0.0
             print(*run.rows[-1], *(f"{name} {value:.0f} s" for name, value in run.seconds.items()), flush=True)
+        if run.step % LOG_EVERY == 0 or run.step == until:
             run.save(kept)
     if run.step == STEPS:
         _write(out, run, safetensors.torch.load(read_weights(card)))

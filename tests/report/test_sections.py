@@ -213,3 +213,14 @@ def test_a_record_of_an_earlier_version_keeps_its_list(tmp_path: Path, identity:
     text = _words(_built(tmp_path, identity))
     assert "It has no custody list; the ledger has." in text
     assert text.count("policy.denied: stage test-generative is of generative class") == 2
+
+
+def test_a_clip_held_to_a_frame_by_the_path_of_its_recipe_is_not_called_made_smooth(
+    tmp_path: Path, identity: Identity
+) -> None:
+    def change(predicate: dict[str, Any]) -> None:
+        predicate["camera_path"] = None
+        predicate["stabilisation"] = {"reference": 12, "path_given": True, "frames": 3}
+
+    text = " ".join(_text(_built(tmp_path, identity, change=change)).split())
+    assert "frame 12, path given by the recipe" in text and "made smooth" not in text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -242,3 +244,9 @@ def test_no_bytes_cause_anything_but_a_clean_refusal(data):
     with pytest.raises(BadInput) as refusal:
         parse_recipe(data, "random.toml")
     assert refusal.value.code == "recipe.invalid"
+
+
+def test_the_documentation_lists_every_recipe_that_is_built_in():
+    page = (Path(__file__).parents[2] / "docs" / "stages.md").read_text("utf-8")
+    listed = page.split("Built in: ", 1)[1].split(";", 1)[0]
+    assert sorted(re.findall(r"`([a-z0-9-]+)`", listed)) == sorted(recipe_names())

@@ -67,6 +67,17 @@ def test_the_quantiser_is_told_to_the_model(working: Any) -> None:
     assert stage.process(frames, 1).luma.tobytes() == made[None]
 
 
+def test_the_note_tells_what_the_model_and_what_fusion_went_by(working: Any) -> None:
+    frames = [with_coding(working(48, 40, "gray", index=index), 37.0) for index in range(3)]
+    note = catalogue.build("refined-fusion", QUICK).process_noted(frames, 1)[1]
+    assert note["refinement"] == {"quantiser_told": 37.0}
+    assert note["fusion"]["quantiser_source"].startswith(("assumed", "none"))
+    assert note["fusion"]["frames"][1]["stated"] == {"quantiser": 37.0, "scale": "h264"}
+    frames[1] = with_coding(frames[1], None)
+    note = catalogue.build("refined-fusion", QUICK).process_noted(frames, 1)[1]
+    assert note["refinement"] == {"quantiser_told": None}  # not the neighbours' mean
+
+
 def test_a_single_frame_is_enough(working: Any) -> None:
     frame = working(48, 40, "gray")
     made = catalogue.build("refined-fusion", MODEL).process([frame], 0)
@@ -78,14 +89,17 @@ def test_halves_are_those_of_the_fusion_that_was_refined(working: Any) -> None:
     frames = [working(48, 40, "gray", index=index) for index in range(3)]
     found = catalogue.build("refined-fusion", QUICK).split_halves(frames, 1)
     assert found.halves is not None and found.halves[0].shape == (160, 192)
-    assert found.report["quantiser_source"] != "declared"
+    told = [with_coding(frame, 37.0) for frame in frames]
+    again = catalogue.build("refined-fusion", QUICK).split_halves(told, 1)
+    assert again.halves is not None and again.report["quantiser_source"] == found.report["quantiser_source"]
+    assert np.array_equal(again.halves[0], found.halves[0])  # fusion is told no quantiser, as in training
 
 
 @pytest.mark.parametrize(
     ("values", "code"),
     [
         ({"model": "light-x4"}, "model.not-a-refiner"),
-        ({"model": "no-such-model"}, None),
+        ({"model": "no-such-model"}, "model.card-missing"),
         ({**MODEL, "scale": 2}, "stage.parameters"),
         ({**MODEL, "registration": "flow"}, "stage.parameters"),
         ({**MODEL, "psf_sigma": 0.6}, "stage.parameters"),
@@ -93,10 +107,10 @@ def test_halves_are_those_of_the_fusion_that_was_refined(working: Any) -> None:
         ({**MODEL, "strength": 2.0}, "stage.parameters"),
     ],
 )
-def test_what_the_model_was_not_trained_for_is_refused(values: dict[str, Any], code: str | None) -> None:
+def test_what_the_model_was_not_trained_for_is_refused(values: dict[str, Any], code: str) -> None:
     with pytest.raises(ForensicError) as caught:
         catalogue.build("refined-fusion", values)
-    assert code is None or caught.value.code == code
+    assert caught.value.code == code
 
 
 def test_a_refiner_is_not_run_on_single_frames() -> None:
@@ -111,7 +125,7 @@ def test_swapped_weights_are_refused(tmp_path: Path, working: Any) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    stage = catalogue.build("refined-fusion", QUICK, tmp_path)
+    stage = catalogue.build("refined-fusion", QUICK, models_dir=tmp_path)
     with pytest.raises(ForensicError) as caught:
         stage.process([working(48, 40, "gray")], 0)
     assert caught.value.code == "model.digest-mismatch"

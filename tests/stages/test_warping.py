@@ -292,3 +292,35 @@ def test_the_map_is_computed_once_for_all_frames_of_a_geometry_and_changes_no_bi
         assert all(a.tobytes() == b.tobytes() for a, b in zip(one.planes, other.planes, strict=True))
     catalogue.build(name, {**values, "kernel": "bilinear"}).process([frames[0]], 0)
     assert len(computed) == 2 * len(set(frames[0].geometry.plane_shapes)), "another kernel, another table"
+
+
+def test_a_map_too_large_to_keep_is_computed_without_holding_up_other_threads(working, monkeypatch):
+    stage = catalogue.build("perspective", {"corners": QUAD, "width": 400, "height": 300})
+    frame = working(192, 128, "gray")
+    expected = stage.process([frame], 0).planes[0].tobytes()
+    warping._lookups.clear()
+    held, pieces = [], warping._Lookup.pieces
+
+    def watched(self):
+        for piece in pieces(self):
+            held.append(warping._lock.locked())
+            yield piece
+
+    monkeypatch.setattr(warping._Lookup, "pieces", watched)
+    monkeypatch.setattr(warping, "_MOST_KEPT", 400 * 300 * 50)
+    assert stage.process([frame], 0).planes[0].tobytes() == expected
+    assert held == [False, False] and not warping._lookups
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "lanczos"])
+@pytest.mark.parametrize("times", [1, 12])
+def test_what_a_map_takes_to_keep_is_known_before_it_is_computed(kernel, times, working):
+    """Enlarged, and shrunk by about 1.5 to 2, with parts that lie outside."""
+    size = (900, 600)
+    back = homography(np.array([[0, 0], [size[0], 0], size, [0, size[1]]], dtype=float), np.array(QUAD) * times)
+    lookup = warping._Lookup(
+        lambda u, v: mapped(back, u * 1.2 - 40, v), working(192 * times, 128 * times, "gray").geometry, size[::-1],
+        (128 * times, 192 * times), warping._Grid(0.0, 0.0, 1, 1), warping.KERNELS[kernel],
+    )  # fmt: skip
+    taken = sum(piece.size for piece in lookup.pieces())
+    assert taken * 0.8 < lookup.size < taken * 1.25

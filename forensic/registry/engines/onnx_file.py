@@ -38,6 +38,8 @@ _ATTRIBUTE = {1: "name", 2: "f", 3: "i", 8: "ints", 20: "type"}
 _TENSOR = {1: "dims", 2: "data_type", 8: "name", 9: "raw_data"}
 _OPSET = {1: "domain", 2: "version"}
 _VALUE = {1: "name", 2: "type"}
+#: Padding would put zeros where the recording has no pixels; steps and gaps would shift or thin what is looked at.
+_CONVOLUTION = {"pads": 0, "strides": 1, "dilations": 1}
 _ONCE = {"data_type", "f", "i", "name", "op_type", "raw_data", "type"}  # of two, a parser may take either
 
 
@@ -118,7 +120,13 @@ def _node(data: bytes) -> Node:
     operator = text(parts.get("op_type", [b""])[0])
     if operator not in OPERATORS:
         raise Refused(f"operator {operator!r} is not allowed")
-    attributes = dict(_attribute(content(value)) for value in parts.get("attribute", []))
+    given = [_attribute(content(value)) for value in parts.get("attribute", [])]
+    attributes = dict(given)
+    if len(attributes) != len(given):
+        raise Refused(f"a node ({operator}) says an attribute twice")
+    for name, only in _CONVOLUTION.items():
+        if operator == "Conv" and any(value != only for value in attributes.get(name, ())):
+            raise Refused(f"a convolution has {name} other than {only}")
     inputs, outputs = (tuple(text(name) for name in parts.get(end, [])) for end in ("input", "output"))
     return Node(operator, inputs, outputs, attributes)
 

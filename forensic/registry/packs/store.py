@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ def keep_weights(card: ModelCard, data: bytes, store: Path) -> Path:
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)
+            _sync_folder(path.parent)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -84,6 +85,35 @@ def note(store: Path, record: Mapping[str, Any]) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         raise _failed(path, error) from error
+
+
+def noted(store: Path) -> Iterator[dict[str, Any]]:
+    """The lines of the store's own record; what is no such line is passed over. Raises ``StorageFailed``."""
+    path = store / JOURNAL
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StorageFailed("storage.failed", f"Reading {path} failed: {error.strerror or error}.") from error
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):  # half a line, after the power failed
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable. Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _failed(path: Path, error: OSError) -> StorageFailed:

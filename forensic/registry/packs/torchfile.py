@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import io
 import pickletools
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +84,7 @@ def torch_tensors(data: bytes, root: str | None = None) -> dict[str, np.ndarray]
                 raise _refused(f"{wrong[0]!r} is no tensor")
             return {name: _array(archive, base, tensor) for name, tensor in found.items()}
     except (zipfile.BadZipFile, ValueError, KeyError, IndexError, TypeError, EOFError, OSError, RuntimeError,
-            NotImplementedError, RecursionError) as error:  # fmt: skip
+            NotImplementedError, RecursionError, OverflowError, struct.error, zlib.error) as error:  # fmt: skip
         raise _refused(f"it cannot be read ({type(error).__name__}: {error})"[:300]) from error
 
 
@@ -163,7 +165,9 @@ def _structure(data: bytes) -> Any:
 
 
 def _since_mark(stack: list[Any]) -> list[Any]:
-    at = len(stack) - 1 - next(i for i, value in enumerate(reversed(stack)) if value is _MARK)
+    at = next((i for i in reversed(range(len(stack))) if stack[i] is _MARK), None)
+    if at is None:
+        raise _refused("its structure ends a list that it has not begun")
     items = stack[at + 1 :]
     del stack[at:]
     return items

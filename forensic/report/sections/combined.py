@@ -38,6 +38,8 @@ def combined(record: RunRecord) -> list[Flowable]:
         paragraph(words("combined", "intro").format(stage=stage)),
         *(paragraph(text) for text in word_list("combined", "meaning")),
     ]
+    if at(told, "halves_of") != "result":
+        story.append(paragraph(words("combined", "before_model"), SMALL))
     if items(at(told, "not_told")):
         others = ", ".join(spoken(one) for one in items(at(told, "not_told")))
         story.append(paragraph(words("combined", "not_told").format(stages=others), SMALL))

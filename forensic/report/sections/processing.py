@@ -146,6 +146,8 @@ def _stabilisation(record: RunRecord) -> list[Flowable]:
     held = "none: the camera's path was made smooth"
     if isinstance(path, Mapping):
         held = f"frame {spoken(at(path, 'reference'))}, path of ledger entry {spoken(at(path, 'entry', 'seq'))}"
+    elif at(found, "reference") is not None:
+        held = f"frame {spoken(at(found, 'reference'))}, path given by the recipe, not measured for this run"
     share = at(found, "largest_share_outside")
     return [
         paragraph("Stabilisation, over all frames", SUBHEADING),

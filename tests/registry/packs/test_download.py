@@ -174,13 +174,39 @@ def test_a_password_goes_to_the_index_alone_and_into_no_message(
     assert shown("https://a:b@host/x?token=1#y") == "https://host/x"
 
 
+@pytest.mark.parametrize("character", ["/", "?", "#", "/x?y#"])
+def test_a_password_that_is_not_percent_encoded_is_not_shown(
+    pack: Pack, index: Index, tmp_path: Path, character: str
+) -> None:
+    url = index.url.replace("http://", f"http://clerk:12{character}cret@")
+    assert shown(url) == "(no address)"
+    error = refused("model.pack-index-url", pack, tmp_path, url)
+    told = str(error) + error.message + error.remedy
+    assert "cret" not in told and "clerk" not in told and "%2F" in error.remedy
+    assert index.asked == []
+    assert shown("file:///home/clerk@laboratory/index") == "file:///home/clerk@laboratory/index"
+
+
 def test_the_next_index_is_asked_where_the_first_has_no_such_file(
     pack: Pack, index: Index, other_index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other_index.offer(pack.file)
     monkeypatch.setenv("PIP_INDEX_URL", index.url)
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", other_index.url)
-    assert fetch(pack.card(), tmp_path / "store").source["index"] == other_index.url
+    source = fetch(pack.card(), tmp_path / "store").source
+    assert source["index"] == other_index.url
+    assert source["earlier"] == [{"index": index.url, "code": "model.pack-not-listed"}]
+
+
+def test_an_index_that_offers_another_file_is_named_where_the_next_one_has_the_right_one(
+    pack: Pack, index: Index, other_index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.offer(b"x" * len(pack.file))
+    other_index.offer(pack.file)
+    monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("http://", "http://clerk:secret@"))
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", other_index.url)
+    source = fetch(pack.card(), tmp_path / "store").source
+    assert source["earlier"] == [{"index": index.url, "code": "model.pack-digest"}]
 
 
 def test_without_a_configured_index_nothing_is_asked(pack: Pack, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from forensic.registry.cards import load_card, read_weights, verify_all, verify_
 from forensic.registry.loading import load_model
 from forensic.registry.packs.fetching import fetch
 from forensic.registry.packs.receiving import member_of
+from forensic.registry.packs.store import stored_weights
 
 from .conftest import MEMBER, Pack, converted_file, network, safetensors_pack, sha256, tarball, torch_file, wheel
 
@@ -226,6 +229,45 @@ def test_a_write_that_breaks_off_leaves_no_weights(pack: Pack, tmp_path: Path, m
     with pytest.raises(KeyboardInterrupt):
         fetch(card, store, brought=brought(pack, tmp_path))
     assert not [path for path in store.rglob("*") if path.is_file()]
+
+
+class Full(io.BytesIO):
+    """A temporary file on a disk without room."""
+
+    def write(self, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(28, "No space left on device")
+
+
+def no_folder() -> io.BytesIO:
+    raise FileNotFoundError(2, "No usable temporary directory found")
+
+
+@pytest.mark.parametrize("temporary", [Full, no_folder])
+def test_a_full_disk_is_not_blamed_on_the_file_that_was_brought(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: object
+) -> None:
+    card, path = pack.card(), brought(pack, tmp_path)
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
+    with pytest.raises(StorageFailed, match=r"storage\.failed") as caught:
+        fetch(card, tmp_path / "store", brought=path)
+    assert "temporary file" in caught.value.message and "TMPDIR" in caught.value.remedy
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot sync a folder")
+def test_the_name_of_kept_weights_is_durable(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card, store, synced = pack.card(), tmp_path / "store", list[tuple[bool, bool]]()
+
+    def fsync(descriptor: int) -> None:
+        there = stored_weights(card, store).exists()
+        synced.append((os.path.samestat(os.fstat(descriptor), stored_weights(card, store).parent.stat()), there))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fetch(card, store, brought=brought(pack, tmp_path))
+    assert synced == [(False, False), (True, True)]  # the content before the rename, the folder after it
 
 
 def test_a_partial_file_that_a_kill_left_is_never_read(pack: Pack, tmp_path: Path) -> None:

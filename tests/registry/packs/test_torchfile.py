@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,26 @@ def test_the_planted_code_is_real_and_does_not_run(tmp_path: Path, pack: Pack) -
         b"}X\x01\x00\x00\x00aX\x01\x00\x00\x00bsQ.",
         b"]X\x01\x00\x00\x00aX\x01\x00\x00\x00bs.",
         b"ctorch\nFloatStorage\n}b.",
+        b"t.", b"}u.", b"]e.",  # to the mark that is not there
     ],
 )  # fmt: skip
 def test_structures_that_want_more_than_plain_tensors(structure: bytes) -> None:
     with pytest.raises(BadInput) as caught:
         torch_tensors(with_structure(structure))
     assert caught.value.code in {"model.pack-unsafe", "model.pack-weights"}
+
+
+def test_a_damaged_compressed_member_is_refused() -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1000))
+    data = bytearray(stream.getvalue())
+    at = 30 + len("archive/data.pkl")
+    data[at : at + 4] = b"\xff" * 4
+    with pytest.raises(zlib.error), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.read("archive/data.pkl")
+    with pytest.raises(BadInput, match=r"model\.pack-weights"):
+        torch_tensors(bytes(data))
 
 
 def test_every_kind_of_number_and_layout_that_torch_saves() -> None:
