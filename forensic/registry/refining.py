@@ -21,8 +21,8 @@ def refined(
 
     ``low``: float32 [H, W], the recorded luma of the frame. ``enlarged``: float32 [4, scale*H, scale*W], the planes
     ``PLANES``, in grey levels. ``effective``: float32 [H, W], effective number of frames. ``quantiser``: of the
-    frame, on H.264's scale, 0 for samples that no codec has changed, None where it is not known. Beyond the border the edge is
-    repeated. Raises ``BadInput`` (``model.not-a-refiner``) and ``InternalError`` (``model.not-finite``,
+    frame, on H.264's scale, 0 for samples that no codec has changed, None where it is not known. Beyond the border
+    the edge is repeated. Raises ``BadInput`` (``model.not-a-refiner``) and ``InternalError`` (``model.not-finite``,
     ``model.luma-plane``).
     """
     network = _refiner(model)
