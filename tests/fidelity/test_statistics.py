@@ -49,7 +49,8 @@ def test_verdicts_say_what_the_interval_leaves_open(estimate: Estimate, expected
 
 
 def test_targets_without_scores_are_not_measured_and_with_scores_are_judged(tmp_path: Path) -> None:
-    nothing = targets.outcomes(tmp_path)
+    # INT8 is measured beside its model, not in the benchmark's cells.
+    nothing = [each for each in targets.outcomes(tmp_path) if not each.target.startswith("INT8")]
     assert len(nothing) >= 25 and {each.verdict for each in nothing} == {targets.NOT_MEASURED}
 
     def rows(method: str, gain: float) -> list[Score]:
