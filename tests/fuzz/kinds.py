@@ -18,7 +18,7 @@ from forensic.case.acquired import AcquiredExhibit  # noqa: F401 - the whole of 
 from forensic.case.handover import read_transfer
 from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
-from forensic.errors import ForensicError
+from forensic.errors import ForensicError, PolicyRefused
 from forensic.frames.manifest import FrameRow
 from forensic.frames.still import read_still
 from forensic.hashes import canonical_json, parse_canonical
@@ -26,7 +26,8 @@ from forensic.ledger.audit import audit
 from forensic.media.sandbox.process import Limits
 from forensic.media.scan import scan
 from forensic.policy.store import load_policy
-from forensic.registry.cards import load_card, verify_card
+from forensic.registry.card import ModelCard
+from forensic.registry.cards import NOT_FETCHED, load_card, verify_card
 from forensic.report.verification import check_report
 from forensic.resources import data_root
 from forensic.signing.certificate import read_certificate
@@ -163,7 +164,19 @@ class Readers:
                     shutil.copytree(shipped, place)
                 (place / "card.toml").write_bytes(changed)
                 loaded = load_card(shipped.name, folder)
-                verify_card(loaded)
+                if loaded.weights.pack is None:
+                    verify_card(loaded)
+                else:  # its weights are not shipped: nobody may take an absent file for a verified one
+                    self._refused_unfetched(loaded)
+
+    def _refused_unfetched(self, card: ModelCard) -> None:
+        try:
+            verify_card(card, self._scratch / "no-store")
+        except PolicyRefused as refused:
+            if refused.code == NOT_FETCHED:
+                return
+            raise
+        raise Finding("tampering", f"{card.id}: weights that were never fetched were verified")
 
     def _policy(self, original: bytes, changed: bytes) -> None:
         folder = self._scratch / "policies"

@@ -255,11 +255,13 @@ def test_pip_itself_takes_the_same_index(tmp_path: Path) -> None:
         "[global]\nindex-url = https://a.example/simple\n[download]\nindex-url = https://b.example/simple\n"
     )
     environment = {"PIP_CONFIG_FILE": str(named), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    # `config get` of older versions of pip reads the user's own file alone; `config list` reads all of them.
     told = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "get", "download.index-url"], env=environment, capture_output=True,
-        text=True, check=True,
-    ).stdout.strip()  # fmt: skip
-    assert told == "https://b.example/simple" == configured_indexes(environment=environment).urls[0]
+        [sys.executable, "-m", "pip", "config", "list"], env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    taken = configured_indexes(environment=environment).urls[0]
+    assert taken == "https://b.example/simple"
+    assert f"download.index-url='{taken}'" in told
 
 
 def test_nothing_but_fetching_opens_a_connection(pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
