@@ -55,3 +55,8 @@ def reports_dir() -> Path:
 def recipes_dir() -> Path:
     """Folder of the built-in recipes (they are policy of a kind: which stages, in which order, why)."""
     return policies_dir() / "recipes"
+
+
+def validation_dir() -> Path:
+    """Folder of the validation suites."""
+    return policies_dir() / "validation"

@@ -150,7 +150,7 @@ def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progr
     frames = frame_range(request.range, exhibit.frame_count)
     made = None
     if request.recipe == AUTO:
-        surveyed = survey_exhibit(workspace, exhibit, frames, progress)
+        surveyed = survey_exhibit(workspace, exhibit, frames, progress, request.scale)
         made = MadeRecipe(surveyed.recipe(), survey=surveyed.seq, unmeasured=surveyed.proposal.defaults)
     if request.roi_frame is not None and request.roi is not None:
         base = load_recipe(request.recipe or DEFAULT_RECIPE) if made is None else made.recipe
@@ -308,7 +308,8 @@ def _close(
     for still in result.stills:
         still["pts"] = trees[1].proof(still["frame"], "")["row"]["pts"]
     files = {number: risk_files(folder, number) for number in result.risk}
-    risk = risk_record([result.risk[number] for number in sorted(result.risk)], plan.selection, files)
+    mapped = [result.risk[number] for number in sorted(result.risk)]
+    risk = risk_record(mapped, plan.selection, files, plan.calibration)
     written = result.written
     written.add(folder.regions, write_regions(folder.regions, risk))
     sidecars = write_sidecars(

@@ -87,9 +87,10 @@ def as_acquired(exhibit: Exhibit, rows: SourceRows, frames: Iterator[CodedFrame]
 def open_exhibit(plan: RunPlan) -> SandboxedReader:
     """A reader of the plan's exhibit, confined to a process, whose frames begin with the exhibit's class.
 
-    Frames come with what the bitstream says of their coding if a stage of the plan reads it.
+    Frames come with what the bitstream says of their coding if a stage of the plan or the map's calibration reads it.
     """
-    return open_exhibit_file(plan.exhibit, coding=any(stage.reads_coding for stage in plan.recipe.stages))
+    coding = plan.calibration is not None or any(stage.reads_coding for stage in plan.recipe.stages)
+    return open_exhibit_file(plan.exhibit, coding=coding)
 
 
 def open_exhibit_file(exhibit: Exhibit, *, coding: bool = False) -> SandboxedReader:
@@ -292,7 +293,7 @@ def _still_and_map(
     shown = plan.pipeline.shows_recording(source, output.notes)
     spread, no_spread = _dispersion(plan, window, output.at)
     forward, about_psf = _forward(plan)
-    assessment = assess(reference, written, forward, dispersion=spread, shown=shown)
+    assessment = assess(reference, written, forward, dispersion=spread, shown=shown, calibration=plan.calibration)
     paths = RiskPaths(folder.risk_map(number), folder.level_map(number), folder.overlay(number))
     files |= write_maps(paths, assessment, written)
     record = assessment.to_record()

@@ -13,9 +13,10 @@ from forensic.case.progress import Progress
 from forensic.case.workspace import Workspace
 from forensic.errors import BadInput, Interrupted, UsageError
 from forensic.frames.frame import CodedFrame
-from forensic.stages.informing import informed
+from forensic.frames.layout import PixelLayout
+from forensic.fusion.tracking import Region, Track, joined, track_region
+from forensic.stages.objectlock import locked
 from forensic.stages.recipe import Recipe
-from forensic.stages.tracking import Track, track_region
 
 TRACKED, FAILED = "exhibit.region-tracked", "exhibit.tracking-failed"
 CONTEXT = 16  # frames on either side of those that are made: what stages with neighbours may look at
@@ -27,20 +28,13 @@ class Tracked:
     """Where the region was found, and the number of the entry that holds it."""
 
     seq: int
-    region: tuple[int, int, int, int]
-    at: int
     track: Track
+    layout: PixelLayout
 
     def recipe(self, base: Recipe) -> Recipe:
-        """``base`` behind a crop that follows the region; fusion then allows it to turn and grow."""
-        return informed(
-            base,
-            prefix="tracked",
-            first={"follow": self.track.to_parameters(self.region[2], self.region[3])},
-            parameters={name: {"registration": "homography"} for name in ("fusion", "refined-fusion")},
-            why=f"It follows the region marked in frame {self.at}.",
-            source=f"{base.source}, following the track of entry {self.seq}",
-        )
+        """``base`` behind a crop that follows the region; fusion is given how it turns and grows."""
+        source = f"{base.source}, following the track of entry {self.seq}"
+        return locked(base, self.track, self.layout, source)
 
 
 def follow_region(
@@ -62,7 +56,7 @@ def follow_region(
     asked: dict[str, Any] = {"region": list(region), "frame": at, "frames": list(frames)}
     try:
         check_untouched(workspace, exhibit)
-        track = _follow(exhibit, region, at, frames, progress)
+        track = _follow(exhibit, Region(*region), at, frames, progress)
         entry = workspace.ledger.append(TRACKED, {**asked, "track": track.to_record()}, **identity)
     except BaseException as error:
         code, reason = why_ended(error)
@@ -71,13 +65,11 @@ def follow_region(
             raise Interrupted("track.cancelled", "Tracking was cancelled; that is on the record.") from None
         raise
     lost = f", lost in {len(track.lost)}" if track.lost else ""
-    progress.say(f"The region was found in {len(track.points)} frames{lost}: check the positions")
-    return Tracked(entry.seq, region, at, track)
+    progress.say(f"The region was found in {len(track.sights)} frames{lost}: check the positions")
+    return Tracked(entry.seq, track, exhibit.geometry().layout)
 
 
-def _follow(
-    exhibit: Exhibit, region: tuple[int, int, int, int], at: int, frames: tuple[int, int], progress: Progress
-) -> Track:
+def _follow(exhibit: Exhibit, region: Region, at: int, frames: tuple[int, int], progress: Progress) -> Track:
     first, stop = max(0, frames[0] - CONTEXT), min(exhibit.frame_count, frames[1] + CONTEXT)
     if not first <= at < stop:
         raise UsageError(
@@ -111,8 +103,8 @@ def _follow(
 
         forwards = track_region(map(_luma, onwards()), region)
         backwards = track_region(map(_luma, reversed(before)), region)
-    track = Track((*reversed(backwards.points[1:]), *forwards.points), (*reversed(backwards.lost), *forwards.lost))
-    found = {point.frame for point in track.points}
+    track = joined(backwards, forwards)
+    found = {sight.frame for sight in track.sights}
     if not any(frame in found for frame in range(*frames)):
         raise BadInput("track.lost", "The region was not found in any frame of the range.")
     return track

@@ -142,6 +142,11 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
         case "exhibit.camera-followed":
             placed, lost = data["path"]["places"], data["path"]["lost"]
             return f"{len(placed)} frames placed against frame {data['reference']}, {len(lost)} not"
+        case "validation.registered":
+            suite, count = data["suite"], len(data["requirements"])
+            return f"suite {suite['id']} {suite['version']}, {count} requirements, {suite['sha256']}"
+        case "validation.completed":
+            return f"{data['validation']}: {data['verdict']}, report {data['report_sha256']}"
         case "model.fetched":
             origin = "found in the models store" if "found" in data["source"] else f"from {data['pack']['file']}"
             return f"weights of {data['model']} {origin}, {data['weights_sha256']}"

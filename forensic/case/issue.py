@@ -42,7 +42,23 @@ def issue_report(
     ``forensic anchor`` asks again.
     """
     unsigned = build_pdf(attestation.predicate, folder.root, attestation.data)
-    stamping = _Stamping(workspace, _about(attestation), say)
+    return issue_signed(workspace, unsigned, _about(attestation), _REASON, when, target, say)
+
+
+def issue_signed(
+    workspace: Workspace,
+    unsigned: bytes,
+    about: dict[str, str],
+    reason: str,
+    when: datetime,
+    target: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> str:
+    """Sign the typeset PDF ``unsigned`` for ``reason`` as ``target``, timestamps as for every report; its SHA-256.
+
+    ``about``: what the ledger's entries on its timestamps name (case, exhibit, run); empty for a report on none.
+    """
+    stamping = _Stamping(workspace, about, reason, say)
     report = stamping.prolong(stamping.sign(unsigned, when))
     write_file(target, report)
     digest = sha256_bytes(report)
@@ -61,6 +77,7 @@ class _Stamping:
 
     workspace: Workspace
     about: dict[str, str]
+    reason: str
     say: Callable[[str], None]
     level: str = "B-B"
     long_term: str = "no timestamp authority was configured or reached"
@@ -70,7 +87,7 @@ class _Stamping:
     def sign(self, unsigned: bytes, when: datetime) -> bytes:
         """The report signed: B-T, or B-B without an authority that answers."""
         signer = self.workspace.signer
-        options: dict[str, Any] = {"reason": _REASON, "when": when, "chain": signer.chain_pem}
+        options: dict[str, Any] = {"reason": self.reason, "when": when, "chain": signer.chain_pem}
         with self._recorded("report signature"):
             authority = timestamp_authority(self.workspace.layout)
             if authority is not None:

@@ -12,6 +12,8 @@ REPORT = "report.pdf"
 OUTPUT = "output.mkv"
 FRAMES = "frames.jsonl"
 REGIONS = "risk/regions.json"
+RESULT = "result.json"
+SUITE = "suite.toml"
 INCOMPLETE = ".incomplete"
 SCRATCH = ".scratch-"
 INCOMING = ".incoming-"
@@ -100,6 +102,11 @@ class WorkspaceLayout:
     def runs(self) -> Path:
         """Folder of the runs."""
         return self.root / "runs"
+
+    @property
+    def validations(self) -> Path:
+        """Folder of the validations, where no other place is named."""
+        return self.root / "validations"
 
     def exhibit(self, sha256: str) -> ExhibitFolder:
         """Folder of the exhibit whose original has this digest."""
@@ -316,6 +323,51 @@ class RunFolder:
 
     def name(self, path: Path) -> str:
         """Name of a file of this run as it stands in records: relative, forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def files(self) -> list[Path]:
+        """All regular files and links below the folder, sorted by name."""
+        return sorted((p for p in self.root.rglob("*") if not p.is_dir() or p.is_symlink()), key=self.name)
+
+
+@dataclass(frozen=True)
+class ValidationFolder:
+    """Paths of one validation."""
+
+    root: Path
+
+    @property
+    def attestation(self) -> Path:
+        """The signed record of the validation."""
+        return self.root / ATTESTATION
+
+    @property
+    def report(self) -> Path:
+        """The signed report."""
+        return self.root / REPORT
+
+    @property
+    def manifest(self) -> Path:
+        """Digests of all other files, for ``sha256sum -c``."""
+        return self.root / MANIFEST
+
+    @property
+    def result(self) -> Path:
+        """The record as plain canonical JSON, for other programs."""
+        return self.root / RESULT
+
+    @property
+    def suite(self) -> Path:
+        """The suite as it was read."""
+        return self.root / SUITE
+
+    @property
+    def master(self) -> Path:
+        """The signed record that this one was compared with."""
+        return self.root / "master.json"
+
+    def name(self, path: Path) -> str:
+        """Name of a file as it stands in records: relative, forward slashes."""
         return path.relative_to(self.root).as_posix()
 
     def files(self) -> list[Path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from forensic.case.approvals import terms_of, usable, use
 from forensic.case.exhibits import Exhibit
@@ -21,6 +22,9 @@ from forensic.registry.loading import require_engine
 from forensic.risk.selection import Selection, frames_to_map
 from forensic.stages.pipeline import Pipeline, PlannedStage
 from forensic.stages.recipe import BoundRecipe, Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from forensic.risk.calibration.artefact import Calibration
 
 DEFAULT_RECIPE = "classic"
 DEFAULT_MODE = Mode.FORENSIC
@@ -116,6 +120,13 @@ class RunPlan:
     def engines(self) -> tuple[str, ...]:
         """What computes the models of the stages, each engine once, sorted."""
         return tuple(sorted({stage.model.engine for stage in self.recipe.stages if stage.model is not None}))
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The risk map's calibration for exactly these stages; None: the map is uncalibrated."""
+        from forensic.risk.calibration.shelf import shipped_for  # only where pixels are worked on
+
+        return shipped_for(self.recipe.stages)
 
     @property
     def mode(self) -> Mode:

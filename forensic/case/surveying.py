@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from math import log
 from typing import Any
 
 from forensic.case.ending import record_end, why_ended
@@ -13,6 +14,7 @@ from forensic.case.exhibits import Exhibit, check_untouched
 from forensic.case.progress import Progress
 from forensic.case.workspace import Workspace
 from forensic.errors import Interrupted
+from forensic.estimation.estimate import Estimate
 from forensic.estimation.proposal import Proposal, propose
 from forensic.estimation.sampling import Observation, observations_of
 from forensic.estimation.survey import Survey, survey
@@ -20,10 +22,12 @@ from forensic.frames.frame import CodedFrame
 from forensic.media.quantisers import FrameCoding
 from forensic.media.sandbox.reader import SandboxedReader
 from forensic.stages.informing import informed, quantiser_of_step
-from forensic.stages.recipe import Recipe, load_recipe, recipe_names
+from forensic.stages.recipe import Recipe, load_recipe, recipe_names, recipes_for_scale
+from forensic.stages.refined_fusion import LEAST_BLUR, LEAST_DOUBT, MOST_BLUR, MOST_DOUBT
 
 AUTO = "auto"
 _FEWEST = 100  # frames to look at, where the exhibit has them: a selection may be short
+_QUANTILE = 1.645  # of a normal law: intervals of the survey hold nine tenths
 SURVEYED, FAILED = "exhibit.surveyed", "exhibit.survey-failed"
 
 
@@ -50,10 +54,21 @@ class Surveyed:
             load_recipe(proposal.recipe),
             prefix=AUTO,
             first=fields,
-            parameters={"fusion": fusion, "refined-fusion": {key: fusion[key] for key in fusion if key == "quantiser"}},
+            parameters={"fusion": fusion, "refined-fusion": self._refined(fusion)},
             why=" ".join(proposal.reasons),
             source=f"proposed by the survey of entry {self.seq}",
         )
+
+    def _refined(self, fusion: dict[str, float]) -> dict[str, float]:
+        """As fusion is told; the blur within what a refiner was trained with, and how far it may be off."""
+        if "psf_sigma" not in fusion:
+            return fusion
+        told = {**fusion, "psf_sigma": min(max(fusion["psf_sigma"], LEAST_BLUR), MOST_BLUR)}
+        width = self.survey.point_spread.width
+        if isinstance(width, Estimate) and width.bound is None and 0.0 < width.low < width.high:
+            spread = log(width.high / width.low) / (2 * _QUANTILE)
+            told["blur_error"] = round(min(max(spread, LEAST_DOUBT), MOST_DOUBT), 2)
+        return told
 
 
 class _Checked:
@@ -72,10 +87,13 @@ class _Checked:
         return as_acquired(self._exhibit, self._exhibit.manifest(), self._reader.frames())
 
 
-def survey_exhibit(workspace: Workspace, exhibit: Exhibit, frames: tuple[int, int], progress: Progress) -> Surveyed:
+def survey_exhibit(
+    workspace: Workspace, exhibit: Exhibit, frames: tuple[int, int], progress: Progress, scale: int | None = None
+) -> Surveyed:
     """Survey the frames ``frames`` (half-open) of ``exhibit``; ``exhibit.surveyed`` holds all of it.
 
-    A short selection is widened to 100 frames around it, as far as there are any. Raises ``VerificationFailed``
+    A short selection is widened to 100 frames around it, as far as there are any. Where a ``scale`` is asked for, a
+    recipe that can do it is proposed. Raises ``VerificationFailed``
     (``exhibit.changed``, ``exhibit.decodes-differently``) and as ``SandboxedReader``; each is recorded
     (``exhibit.survey-failed``).
     """
@@ -94,7 +112,7 @@ def survey_exhibit(workspace: Workspace, exhibit: Exhibit, frames: tuple[int, in
                     yield one
 
             found = survey(islice(counted(), first, stop), reader.facts)
-        proposal = propose(found, recipe_names())
+        proposal = propose(found, recipe_names() if scale is None else recipes_for_scale(scale), scale)
         data: dict[str, Any] = {
             "frames": [first, stop], "survey": found.to_record(), "proposal": proposal.to_record(),
         }  # fmt: skip

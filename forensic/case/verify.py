@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from forensic.case.layout import ATTESTATION, FRAMES, MANIFEST, OUTPUT, REPORT, WorkspaceLayout
+from forensic.case.layout import ATTESTATION, FRAMES, MANIFEST, OUTPUT, REPORT, RESULT, SUITE, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, open_regular, read_regular
 from forensic.case.verification.anchors import is_checkpoint, note_unused, verify_checkpoint
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
@@ -20,6 +20,7 @@ from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import verify_run
 from forensic.case.verification.stills import check_proof_signer, verify_still
 from forensic.case.verification.trust import NOTHING, Trust
+from forensic.case.verification.validations import verify_validation, verify_validation_record
 from forensic.case.verification.workspaces import verify_workspace
 from forensic.errors import ForensicError, UsageError
 from forensic.signing.statement import RUN_PREDICATE, STILL_PREDICATE, verify_statement
@@ -29,11 +30,12 @@ _PDF = b"%PDF"
 _ZIP = b"PK\x03\x04"
 _BAG_FILES = (BAGIT, STATEMENT, BAG_MANIFEST, TAG_MANIFEST, ENTRIES)
 _RUN_FILES = (MANIFEST, ATTESTATION, REPORT, OUTPUT, FRAMES)
+_VALIDATION_NAME = re.compile(r"V-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
 _RUN_NAME = re.compile(r"R-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
 
 
 def verify(path: Path, *, trust: Trust = NOTHING, say: Callable[[str], None] = lambda _: None) -> Verification:
-    """Verify a report, run folder, bundle, workspace, still or signed statement at ``path``.
+    """Verify a report, run folder, validation, bundle, workspace, still or signed statement at ``path``.
 
     What it is, its name says as well as its content: a picture whose first byte was changed is a
     picture that fails. ``trust``: what the verifier has from elsewhere. Raises ``UsageError`` (``verify.unknown-kind``,
@@ -120,7 +122,11 @@ def _verify_folder(path: Path, trust: Trust, say: Callable[[str], None]) -> Veri
         return verify_bundle(path, say, trust=trust)
     if layout.ledger.exists():
         return verify_workspace(path, say, trust=trust)
-    if _RUN_NAME.fullmatch(path.absolute().name) or any((path / name).exists() for name in _RUN_FILES):
+    if _RUN_NAME.fullmatch(path.absolute().name):
+        return verify_run(path, trust=trust)
+    if _VALIDATION_NAME.fullmatch(path.absolute().name) or any((path / name).exists() for name in (RESULT, SUITE)):
+        return verify_validation(path, trust=trust)
+    if any((path / name).exists() for name in _RUN_FILES):
         return verify_run(path, trust=trust)
     if layout.runs.is_dir() and (layout.exhibits.is_dir() or layout.identity.is_dir()):
         return verify_workspace(path, say, trust=trust)  # whose ledger is gone: C1 fails
@@ -131,6 +137,8 @@ def _verify_statement(path: Path, data: bytes, trust: Trust) -> Verification:
     """A signed statement alone: the record of a run, the proof of a still, a transfer or its acknowledgement."""
     if (handed := verify_handover(path, data, trust)) is not None:
         return handed
+    if (validated := verify_validation_record(path, data, trust)) is not None:
+        return validated
     if not _is_proof(data):
         verification = Verification(str(path), "record")
         statement = check_attestation(verification, data)

@@ -29,6 +29,7 @@ from forensic.cli.passphrases import Passphrases
 from forensic.cli.runs import enhance, report, reproduce, resume
 from forensic.cli.surveying import survey
 from forensic.cli.terminal import printable, result_json
+from forensic.cli.validating import validate
 from forensic.errors import ExitCode, ForensicError, Interrupted
 
 
@@ -51,7 +52,7 @@ def cli(context: click.Context, passphrase_fd: int | None) -> None:
 
 for _command in (
     init, acquire, survey, lens, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run,
-    custody, log, policy, models, stages, doctor, identity, approve,
+    custody, log, policy, models, stages, doctor, validate, identity, approve,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -71,10 +71,13 @@ class Proposal:
         }
 
 
-def propose(survey: Survey, available: Collection[str] = RECIPES) -> Proposal:
-    """The proposal for ``survey`` among the recipes that are ``available`` (``classic`` always is)."""
+def propose(survey: Survey, available: Collection[str] = RECIPES, scale: int | None = None) -> Proposal:
+    """The proposal for ``survey`` among the recipes that are ``available`` (``classic`` always is).
+
+    ``scale``: the enlargement that was asked for, if one was; ``available`` are those that can do it.
+    """
     reasons: list[str] = []
-    recipe = _recipe(survey, available, reasons)
+    recipe = _recipe(survey, available, reasons, "" if scale is None else f" at --scale {scale}")
     defaults: list[str] = []
     return Proposal(
         recipe, _optics(survey, reasons, defaults), _noise(survey, reasons, defaults), _gain(survey, defaults),
@@ -83,11 +86,11 @@ def propose(survey: Survey, available: Collection[str] = RECIPES) -> Proposal:
     )  # fmt: skip
 
 
-def _recipe(survey: Survey, available: Collection[str], reasons: list[str]) -> str:
+def _recipe(survey: Survey, available: Collection[str], reasons: list[str], at: str) -> str:
     def choose(*wanted: str) -> str:
         chosen = next((name for name in wanted if name in available), "classic")
         if chosen != wanted[0]:
-            reasons.append(f"Recipe {wanted[0]!r} would be the choice but is not available; {chosen!r} is used.")
+            reasons.append(f"Recipe {wanted[0]!r} would be the choice but is not available{at}; {chosen!r} is used.")
         return chosen
 
     overshoot = survey.halo.overshoot

@@ -36,7 +36,7 @@ def fuse(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = 
     """Fuse the float32 luma planes of ``window`` (grey levels, one shape) into a picture of ``window[at]``.
 
     Raises ``UsageError``: ``fusion.window`` for a window that is empty, of different shapes, of another type or
-    smaller than 8x8; ``fusion.options`` if there are quantisers, but not one for every frame.
+    smaller than 8x8; ``fusion.options`` if there are quantisers or motions, but not one for every frame.
     """
     options = options or FusionOptions()
     frames, reports, source = _registered(window, at, options)
@@ -72,8 +72,9 @@ def joined(
     together = _together(frames, reports, shape, at, options, source)
     halves = together.halves() if options.halves else None
     return Fused(
-        together.picture(frames), together.weights, together.effective, halves, tuple(reports), together.report()
-    )
+        together.picture(frames), together.weights, together.effective, halves, tuple(reports), together.report(),
+        together.second(),
+    )  # fmt: skip
 
 
 def split_halves(window: Sequence[np.ndarray], at: int, options: FusionOptions | None = None) -> SplitHalves:
@@ -107,6 +108,11 @@ class _Together:
         """The picture that ``frames`` make."""
         return _solved(frames, self.options, self.noise, self.sigma, self.shape)
 
+    def second(self) -> np.ndarray | None:
+        """The picture with the second blur, without self-similarity; None where none was asked for."""
+        sigma, options = self.options.second_sigma, replace(self.options, detail=False)
+        return None if sigma is None else _solved(self.frames, options, self.noise, sigma, self.shape)
+
     def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Pictures of the frames at even and at odd distance; None without any at odd distance."""
         even = [frame for frame in self.frames if frame.distance % 2 == 0]
@@ -135,6 +141,7 @@ class _Together:
             "noise": round(self.noise, 4),
             "noise_source": "estimated" if self.options.noise is None else "declared",
             "quantiser_source": self.source,
+            "motion_source": "given" if self.options.motions else "estimated",
             "strength": self.options.strength,
             "frames_used": len(self.frames),
             "repeating_frames": round(repeated(self.frames, self.shape), 4),
@@ -178,6 +185,8 @@ def _check(window: Sequence[np.ndarray], at: int, options: FusionOptions) -> Non
         raise UsageError("fusion.window", f"A picture of {window[at].shape} pixels is too small to be fused.")
     if options.quantisers and len(options.quantisers) != len(window):
         raise UsageError("fusion.options", f"{len(options.quantisers)} quantisers for {len(window)} frames.")
+    if options.motions and len(options.motions) != len(window):
+        raise UsageError("fusion.options", f"{len(options.motions)} motions for {len(window)} frames.")
 
 
 def quantisers_of(window: Sequence[np.ndarray], options: FusionOptions) -> tuple[tuple[float | None, ...], str]:
@@ -195,16 +204,14 @@ def _admitted(
     if place == at:
         still = Motion.shift(0.0, 0.0)
         return Frame(place, 0, luma, still, np.ones_like(luma), step), FrameReport(place, still, 1.0, None)
-    model: Model = "homography" if options.registration in ("mesh", "flow") else options.registration  # type: ignore[assignment]
-    found = register(reference, luma, model)
-    if found is None:
-        return None, FrameReport(place, None, 0.0, "no registration")
-    motion, residual = found.motion, found.residual
+    motion, residual = _global_motion(reference, luma, place, options)
+    if motion is None:
+        return None, FrameReport(place, None, 0.0, "no motion given" if options.motions else "no registration")
     if max(map(abs, motion.displacement(luma.shape))) > options.largest_shift:
         return None, FrameReport(place, motion, 0.0, "shift too large", residual=residual)
-    if options.registration == "mesh":
+    if not options.motions and options.registration == "mesh":
         motion = piecewise(reference, luma, motion)
-    elif options.registration == "flow":
+    elif not options.motions and options.registration == "flow":
         motion = dense(reference, luma, motion)
     match: Agreement = agreement(reference, luma, motion, step)
     light = match.light
@@ -213,6 +220,17 @@ def _admitted(
     if rejected is not None:
         return None, report
     return Frame(place, abs(place - at), light.applied(luma), motion, match.weight, step), report
+
+
+def _global_motion(
+    reference: np.ndarray, luma: np.ndarray, place: int, options: FusionOptions
+) -> tuple[Motion | None, float | None]:
+    """Motion of frame ``place``, as given or as found, with what it leaves unexplained where it was found."""
+    if options.motions:
+        return options.motions[place], None
+    model: Model = "homography" if options.registration in ("mesh", "flow") else options.registration  # type: ignore[assignment]
+    found = register(reference, luma, model)
+    return (None, None) if found is None else (found.motion, found.residual)
 
 
 def _solved(

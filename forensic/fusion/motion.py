@@ -83,6 +83,11 @@ class Motion:
         return record
 
 
+def placed(x: float, y: float) -> np.ndarray:
+    """The motion that takes (0, 0) to (``x``, ``y``), float64 (3, 3)."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
 def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points (n, 2) through a homography."""
     moved = np.column_stack([points, np.ones(len(points))]) @ matrix.T

@@ -23,23 +23,28 @@ class FusionOptions:
     """How frames are fused.
 
     ``scale``: 1 to 4. ``psf_sigma``: Gaussian blur of the optics in input px, 0 to 3; None estimates it.
+    ``second_sigma``: another blur, for a second picture of the same frames without self-similarity.
     ``registration``: richest motion of the camera that is tried; ``mesh`` lets it differ slowly over the
     picture, ``flow`` adds dense motion. ``largest_shift``:
     input px. ``noise``: grey levels (standard deviation) of one frame; None estimates it. ``quantisers``: QP of
     every frame of the window on H.264's scale, None where not known; () for not known at all. ``strength``:
-    factor on the weight of the priors. ``detail``: whether the self-similarity rounds are run. ``halves``:
-    whether two independent fusions of every second frame are made as well. ``tile``: input px.
+    factor on the weight of the priors. ``motions``: of every frame of the window, from the reference's pixels to that
+    frame's, where they are known already, and None for a frame that is not to be used; () estimates them.
+    ``detail``: whether the self-similarity rounds are run. ``halves``: whether two independent fusions of every second
+    frame are made as well. ``tile``: input px.
 
     Raises ``UsageError`` (``fusion.options``) for values outside.
     """
 
     scale: int = 4
     psf_sigma: float | None = DEFAULT_PSF
+    second_sigma: float | None = None
     registration: Registration = "affine"
     largest_shift: float = 32.0
     noise: float | None = None
     quantisers: tuple[float | None, ...] = ()
     strength: float = 1.0
+    motions: tuple[Motion | None, ...] = ()
     detail: bool = True
     halves: bool = False
     tile: int = 256
@@ -49,6 +54,7 @@ class FusionOptions:
             raise _refused("scale", self.scale, "1, 2, 3 or 4")
         for name, value, low, high in (
             ("psf_sigma", self.psf_sigma, 0.0, 3.0),
+            ("second_sigma", self.second_sigma, 0.0, 3.0),
             ("largest_shift", self.largest_shift, 0.0, 500.0),
             ("noise", self.noise, 0.0, 50.0),
             ("strength", self.strength, 0.01, 100.0),
@@ -96,7 +102,8 @@ class Fused:
     ``luma``: float32 (scale·height, scale·width) grey levels. ``weights``: float32 (frames, height, width), the
     weight 0..1 of every frame at the reference's pixels. ``effective``: float32 (height, width), effective
     number of frames (Kish): (Σ w)² / Σ w². ``halves``: two independent fusions, of the frames at even and at odd
-    distance from the reference, or None. ``report``: JSON-able; ``frames``: per frame.
+    distance from the reference, or None. ``report``: JSON-able; ``frames``: per frame. ``second``: as ``luma``, with
+    the second blur, or None.
     """
 
     luma: np.ndarray = field(repr=False)
@@ -105,6 +112,7 @@ class Fused:
     halves: tuple[np.ndarray, np.ndarray] | None = field(repr=False)
     frames: tuple[FrameReport, ...]
     report: dict[str, Any]
+    second: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

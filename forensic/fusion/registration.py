@@ -40,11 +40,14 @@ class Registered:
 def register(reference: np.ndarray, frame: np.ndarray, model: Model = "affine") -> Registered | None:
     """Register float32 luma ``frame`` to ``reference`` of the same shape, or None where it cannot be done.
 
-    A flat picture is at rest. ``model``: the richest motion tried.
+    A flat picture is at rest. One below 16 px on a side is registered from rest: to shifts of about two pixels.
+    ``model``: the richest motion tried.
     """
     smooth_reference, smooth_frame = _smoothed(reference), _smoothed(frame)
-    if model == "none" or min(reference.shape) < _LEAST_SIDE or min(reference.std(), frame.std()) < 1e-3:
+    if model == "none" or min(reference.std(), frame.std()) < 1e-3:
         return Registered(Motion.shift(0.0, 0.0), _spread(smooth_frame - smooth_reference))
+    if min(reference.shape) < _LEAST_SIDE:
+        return refine(reference, frame, Motion.shift(0.0, 0.0), model)
     return _richer(smooth_reference, smooth_frame, _shift(smooth_reference, smooth_frame), model)
 
 

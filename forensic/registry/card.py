@@ -72,7 +72,7 @@ class ForwardModel(_Part):
 
     blur: Literal["gaussian"]
     blur_sigma: tuple[Annotated[float, Field(ge=0, le=16)], Annotated[float, Field(ge=0, le=16)]]
-    downsample: Literal["area", "bicubic"]  # bicubic: antialiased, as MATLAB's imresize
+    downsample: Literal["area", "bicubic", "point"]  # bicubic: antialiased, as MATLAB's imresize; point: samples taken
 
     @model_validator(mode="before")
     @classmethod
@@ -133,6 +133,10 @@ class ModelCard(_Part):
     overlap: Annotated[int, Field(ge=0, le=256)] | None = None  # least overlap of tiles, where the field is the tile
     #: What it works on beside single frames; None if nothing.
     refines: Literal["fusion"] | None = None
+    #: What one result is made of; None for single frames.
+    works_on: Literal["sequence"] | None = None
+    #: Model whose version for another scale this is; a recipe that names that one uses this one where asked to.
+    sibling_of: Annotated[str, Field(pattern=rf"\A{ID_PATTERN}\z")] | None = None
     weights: Weights
     quantised_from: Origin | None = None
     licence: Text
@@ -149,6 +153,12 @@ class ModelCard(_Part):
     def _overlap_where_unbounded(self) -> ModelCard:
         if (self.receptive_field == "tile") != (self.overlap is not None):
             raise ValueError('overlap is stated if, and only if, receptive_field is "tile"')
+        return self
+
+    @model_validator(mode="after")
+    def _sibling_of_another(self) -> ModelCard:
+        if self.sibling_of == self.id:
+            raise ValueError("a model is no sibling of itself")
         return self
 
     @model_validator(mode="after")

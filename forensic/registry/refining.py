@@ -15,15 +15,21 @@ _MOST_QUANTISER = 51.0  # of H.264's scale
 
 
 def refined(
-    model: LoadedModel, low: np.ndarray, enlarged: np.ndarray, effective: np.ndarray, quantiser: float | None
+    model: LoadedModel,
+    low: np.ndarray,
+    enlarged: np.ndarray,
+    effective: np.ndarray,
+    quantiser: float | None,
+    blur: float,
+    doubt: float,
 ) -> np.ndarray:
     """The refined picture, float32 [scale*H, scale*W], grey levels, not clipped.
 
-    ``low``: float32 [H, W], the recorded luma of the frame. ``enlarged``: float32 [4, scale*H, scale*W], the planes
+    ``low``: float32 [H, W], the recorded luma of the frame. ``enlarged``: float32 [5, scale*H, scale*W], the planes
     ``PLANES``, in grey levels. ``effective``: float32 [H, W], effective number of frames. ``quantiser``: of the
-    frame, on H.264's scale, 0 for samples that no codec has changed, None where it is not known. Beyond the border
-    the edge is repeated. Raises ``BadInput`` (``model.not-a-refiner``) and ``InternalError`` (``model.not-finite``,
-    ``model.luma-plane``).
+    frame, on H.264's scale, None where it is not known. ``blur``: that the fusion took for granted, recorded px;
+    ``doubt``: how far it may be off, standard deviation of its logarithm. Beyond the border the edge is repeated.
+    Raises ``BadInput`` (``model.not-a-refiner``) and ``InternalError`` (``model.not-finite``, ``model.luma-plane``).
     """
     network = _refiner(model)
     scale, around = network.scale, network.context
@@ -34,6 +40,7 @@ def refined(
     conditions[0] = 1.0 / np.maximum(effective, np.float32(1.0))
     conditions[1] = 0.0 if quantiser is None else min(quantiser, _MOST_QUANTISER) / _MOST_QUANTISER
     conditions[2] = quantiser is not None
+    conditions[3], conditions[4] = blur, doubt
     low, conditions = _padded(low[None], around), _padded(conditions, around)
     enlarged = _padded(enlarged, scale * around)
     out = np.empty((scale * height, scale * width), np.float32)

@@ -27,18 +27,21 @@ from forensic.report.theme import (
 from forensic.report.typeset import Text
 
 ATTACHMENT = "attestation.json"
+OF_A_RUN = "Signed record of the run (DSSE envelope, in-toto statement)"
 _ENTRY_LEADING = 15.0
+_SHORT_MARK = 40  # characters of a page's mark beside a header of full width
 rl_config.useA85 = 0  # binary streams: a quarter smaller, and nothing else reads the setting
 
 
 @dataclass(frozen=True)
 class Furniture:
-    """What every page carries. ``watermark`` is empty for a report of forensic mode."""
+    """What every page carries. ``watermark`` is empty for a report of forensic mode; ``run`` is the ``noun``'s id."""
 
     header: str
     title: str
     run: str
     watermark: str = ""
+    noun: str = "Run"
 
 
 @dataclass(frozen=True)
@@ -137,17 +140,18 @@ class ReportCanvas(Canvas):  # type: ignore[misc]
         furniture = self.furniture
         right = TextStyle(FURNITURE.size, FURNITURE.leading, FURNITURE.role, FURNITURE.colour, align="right")
         top, bottom = PAGE_HEIGHT - 13 * 72 / 25.4, 13 * 72 / 25.4
-        self._line(furniture.header, FURNITURE, MARGIN, top, TEXT_WIDTH * 0.62)
+        left = TEXT_WIDTH * (0.62 if len(self._page_mark) <= _SHORT_MARK else 0.46)
+        self._line(furniture.header, FURNITURE, MARGIN, top, left)
         if self._page_mark:
             strong = TextStyle(FURNITURE.size, FURNITURE.leading, BOLD, WARNING, align="right")
-            self._line(self._page_mark, strong, MARGIN + TEXT_WIDTH * 0.62, top, TEXT_WIDTH * 0.38)
+            self._line(self._page_mark, strong, MARGIN + left, top, TEXT_WIDTH - left)
         else:
             self._line(furniture.title, right, MARGIN + TEXT_WIDTH * 0.62, top, TEXT_WIDTH * 0.38)
         self.setStrokeColor(RULE)
         self.setLineWidth(0.5)
         self.line(MARGIN, top - 12, PAGE_WIDTH - MARGIN, top - 12)
         self.line(MARGIN, bottom + 6, PAGE_WIDTH - MARGIN, bottom + 6)
-        self._line(f"Run {furniture.run}", FURNITURE, MARGIN, bottom, TEXT_WIDTH * 0.75)
+        self._line(f"{furniture.noun} {furniture.run}", FURNITURE, MARGIN, bottom, TEXT_WIDTH * 0.75)
         counter = TextStyle(FURNITURE.size, FURNITURE.leading, FURNITURE.role, QUIET, align="right")
         self._line(f"Page {page} of {pages}", counter, MARGIN + TEXT_WIDTH * 0.75, bottom, TEXT_WIDTH * 0.25)
         if furniture.watermark:
@@ -171,12 +175,12 @@ class ReportCanvas(Canvas):  # type: ignore[misc]
         self.restoreState()
 
 
-def canvas_for(furniture: Furniture, attachment: bytes, date: str) -> type[ReportCanvas]:
+def canvas_for(furniture: Furniture, attachment: bytes, date: str, description: str = OF_A_RUN) -> type[ReportCanvas]:
     """A canvas class with this furniture that attaches ``attachment`` as ``attestation.json``."""
 
     class _Canvas(ReportCanvas):
         def save(self) -> None:
-            attach(self, attachment, date)
+            attach(self, attachment, date, description)
             super().save()
 
     _Canvas.furniture = furniture
@@ -191,7 +195,7 @@ class _StoredStream(PDFStream):  # type: ignore[misc]
         return bytes(dictionary.format(document)) + b"\nstream\n" + bytes(self.content) + b"\nendstream\n"
 
 
-def attach(canvas: Canvas, data: bytes, date: str) -> None:
+def attach(canvas: Canvas, data: bytes, date: str, description: str = OF_A_RUN) -> None:
     """Embed ``data`` (ISO 32000-2, 7.11.4), unfiltered, so that its bytes stand in the file as they are."""
     document = canvas._doc
     stream = _StoredStream(
@@ -211,7 +215,7 @@ def attach(canvas: Canvas, data: bytes, date: str) -> None:
             "F": PDFString(ATTACHMENT),
             "UF": PDFString(ATTACHMENT),
             "EF": PDFDictionary({"F": reference, "UF": reference}),
-            "Desc": PDFString("Signed record of the run (DSSE envelope, in-toto statement)"),
+            "Desc": PDFString(description),
             "AFRelationship": PDFName("Data"),
         }
     )

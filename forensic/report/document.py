@@ -14,6 +14,7 @@ from forensic.report.canvas import Contents, Furniture, canvas_for
 from forensic.report.record import RunRecord
 from forensic.report.sections import closing, exhibit, models, processing, results, risk
 from forensic.report.sections.attempts import attempts
+from forensic.report.sections.calibration import UNCALIBRATED, status_of
 from forensic.report.sections.certification import certification
 from forensic.report.sections.custody import custody
 from forensic.report.sections.summary import summary, title_of
@@ -51,7 +52,9 @@ def _story(record: RunRecord) -> list[Flowable]:
     story = [*summary(record), PageBreak(), paragraph(words("headings", "contents"), HEADING), contents]
     for number, (key, build, new_page) in enumerate(_SECTIONS, 1):
         story.append(PageBreak() if new_page else keep_room(150))
-        story.append(Heading(f"{number}   {words('headings', key)}", key, 0))
+        calibrated = key == "risk" and status_of(record.get("risk")) != UNCALIBRATED
+        heading = words("headings", "risk_calibrated" if calibrated else key)
+        story.append(Heading(f"{number}   {heading}", key, 0))
         story += build(record)
     for letter, (key, append) in zip("AB", appendices, strict=False):
         story += [PageBreak(), Heading(f"{words('headings', 'appendix')} {letter}   {words('headings', key)}", key, 0)]
@@ -94,11 +97,11 @@ def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes
     )
     frame = Frame(MARGIN, BOTTOM, TEXT_WIDTH, TEXT_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
     document.addPageTemplates([PageTemplate("page", [frame])])
-    document.build(_story(record), canvasmaker=canvas_for(furniture, attestation, _pdf_date(finished)))
+    document.build(_story(record), canvasmaker=canvas_for(furniture, attestation, pdf_date(finished)))
     return out.getvalue()
 
 
-def _pdf_date(moment: str) -> str:
+def pdf_date(moment: str) -> str:
     """An ISO 8601 UTC time as a PDF date (ISO 32000-2, 7.9.4); the epoch if there is none."""
     digits = "".join(char for char in moment[:19] if char.isdigit())
     return f"D:{digits if len(digits) == 14 else '19700101000000'}Z"

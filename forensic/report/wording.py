@@ -58,3 +58,8 @@ def verification(*path: str) -> Any:
 def wording_digests() -> dict[str, str]:
     """SHA-256 of each wording file as used."""
     return {name: sha256_bytes((reports_dir() / "wording" / name).read_bytes()) for name in FILES}
+
+
+def validation(*path: str) -> Any:
+    """An entry of ``validation.toml``: words of the report of a validation, which no report of a run uses."""
+    return _find("validation.toml", path)

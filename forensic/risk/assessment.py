@@ -1,4 +1,6 @@
-"""The risk assessment of one output frame against the input that it was made from. UNCALIBRATED.
+"""The risk assessment of one output frame against the input that it was made from.
+
+UNCALIBRATED, unless a calibration is given and the frame lies in its domain.
 
 R = sqrt(c² + n² + d²), in grey levels at every output pixel, of
 
@@ -14,7 +16,7 @@ largest of the three.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -26,6 +28,9 @@ from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
 from forensic.fusion.projection import PRIOR_SIGMA, noise_weight, soft_projection
 from forensic.media.opencv import opencv
+from forensic.risk.calibration import domain
+from forensic.risk.calibration.artefact import Calibration
+from forensic.risk.calibration.judging import CALIBRATED, Judgement, judge
 from forensic.risk.clipping import Clipping, find_clipping
 from forensic.risk.dihedral import Dispersion
 from forensic.risk.noise import estimate_sigma
@@ -65,6 +70,12 @@ class RiskAssessment:
     thresholds: Thresholds
     reason: str | None
     facts: Mapping[str, Any]
+    judgement: Judgement | None = None
+
+    @property
+    def status(self) -> str:
+        """``UNCALIBRATED``, or what the calibration said of this frame."""
+        return STATUS if self.judgement is None else self.judgement.status
 
     @property
     def assessed(self) -> bool:
@@ -172,10 +183,23 @@ def _compare(
             f"The forward model's scale {model.factor} does not lead from {output.geometry.width}x"
             f"{output.geometry.height} to {inside[1]}x{inside[0]} pixels.",
         )
-    layout = reference.geometry.layout
-    y = np.clip(reference.luma, np.float32(0.0), np.float32(layout.maximum / layout.grey_scale))
+    y = _codes(reference)
     x = np.ascontiguousarray(output.to_working().luma)
     return _measure(y, x, find_clipping(reference, y), model, dispersion)
+
+
+def _codes(reference: WorkingFrame) -> np.ndarray:
+    """The luma limited to its code range."""
+    layout = reference.geometry.layout
+    return np.clip(reference.luma, np.float32(0.0), np.float32(layout.maximum / layout.grey_scale))
+
+
+def _calibrated(limits: Thresholds, judgement: Judgement) -> Thresholds:
+    """``limits`` with the calibrated threshold of LOW; 0, so that nothing is LOW, where there is none."""
+    if judgement.status != CALIBRATED:
+        return replace(limits, medium=0.0, status=judgement.status)
+    told = "LOW: calibrated; HIGH and clipped_share: UNCALIBRATED, engineering thresholds"
+    return replace(limits, medium=min(judgement.low_below, limits.high), status=told)
 
 
 def _tiles_outside(shown: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
@@ -211,6 +235,7 @@ def assess(
     dispersion: Dispersion | None = None,
     thresholds: Thresholds | None = None,
     shown: np.ndarray | None = None,
+    calibration: Calibration | None = None,
 ) -> RiskAssessment:
     """Assess ``output`` against ``reference``, the input after presentation and geometric stages only.
 
@@ -218,7 +243,9 @@ def assess(
     the learned stages, on the output's grid. Luma is compared in grey levels of the 8-bit scale;
     the reference is limited to its code range first, as the output was when it was quantised. ``shown``
     (boolean, of the reference's size, see ``Pipeline.shows_recording``) is False where the picture has a
-    fixed value because there is no recording: such tiles are HIGH, measured or not.
+    fixed value because there is no recording: such tiles are HIGH, measured or not. ``calibration``, made for
+    exactly the stages that made the output, sets the threshold of LOW where the frame lies in its domain; outside,
+    or where it found no threshold, no tile is LOW.
 
     Geometries, planes or ranges that do not fit each other give NOT ASSESSED everywhere and the
     reason, never an error. If ``output`` or ``reference`` is of generative class, every tile is
@@ -246,6 +273,12 @@ def assess(
         except UsageError as error:
             reason = error.message
     forced = stage_class >= StageClass.GENERATIVE
+    judgement: Judgement | None = None
+    if measurement is not None and calibration is not None and not forced:
+        sigma = float(measurement.facts["noise_sigma"])
+        found = domain.measured(_codes(reference), measurement.conflict, sigma, reference.coding)
+        judgement = judge(calibration, found)
+        limits = _calibrated(limits, judgement)
     measured = None if measurement is None else tile_percentile(measurement.risk)
     if measurement is None or measured is None:
         levels = np.full(grid_shape(shape), Level.NOT_ASSESSED, dtype=np.uint8)
@@ -262,7 +295,7 @@ def assess(
     )
     regions, omitted = find_regions(tiles, shape)
     facts: dict[str, Any] = {
-        "status": STATUS,
+        "status": STATUS if judgement is None else judgement.status,
         "class": stage_class.label,
         "assessed": measurement is not None,
         "reason_not_assessed": reason,
@@ -283,6 +316,7 @@ def assess(
         "combination": COMBINATION,
         "thresholds": limits.to_record(),
         **({} if measurement is None else measurement.facts),
+        **({} if judgement is None else {"calibration": judgement.to_record()}),
     }
     return RiskAssessment(
         frame=output.timing.index,
@@ -298,4 +332,5 @@ def assess(
         thresholds=limits,
         reason=reason,
         facts=facts,
+        judgement=judgement,
     )

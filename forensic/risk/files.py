@@ -6,7 +6,8 @@
                         0 LOW, 1 MEDIUM, 2 HIGH, 255 not assessed.
 ``NNNNNN.overlay.png``  8-bit RGB for the eye, with legend.
 
-Each PNG carries its status in a tEXt chunk, so that it says UNCALIBRATED wherever it turns up.
+Each PNG carries its status in a tEXt chunk, so that it says UNCALIBRATED, or what it was calibrated
+for, wherever it turns up.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.media.opencv import opencv
 from forensic.risk.assessment import COMBINATION, STATUS, RiskAssessment
-from forensic.risk.overlay import GENERATIVE_LABEL, TITLE, draw_overlay
+from forensic.risk.calibration.artefact import Calibration
+from forensic.risk.overlay import GENERATIVE_LABEL, draw_overlay, title_of
 from forensic.risk.quantiles import NOT_ASSESSED_UNIT, to_units
 from forensic.risk.selection import Selection
 from forensic.risk.tiles import TILE, Level, to_pixels
@@ -52,7 +54,7 @@ def _text_chunk(keyword: str, text: str) -> bytes:
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def _png(picture: np.ndarray, description: str) -> bytes:
+def _png(picture: np.ndarray, title: str, description: str) -> bytes:
     """``picture`` (gray uint8/uint16 or RGB uint8) as PNG; the same pixels and text give the same bytes."""
     stored = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
     # One filter for all rows and the fastest level: half the time of the defaults at a similar size.
@@ -63,7 +65,7 @@ def _png(picture: np.ndarray, description: str) -> bytes:
     encoded = data.tobytes()
     return (
         encoded[:_HEADER_END]
-        + _text_chunk("Title", TITLE)
+        + _text_chunk("Title", title)
         + _text_chunk("Description", description)
         + encoded[_HEADER_END:]
     )
@@ -102,27 +104,47 @@ def write_maps(paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame)
     about = f"frame {assessment.frame}, output class {assessment.stage_class.label}"
     if assessment.stage_class >= StageClass.GENERATIVE:
         about += f", {GENERATIVE_LABEL}"
+    status, title = assessment.status, title_of(assessment.status)
     if assessment.risk is None:
         units = np.full(assessment.shape, NOT_ASSESSED_UNIT, dtype=np.uint16)
     else:
         units, _ = to_units(assessment.risk)
-    risk = _png(units, f"{STATUS} risk, 1/256 grey level per unit, 65535 not assessed; {about}")
+    risk = _png(units, title, f"{status} risk, 1/256 grey level per unit, 65535 not assessed; {about}")
     written = {paths.risk: _store(paths.risk, risk)}
     levels = to_pixels(assessment.levels, assessment.shape)
     meaning = ", ".join(f"{int(level)} {level.label}" for level in Level)
-    level = _png(np.ascontiguousarray(levels), f"{STATUS} risk level, {meaning}; {about}")
+    level = _png(np.ascontiguousarray(levels), title, f"{status} risk level, {meaning}; {about}")
     written[paths.level] = _store(paths.level, level)
-    overlay = _png(draw_overlay(assessment, output), f"{STATUS} risk overlay; {about}")
+    overlay = _png(draw_overlay(assessment, output), title, f"{status} risk overlay; {about}")
     written[paths.overlay] = _store(paths.overlay, overlay)
     return written
 
 
+PARTLY = "PARTLY CALIBRATED: SOME FRAMES HAVE NO LOW LABEL"
+
+
+def _status(frames: Sequence[Mapping[str, Any]]) -> str:
+    """The one status that all frames have; UNCALIBRATED where any frame is, else that they differ."""
+    found = {str(frame["summary"].get("status", STATUS)) for frame in frames}
+    if len(found) == 1:
+        return found.pop()
+    return STATUS if not found or STATUS in found else PARTLY
+
+
+def _cited(calibration: Calibration) -> dict[str, Any]:
+    return {"sha256": calibration.sha256, "artefact": calibration.model_dump(mode="json", by_alias=True)}
+
+
 def risk_record(
-    frames: Sequence[Mapping[str, Any]], selection: Selection, files: Mapping[int, Mapping[str, str]] | None = None
+    frames: Sequence[Mapping[str, Any]],
+    selection: Selection,
+    files: Mapping[int, Mapping[str, str]] | None = None,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
     """The run's risk record from the frames' records (:meth:`RiskAssessment.to_record`).
 
-    ``files``: names of the three pictures by frame, added to each frame's entry where given.
+    ``files``: names of the three pictures by frame, added to each frame's entry where given. ``calibration``: the
+    one that the frames were judged by, which then stands in the record, whole.
     ``forward_model`` and ``thresholds`` stand at the top if all frames share them, else null: every
     frame's summary has its own.
     """
@@ -131,15 +153,17 @@ def risk_record(
         values = [frame["summary"].get(key) for frame in frames]
         return values[0] if values and all(value == values[0] for value in values) else None
 
+    status = _status(frames)
     return {
         "schema": SCHEMA,
-        "status": STATUS,
-        "statement": TITLE,
+        "status": status,
+        "statement": title_of(status),
         "selection": {"frames": list(selection.frames), "rule": selection.rule},
         "forward_model": shared("forward_model"),
         "thresholds": shared("thresholds"),
         "combination": COMBINATION,
         "tile": TILE,
+        **({} if calibration is None else {"calibration": _cited(calibration)}),
         "frames": [
             {**frame, **({"files": dict(files[frame["frame"]])} if files and frame["frame"] in files else {})}
             for frame in frames

@@ -17,7 +17,8 @@ from forensic.frames.colour import to_rgb
 from forensic.frames.frame import CodedFrame
 from forensic.frames.layout import LAYOUTS, PixelLayout
 from forensic.frames.stageclass import StageClass
-from forensic.risk.assessment import RiskAssessment
+from forensic.risk.assessment import STATUS, RiskAssessment
+from forensic.risk.calibration.judging import CALIBRATED, class_of
 from forensic.risk.tiles import TILE, Level, to_pixels
 
 TITLE = "UNCALIBRATED RISK MAP - NOT A PROBABILITY"
@@ -25,6 +26,15 @@ GENERATIVE_LABEL = "AI-GENERATED DETAIL - NOT EVIDENCE"
 NARROWEST = 480
 _YELLOW, _VERMILLION, _BLACK, _WHITE = (240, 228, 66), (213, 94, 0), (0, 0, 0), (255, 255, 255)
 _PAPER, _INK = (250, 250, 250), (20, 20, 20)
+
+
+def title_of(status: str) -> str:
+    """What stands over a map of that status."""
+    if status == STATUS:
+        return TITLE
+    if status == CALIBRATED:
+        return "CALIBRATED RISK MAP - NOT A PROBABILITY"
+    return f"RISK MAP {status} - NOT A PROBABILITY"
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,7 @@ def _legend_entries(assessment: RiskAssessment) -> list[tuple[Level, str]]:
     limits = assessment.thresholds
     shares = assessment.summary()["levels"]
     words = {
-        Level.LOW: f"LOW below {limits.medium:g}",
+        Level.LOW: f"LOW below {limits.medium:g}" if limits.medium else "no LOW label",
         Level.MEDIUM: f"MEDIUM {limits.medium:g} to {limits.high:g}",
         Level.HIGH: f"HIGH from {limits.high:g}, clipped or no input",
         Level.NOT_ASSESSED: "not assessed",
@@ -171,6 +181,16 @@ def _legend_entries(assessment: RiskAssessment) -> list[tuple[Level, str]]:
     if assessment.stage_class >= StageClass.GENERATIVE:
         words[Level.HIGH] = "HIGH (all tiles: generative)"
     return [(level, f"{text} ({100 * shares[level.label]['share']:.1f} %)") for level, text in words.items()]
+
+
+def _told(assessment: RiskAssessment) -> list[str]:
+    """What the calibration permits to be said, or why there is no LOW."""
+    judgement = assessment.judgement
+    if judgement is None:
+        return []
+    if judgement.status != CALIBRATED or judgement.stratum is None:
+        return [f"No LOW label: {judgement.reason}."]
+    return [*judgement.statements, f"Class S: {class_of(judgement.calibration, judgement.stratum)}"]
 
 
 def _swatch(level: Level, side: int, unit: int, *, open_weave: bool) -> np.ndarray:
@@ -197,7 +217,7 @@ def _legend(assessment: RiskAssessment, width: int, scale: _Scale) -> np.ndarray
     generative = assessment.stage_class >= StageClass.GENERATIVE
     size, margin = scale.text, scale.text
     step = round(1.6 * size)
-    paragraphs = [(TITLE, 700)]
+    paragraphs = [(title_of(assessment.status), 700)]
     if generative:
         paragraphs.append((GENERATIVE_LABEL, 700))
     paragraphs.append(
@@ -210,6 +230,7 @@ def _legend(assessment: RiskAssessment, width: int, scale: _Scale) -> np.ndarray
     )
     if assessment.reason is not None:
         paragraphs.append((f"Not assessed: {assessment.reason}", 700))
+    paragraphs += [(text, 400) for text in _told(assessment)]
     lines = [(line, weight) for text, weight in paragraphs for line in _wrapped(text, size, weight, width - 2 * margin)]
     last = _wrapped(
         "LOW means only that these checks found little added. It does not mean that the picture is true or complete.",

@@ -1,7 +1,8 @@
 """From grey levels to tiles: 16 x 16 output pixels, the 90th percentile of the risk in each, a level.
 
-The thresholds are engineering choices, UNCALIBRATED: no claim about how often a tile is wrong
-goes with them. Border tiles may be smaller; they are treated like any other.
+The default thresholds are engineering choices, UNCALIBRATED: no claim about how often a tile is wrong
+goes with them. A calibration may set the one below which a tile is LOW
+(``forensic.risk.calibration``). Border tiles may be smaller; they are treated like any other.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ class Level(IntEnum):
 @dataclass(frozen=True)
 class Thresholds:
     """A tile is MEDIUM from ``medium`` and HIGH from ``high`` grey levels of risk (90th percentile),
-    and HIGH where at least ``clipped_share`` of its input is clipped."""
+    and HIGH where at least ``clipped_share`` of its input is clipped. ``medium`` 0: no tile is LOW.
+    ``status``: where the numbers come from."""
 
     medium: float = 4.0
     high: float = 10.0
     clipped_share: float = 0.1
+    status: str = "UNCALIBRATED: engineering thresholds"
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able, with units and status."""
@@ -45,7 +48,6 @@ class Thresholds:
             "unit": "grey levels of the 8-bit scale (clipped_share: part of the tile)",
             "statistic": "90th percentile (nearest rank) over the tile",
             "tile_px": TILE,
-            "status": "UNCALIBRATED: engineering thresholds",
         }
 
 

@@ -23,6 +23,7 @@ RUN_PREDICATE = "tag:forensic-tool,2026:run/v1"
 STILL_PREDICATE = "tag:forensic-tool,2026:still/v1"
 TRANSFER_PREDICATE = "tag:forensic-tool,2026:transfer/v1"
 ACKNOWLEDGEMENT_PREDICATE = "tag:forensic-tool,2026:acknowledgement/v1"
+VALIDATION_PREDICATE = "tag:forensic-tool,2026:validation/v1"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -19,6 +19,7 @@ from forensic.stages.deflicker import Deflicker
 from forensic.stages.deinterlace import Deinterlace
 from forensic.stages.follow import Follow
 from forensic.stages.fusion import Fusion
+from forensic.stages.learned_sequence import LearnedSequence
 from forensic.stages.learned_upscale import LearnedUpscale
 from forensic.stages.levels import Levels
 from forensic.stages.local_contrast import LocalContrast
@@ -74,6 +75,7 @@ STAGES: tuple[type[Stage[Any]], ...] = (
     Wiener,
     RichardsonLucy,
     LearnedUpscale,
+    LearnedSequence,
     RefinedFusion,
 )
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from forensic.frames.frame import Geometry, WorkingFrame
+from forensic.frames.layout import PixelLayout
 from forensic.frames.stageclass import StageClass
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import MAXIMUM_SIDE, Applied, Stage, StageCard, resized_geometry
@@ -97,16 +98,9 @@ class Follow(Stage[FollowParameters]):
         frame, chosen = window[at], self.parameters
         result = self.output_geometry(frame.geometry)
         middle = self._middle(frame.timing.index)
-        if middle is None:
-            # A rectangle beyond the picture: all of it is outside.
-            left = top = float(-4 * MAXIMUM_SIDE)
-        else:
-            left, top = middle[0] - (chosen.width - 1) / 2, middle[1] - (chosen.height - 1) / 2
-        kernel: str = chosen.placing
-        if chosen.placing == "whole":
-            layout = frame.geometry.layout
-            left, top = _onto(left, 1 << layout.chroma_shift_x), _onto(top, 1 << layout.chroma_shift_y)
-            kernel = "nearest"
+        # Without a position, a rectangle beyond the picture: all of it is outside.
+        left, top = self.corner(frame.timing.index, frame.geometry.layout) or (float(-4 * MAXIMUM_SIDE),) * 2
+        kernel = "nearest" if chosen.placing == "whole" else chosen.placing
 
         def shifted(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return u + left, v + top
@@ -116,6 +110,18 @@ class Follow(Stage[FollowParameters]):
         if middle is not None:
             note["position"] = "given" if middle[2] else "between two given"
         return Applied(planes, note)
+
+    def corner(self, frame: int, layout: PixelLayout) -> tuple[float, float] | None:
+        """(x, y) of the rectangle's top left pixel in frame number ``frame`` of pictures of ``layout``; None before
+        the first position and after the last.
+        """
+        middle, chosen = self._middle(frame), self.parameters
+        if middle is None:
+            return None
+        left, top = middle[0] - (chosen.width - 1) / 2, middle[1] - (chosen.height - 1) / 2
+        if chosen.placing != "whole":
+            return left, top
+        return _onto(left, 1 << layout.chroma_shift_x), _onto(top, 1 << layout.chroma_shift_y)
 
     def _middle(self, frame: int) -> tuple[float, float, bool] | None:
         """(x, y, whether listed) for frame number ``frame``, or None before the first and after the last."""

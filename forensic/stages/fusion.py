@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, field_validator
 
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.motion import Motion, placed
 from forensic.fusion.options import Fused, FusionOptions, SplitHalves
 from forensic.media.opencv import opencv
 from forensic.stages.coding import coding_of_window
@@ -18,6 +21,11 @@ from forensic.stages.luma import combine, separate
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import resample, scaled_axes
 from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry
+
+FrameNumber = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+GivenMotion = tuple[FrameNumber, Number, Number, Number, Number, Number, Number, Number, Number, Number]
+_SINGULAR = 1e12  # condition of a matrix that has no inverse to speak of
 
 
 class FusionParameters(Parameters):
@@ -99,6 +107,26 @@ class FusionParameters(Parameters):
     chroma_kernel: Literal["bilinear", "bicubic", "lanczos"] = parameter(
         "lanczos", title="Colour kernel", unit="name", description="Interpolation of colour, as in the stage 'resize'."
     )
+    motions: tuple[GivenMotion, ...] = parameter(
+        (),
+        title="Motions",
+        unit="frame number and the nine numbers of a homography, row by row",
+        max_length=4000,
+        description=(
+            "Where what is seen lies in each frame, by rising frame number: the homography takes the pixels of one "
+            "frame of reference, the same for all, to this stage's input pixels. Frames that are not listed are not "
+            "used. Where none is given, motion is estimated. Tracking a region gives them."
+        ),
+    )
+
+    @field_validator("motions")
+    @classmethod
+    def _usable(cls, motions: tuple[GivenMotion, ...]) -> tuple[GivenMotion, ...]:
+        if any(later[0] <= earlier[0] for earlier, later in pairwise(motions)):
+            raise ValueError("the frame numbers must rise")
+        if any(np.linalg.cond(_matrix(given)) > _SINGULAR for given in motions):
+            raise ValueError("a motion cannot be undone")
+        return motions
 
 
 class Fusion(Stage[FusionParameters]):
@@ -154,6 +182,21 @@ class Fusion(Stage[FusionParameters]):
     )
 
     @property
+    def positional(self) -> bool:
+        """Given motions are in pixels of the input."""
+        return bool(self.parameters.motions)
+
+    def after_crop(self, x: int, y: int) -> Fusion:
+        """The same motions seen from the corner of a crop."""
+        if not self.parameters.motions:
+            return self
+        moved = [
+            (given[0], *np.ravel(_normal(placed(-x, -y) @ _matrix(given) @ placed(x, y))).tolist())
+            for given in self.parameters.motions
+        ]
+        return self.varied(motions=moved)
+
+    @property
     def radius(self) -> int:
         """Frames on either side."""
         return self.parameters.frames
@@ -178,7 +221,7 @@ class Fusion(Stage[FusionParameters]):
         opencv()
         chosen, frame = self.parameters, window[at]
         parts = separate(frame)
-        fused = fuse([other.luma for other in window], at, self._options(window))
+        fused = fuse([other.luma for other in window], at, self._known(window, at))
         luma = self._finished(window, at, fused)
         axes = scaled_axes(frame.geometry, self.output_geometry(frame.geometry), frame.colour)
         kernel = KERNELS[chosen.chroma_kernel]
@@ -196,9 +239,13 @@ class Fusion(Stage[FusionParameters]):
         from forensic.fusion.fuse import split_halves
 
         opencv()
-        options = replace(self._options(window), halves=self.parameters.split_half)
+        options = replace(self._known(window, at), halves=self.parameters.split_half)
         found = split_halves([other.luma for other in window], at, options)
         return replace(found, report=self._note(found.report, window))
+
+    def _known(self, window: Sequence[WorkingFrame], at: int) -> FusionOptions:
+        """All that fusion is told of this window."""
+        return replace(self._options(window), motions=self._motions(window, at))
 
     def _options(self, window: Sequence[WorkingFrame]) -> FusionOptions:
         if self.parameters.quantiser is None:
@@ -218,6 +265,18 @@ class Fusion(Stage[FusionParameters]):
             detail=chosen.self_similarity,
         )
 
+    def _motions(self, window: Sequence[WorkingFrame], at: int) -> tuple[Motion | None, ...]:
+        """From the frame that is made to every frame of the window, where motions are given: () where none are."""
+        if not self.parameters.motions:
+            return ()
+        given = {motion[0]: _matrix(motion) for motion in self.parameters.motions}
+        own = given.get(window[at].timing.index)
+        found: list[Motion | None] = []
+        for frame in window:
+            matrix = given.get(frame.timing.index)
+            found.append(None if own is None or matrix is None else Motion(_normal(matrix @ np.linalg.inv(own))))
+        return tuple(found)
+
     def _note(self, report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:
         """The report with the frames' numbers in the exhibit for their places in the window, and their coding."""
         coding = coding_of_window(window)
@@ -229,3 +288,11 @@ class Fusion(Stage[FusionParameters]):
         ]
         stated = self.parameters.quantiser is None and coding.quantisers
         return report | {"frames": rows} | ({"quantiser_source": coding.source} if stated else {})
+
+
+def _matrix(given: GivenMotion) -> np.ndarray:
+    return np.array(given[1:], np.float64).reshape(3, 3)
+
+
+def _normal(matrix: np.ndarray) -> np.ndarray:
+    return np.asarray(matrix / matrix[2, 2])

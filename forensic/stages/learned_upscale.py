@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from forensic.errors import BadInput, UsageError
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.media.opencv import opencv
 from forensic.registry.cards import load_card
+from forensic.registry.siblings import siblings
 from forensic.stages.kernels import KERNELS
 from forensic.stages.luma import combine, separate
 from forensic.stages.parameters import Parameters, parameter
@@ -91,7 +94,7 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
             "pictures that could have given the recording: it is an estimate, not what was there. The model's card "
             "says what it was trained on and how it was measured. With 'consistency' the estimate is then drawn "
             "towards pictures that give the recording when seen through the camera's optics and pixels. Colour is "
-            "interpolated."
+            "interpolated. A model of factor 1 restores the picture at the recording's own size."
         ),
         artefacts=(
             "Edges may be drawn cleaner, straighter or slightly elsewhere than they were.",
@@ -111,19 +114,23 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
         super().__init__(parameters, models_dir)
         self._model_card = load_card(parameters.model, models_dir)
         self._lock = Lock()
-        if self._model_card.refines is not None:
-            raise BadInput(
-                "model.not-for-single-frames",
-                f"Model {parameters.model} refines a {self._model_card.refines}; stage {self.name!r} needs one that "
-                "works on single frames.",
-                "Use it with the stage 'refined-fusion'.",
-            )
+        self._check_input(self._model_card)
         if parameters.overlap < self._model_card.least_overlap:
             raise BadInput(
                 "stage.parameters",
                 f"Stage {self.name!r}: parameter 'overlap' is {parameters.overlap} pixels, less than the "
                 f"{self._model_card.least_overlap} pixels that model {parameters.model} looks at: tiles would show.",
                 f"Use at least {self._model_card.least_overlap}.",
+            )
+
+    def _check_input(self, card: ModelCard) -> None:
+        """Raise ``BadInput`` (``model.not-for-single-frames``) if the model works on something else."""
+        if card.refines is not None or card.works_on is not None:
+            what = f"refines a {card.refines}" if card.refines else f"works on a {card.works_on} of frames"
+            raise BadInput(
+                "model.not-for-single-frames",
+                f"Model {card.id} {what}; stage {self.name!r} needs one that works on single frames.",
+                f"Use it with the stage {'refined-fusion' if card.refines else 'learned-sequence'!r}.",
             )
 
     @property
@@ -137,14 +144,22 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
         return float(self._model_card.scale)
 
     def with_scale(self, factor: int) -> LearnedUpscale:
-        """Itself if the model enlarges by ``factor``; else ``UsageError``: a network has one factor."""
-        if factor != self._model_card.scale:
+        """With the model's sibling for ``factor``, all other parameters as they are; itself if the model has it.
+
+        Raises ``UsageError`` (``recipe.scale``) where there is none: a network has one factor.
+        """
+        if factor == self._model_card.scale:
+            return self
+        found = siblings(self._model_card, self.models_dir)
+        if factor not in found:
+            none = ", nor has it a sibling for that." if len(found) > 1 else "."
             raise UsageError(
                 "recipe.scale",
-                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
-                f"Use --scale {self._model_card.scale}, or another recipe.",
+                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times"
+                + none,
+                f"Use --scale {', '.join(map(str, found))}, or another recipe.",
             )
-        return self
+        return self.varied(model=found[factor])
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """Both sides times the model's factor."""
@@ -162,18 +177,18 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
         with self._lock:
             self._loaded  # noqa: B018
 
-    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes | Applied:
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame = window[at]
         self.prepare()
         parts = separate(frame)
-        luma = self._loaded.upscale_luma_tiled(parts[0], self.parameters.tile, self.parameters.overlap)
+        luma, note = self._enlarged(parts[0], window, at)
         axes = scaled_axes(frame.geometry, self.output_geometry(frame.geometry), frame.colour)
         kernel = KERNELS[self.parameters.chroma_kernel]
         colour = [
             resample(part, rows, columns, kernel) for part, (rows, columns) in zip(parts[1:], axes[1:], strict=True)
         ]
         if self.parameters.consistency == 0.0:
-            return combine(frame, (luma, *colour))
+            return Applied(combine(frame, (luma, *colour)), note)
         from forensic.fusion.forward import ForwardModel  # OpenCV is loaded only where a pixel is touched
         from forensic.fusion.projection import consistent
 
@@ -181,5 +196,9 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
         chosen, factor = self.parameters, self._model_card.scale
         forward = ForwardModel(factor, chosen.psf_sigma * factor)
         luma, before, after = consistent(luma, parts[0], forward, chosen.consistency, chosen.deadband)
-        note = {"consistency": {"rms_before": round(before, 4), "rms_after": round(after, 4)}}
-        return Applied(combine(frame, (luma, *colour)), note)
+        told = {"consistency": {"rms_before": round(before, 4), "rms_after": round(after, 4)}}
+        return Applied(combine(frame, (luma, *colour)), {**note, **told})
+
+    def _enlarged(self, luma: np.ndarray, window: Sequence[WorkingFrame], at: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """The enlarged luma of ``window[at]``, whose luma is ``luma``, and what is to be noted."""
+        return self._loaded.upscale_luma_tiled(luma, self.parameters.tile, self.parameters.overlap), {}

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from forensic.errors import BadInput, ForensicError, StorageFailed, UsageError
+from forensic.errors import BadInput, ForensicError, PolicyRefused, StorageFailed, UsageError
 from forensic.resources import recipes_dir as shipped_recipes_dir
 from forensic.stages import catalogue
 from forensic.stages.deinterlace import Deinterlace
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.stage import Stage
 
-LARGEST_FILE = 64 * 1024
+LARGEST_FILE = 1 << 20  # bytes: room for the motions of a region through a few thousand frames
 MOST_STAGES = 32
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
@@ -213,6 +213,18 @@ def recipe_names(recipes_dir: Path | None = None) -> list[str]:
     """Names of the recipes in ``recipes_dir`` (the built-in ones if None), sorted."""
     folder = recipes_dir or shipped_recipes_dir()
     return sorted(path.stem for path in folder.glob("*.toml") if _NAME.fullmatch(path.stem))
+
+
+def recipes_for_scale(scale: int, recipes_dir: Path | None = None) -> list[str]:
+    """Those of :func:`recipe_names` that can be bound with ``scale``; weights need not have been fetched."""
+    able = []
+    for name in recipe_names(recipes_dir):
+        try:
+            load_recipe(name, recipes_dir).bind(scale=scale)
+        except (BadInput, PolicyRefused, UsageError):
+            continue
+        able.append(name)
+    return able
 
 
 def load_recipe(name_or_path: str | Path, recipes_dir: Path | None = None) -> Recipe:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensic.errors import BadInput, UsageError
+from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.frame import WorkingFrame
 from forensic.frames.stageclass import StageClass
-from forensic.fusion.options import DEFAULT_PSF, Fused, FusionOptions
+from forensic.fusion.options import Fused, FusionOptions
 from forensic.registry.cards import load_card
 from forensic.stages.coding import coding_of_window
 from forensic.stages.fusion import Fusion, FusionParameters
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from forensic.registry.loading import LoadedModel
 
 _TILE = 256  # recorded pixels: pieces that the single-frame network works on
+LEAST_BLUR, MOST_BLUR = 0.2, 0.9  # recorded pixels: as trained
+LEAST_DOUBT, MOST_DOUBT = 0.05, 0.8  # of the blur, standard deviation of its logarithm
 _MOTIONS = ("translation", "affine", "homography")
 
 
 class RefinedFusionParameters(FusionParameters):
-    """Those of the stage 'fusion', and the model. Blur and smoothing are what the model was trained with."""
+    """Those of the stage 'fusion', and the model. Smoothing is what the model was trained with, the blur near it."""
 
     model: str = parameter(
         title="Model", unit="model id", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Folder under models/."
@@ -37,11 +40,16 @@ class RefinedFusionParameters(FusionParameters):
     scale: int = parameter(
         4, title="Scale", unit="times", ge=1, le=4, description="Factor for both sides; that of the model."
     )
-    self_similarity: bool = parameter(
-        False,
-        title="Self-similarity",
-        unit="yes or no",
-        description="As in the stage 'fusion'; the model was trained without, and does that part itself.",
+    blur_error: float = parameter(
+        0.5,
+        title="Error of the blur",
+        unit="standard deviation of its logarithm",
+        ge=LEAST_DOUBT,
+        le=MOST_DOUBT,
+        description=(
+            "How far the blur may be off: 0.5 where nothing is known of the optics, 0.05 where it was measured on the "
+            "camera itself. The less it may be, the more the model goes by the fusion."
+        ),
     )
 
 
@@ -60,9 +68,10 @@ class RefinedFusion(Fusion):
             "pictures enlarges each frame by itself, and the results are laid onto each other by the shifts that "
             "fusion measured, and averaged. A second network, trained on simulated recordings too, then says for "
             "every place how much of each to take, and corrects what remains: it sees where the frames disagree, how "
-            "many there are and, where the recording tells, how coarsely the picture was quantised. What comes out "
-            "tends to the median of the pictures that could have given the recording: an estimate, not what was "
-            "there. The model's card says what it was trained on and how it was measured. Colour is interpolated."
+            "many there are, what a fusion for a wider blur would give, how sure one is of the blur and, where the "
+            "recording tells, how coarsely the picture was quantised. What comes out tends to the median of the "
+            "pictures that could have given the recording: an estimate, not what was there. The model's card says "
+            "what it was trained on and how it was measured. Colour is interpolated."
         ),
         artefacts=(
             "Those of the stage 'fusion' and of the model's card.",
@@ -86,12 +95,14 @@ class RefinedFusion(Fusion):
         if card.refines != "fusion":
             raise BadInput(
                 "model.not-a-refiner",
-                f"Model {card.id} works on single frames; stage {self.name!r} needs one that refines a fusion.",
-                "Use it with the stage 'learned-upscale'.",
+                f"Model {card.id} refines no fusion; stage {self.name!r} needs one that does.",
+                f"Use it with the stage {'learned-sequence' if card.works_on else 'learned-upscale'!r}.",
             )
         self._require("scale", parameters.scale == card.scale, f"{card.scale}, the model's factor")
         self._require("registration", parameters.registration in _MOTIONS, " or ".join(_MOTIONS))
-        self._require("psf_sigma", parameters.psf_sigma == DEFAULT_PSF, f"{DEFAULT_PSF}")
+        within = LEAST_BLUR <= parameters.psf_sigma <= MOST_BLUR
+        self._require("psf_sigma", within, f"from {LEAST_BLUR} to {MOST_BLUR}")
+        self._require("self_similarity", parameters.self_similarity, "left on")
         self._require("estimate_psf", not parameters.estimate_psf, "left off")
         self._require("strength", parameters.strength == 1.0, "1")
 
@@ -130,18 +141,15 @@ class RefinedFusion(Fusion):
         with self._lock:
             self._loaded  # noqa: B018
 
-    def _options(self, window: Sequence[WorkingFrame]) -> FusionOptions:
-        """As in training: the quantiser is told to the model, not to fusion."""
-        return self._told(())
+    def _told(self, quantisers: tuple[float | None, ...]) -> FusionOptions:
+        from forensic.registry.architectures.refiner.network import SHARPER
+
+        return replace(super()._told(quantisers), second_sigma=SHARPER * self.parameters.psf_sigma)
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         applied = super()._apply(window, at)
         told = {"quantiser_told": self._quantiser(window, at)}
         return Applied(applied.planes, {**applied.note, "refinement": told})
-
-    def _note(self, report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:
-        """As for the stage 'fusion'; but where fusion's quantisers are from it says itself: it was told none."""
-        return super()._note(report, window) | {"quantiser_source": report["quantiser_source"]}
 
     def _finished(self, window: Sequence[WorkingFrame], at: int, fused: Fused) -> np.ndarray:
         from forensic.fusion.aligned import averaged
@@ -154,8 +162,14 @@ class RefinedFusion(Fusion):
             for place, frame in enumerate(window)
         ]
         mean, spread = averaged(alone, fused, at)
-        enlarged = np.stack([own, mean, fused.luma, spread])
-        return refined(self._loaded, window[at].luma, enlarged, fused.effective, self._quantiser(window, at))
+        if fused.second is None:
+            raise InternalError(
+                "fusion.second", "The fusion lacks the picture with the second blur that was asked for."
+            )
+        enlarged = np.stack([own, mean, fused.luma, fused.second, spread])
+        blur, doubt = self.parameters.psf_sigma, self.parameters.blur_error
+        quantiser = self._quantiser(window, at)
+        return refined(self._loaded, window[at].luma, enlarged, fused.effective, quantiser, blur, doubt)
 
     def _alone(self, frame: WorkingFrame) -> np.ndarray:
         return self._loaded.upscale_luma_tiled(frame.luma, _TILE, self._loaded.radius)

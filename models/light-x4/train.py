@@ -33,12 +33,13 @@ from torch.nn import functional
 
 from forensic.registry.architectures.catalogue import build
 from forensic.registry.architectures.nafnet.network import NafNet
+from forensic.registry.cards import load_card, read_weights
 
 ARCHITECTURE = "nafnet"
 BATCH = 4
 AVERAGING = 0.998  # exponential moving average of the weights
 SOFTNESS = 1.0  # of the Charbonnier loss, grey levels
-CONSISTENCY = 0.1  # weight of the same loss on means over SCALE x SCALE
+CONSISTENCY = 0.1  # weight of the same loss on means over the pixels that one of the recording's becomes
 LOG_EVERY, KEEP_EVERY = 500, 100
 POWER_METER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
@@ -50,7 +51,9 @@ class Plan:
     """What differs between models that are trained in this way; as it stands, light-x4.
 
     ``patch``: low-resolution pixels on a side, context included. The rate is constant up to step ``decay_from``,
-    then falls to zero as a cosine.
+    then falls to zero as a cosine. ``scale`` divides the recordings' SCALE: the truth is the same scene, averaged over
+    the area of the result's pixels. ``start``: a shipped model of scale SCALE and the same hyperparameters to start
+    from; its last layer is averaged as the truth is, so that the start is its result, averaged.
     """
 
     hyperparameters: Mapping[str, int] = field(
@@ -62,6 +65,9 @@ class Plan:
     rate: float = 1.5e-3
     warming: int = 200
     sharpening: Sharpening = OF_LIGHT
+    scale: int = SCALE
+    start: str | None = None
+    seed: int = SEED
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step: warm-up, constant, cosine decay."""
@@ -69,11 +75,14 @@ class Plan:
         return self.rate * min(1.0, (step + 1) / self.warming) * (1 + math.cos(math.pi * decayed)) / 2
 
 
-def batch(cache: Sequence[Pair], rng: np.random.Generator, patch: int, context: int) -> tuple[Tensor, Tensor]:
-    """Low-resolution [B, 1, P, P] and true [B, 1, 4(P-2c), 4(P-2c)] patches, grey levels."""
+def batch(
+    cache: Sequence[Pair], rng: np.random.Generator, patch: int, context: int, scale: int = SCALE
+) -> tuple[Tensor, Tensor]:
+    """Low-resolution [B, 1, P, P] and true [B, 1, s(P-2c), s(P-2c)] patches, grey levels."""
     lows, truths = [], []
     for _ in range(BATCH):
         low, truth = _patch(cache, rng, patch, context)
+        truth = averaged(truth, scale)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         lows.append(_dihedral(low, turns, mirror))
         truths.append(_dihedral(truth, turns, mirror))
@@ -93,19 +102,43 @@ def _patch(cache: Sequence[Pair], rng: np.random.Generator, patch: int, context:
     )
 
 
+def averaged(truth: np.ndarray, scale: int) -> np.ndarray:
+    """A true picture [SCALE*H, SCALE*W] as an ideal sensor of ``scale*H`` x ``scale*W`` sees it: means over areas."""
+    step = SCALE // scale
+    if step == 1:
+        return truth
+    rows, columns = truth.shape
+    return truth.reshape(rows // step, step, columns // step, step).mean(axis=(1, 3), dtype=np.float32)
+
+
 def _dihedral(plane: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
     turned = np.rot90(plane, turns)
     return turned[:, ::-1] if mirror else turned
 
 
-def loss_of(result: Tensor, truth: Tensor) -> Tensor:
+def loss_of(result: Tensor, truth: Tensor, scale: int = SCALE) -> Tensor:
     """Charbonnier loss of the pixels, and of what the result would give on the recording's grid; grey levels."""
     error = result - truth
-    return _charbonnier(error) + CONSISTENCY * _charbonnier(functional.avg_pool2d(error, SCALE))
+    return _charbonnier(error) + CONSISTENCY * _charbonnier(functional.avg_pool2d(error, scale))
 
 
 def _charbonnier(error: Tensor) -> Tensor:
     return torch.sqrt(error**2 + SOFTNESS**2).mean() - SOFTNESS
+
+
+def start_of(plan: Plan) -> tuple[dict[str, Tensor], str]:
+    """Weights that ``plan`` starts from, and the SHA-256 of the file they come from."""
+    assert plan.start is not None
+    card = load_card(plan.start)
+    if card.scale != SCALE or card.architecture.hyperparameters != dict(plan.hyperparameters):
+        raise ValueError(f"{plan.start} is no network of scale {SCALE} with the plan's hyperparameters")
+    state = safetensors.torch.load(read_weights(card))
+    fold, step = plan.hyperparameters["fold"], SCALE // plan.scale
+    side = plan.scale * fold
+    for name in ("tail.weight", "tail.bias"):  # channels are the pixels of a place, row by row
+        pixels = state[name].reshape(side, step, side, step, *state[name].shape[1:])
+        state[name] = pixels.mean(dim=(1, 3)).flatten(0, 1)
+    return state, card.weights.sha256
 
 
 class Run:
@@ -113,14 +146,17 @@ class Run:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        torch.manual_seed(SEED)
-        network = build(ARCHITECTURE, SCALE, plan.hyperparameters)
+        torch.manual_seed(plan.seed)
+        network = build(ARCHITECTURE, plan.scale, plan.hyperparameters)
         assert isinstance(network, NafNet)
-        torch.nn.init.normal_(network.tail.weight, std=1e-3)
-        torch.nn.init.zeros_(network.tail.bias)
+        if plan.start is None:
+            torch.nn.init.normal_(network.tail.weight, std=1e-3)
+            torch.nn.init.zeros_(network.tail.bias)
+        else:
+            network.load_state_dict(start_of(plan)[0])
         self.network, self.average = network, copy.deepcopy(network)
         self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.95), weight_decay=1e-4)
-        self.rng = np.random.default_rng([SEED, 0])
+        self.rng = np.random.default_rng([plan.seed, 0])
         self.step, self.running = 0, 0.0
         self.rows: list[list[float]] = []
         self.seconds = {"wall": 0.0, "cpu": 0.0}
@@ -129,10 +165,10 @@ class Run:
         """One step."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.rate_at(self.step)
-        low, truth = batch(cache, self.rng, self.plan.patch, self.network.context)
+        low, truth = batch(cache, self.rng, self.plan.patch, self.network.context, self.plan.scale)
         with torch.autocast("cpu", torch.bfloat16):  # nearly twice as fast; weights and sums stay float32
             result = self.network(low)
-        loss = loss_of(result, truth)
+        loss = loss_of(result, truth, self.plan.scale)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 0.5)
@@ -166,16 +202,15 @@ class Run:
 
 
 def gains(network: NafNet, cache: Sequence[Pair]) -> float:
-    """Mean PSNR gain in dB over the cubic enlargement that the network adds to; pictures of one CRF."""
-    found = []
+    """Mean PSNR gain in dB over what the network adds to (cubic enlargement, or the input); pictures of one CRF."""
+    found, border = [], 4 * network.scale
     with torch.inference_mode():
         for low, truth in cache:
             padded = torch.from_numpy(np.pad(low[-1].astype(np.float32), network.context, mode="edge"))[None, None]
-            errors = []
+            errors, true = [], averaged(truth[-1], network.scale)
             for result in (network.interpolated(padded), network(padded)):
                 out = result[0, 0].numpy().clip(0, 255)
-                border = 4 * SCALE
-                errors.append(float(np.mean((out - truth[-1])[border:-border, border:-border] ** 2)))
+                errors.append(float(np.mean((out - true)[border:-border, border:-border] ** 2)))
             found.append(10 * math.log10(errors[0] / errors[1]))
     return sum(found) / len(found)
 
@@ -233,8 +268,10 @@ def _joules() -> float | None:
 
 def _facts(run: Run, joules: float | None) -> dict[str, Any]:
     now = _joules()
+    start = {} if run.plan.start is None else {"start": run.plan.start, "start_sha256": start_of(run.plan)[1]}
     return {
-        "seed": SEED,
+        "seed": run.plan.seed,
+        **start,
         "steps": run.step,
         "parameters": sum(weight.numel() for weight in run.network.parameters()),
         "training_wall_seconds": round(run.seconds["wall"]),

@@ -1,13 +1,15 @@
 """What the refiner learns from: simulated recordings of the listed photographs, fused, with the truth beside them.
 
-Photographs, degradations and the single-frame network are those of ``models/light-x4``, but no camera sharpens: fusion
-knows no such camera, and half-way between its truth and another's the refiner would serve neither. Of every recording
-two neighbouring frames are fused, each with the four before and after it, so that training can see how the error
-changes from one to the next.
+Photographs and degradations are those of ``models/light-x4``, but no camera sharpens: fusion knows no such camera, and
+half-way between its truth and another's the refiner would serve neither. The single-frame network is single-x4. Of
+every recording two neighbouring frames are fused, each with the four before and after it, so that training can see how
+the error changes from one to the next. The blur that fusion takes for granted is its default in half of the recordings,
+in the others that of the recording with an error such as measured ones have.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,35 +24,42 @@ from recordings import MARGIN, TABLE_CRF, Sharpening, listed, luma, window
 
 from forensic.fusion.aligned import averaged
 from forensic.fusion.fuse import fuse
-from forensic.fusion.options import FusionOptions
+from forensic.fusion.options import DEFAULT_PSF, FusionOptions
+from forensic.registry.architectures.refiner.network import PLANES, SHARPER
 from forensic.registry.loading import LoadedModel
 from forensic.simulation.degradation import Codec, Degradation, MovingObject, Sensor
 from forensic.simulation.draw import draw
 from forensic.simulation.simulator import Recording, simulate
 
-SEED = 20261125
+SEED = 20261126
 SCALE = 4
-SCENE = (512, 512)  # most rows and columns of a true picture
+SCENE = (352, 352)  # most rows and columns of a true picture
 FRAMES, PAIR, REACH = 10, (4, 5), 4
-RECORDINGS = 132  # in order: the first of every photograph, then the second of every photograph, and so on
-FINE = 66  # more in that order, weakly coded and with camera shake: where there is something to be fused
+#: Numbers of recordings, in order the first of every photograph, then the second, and so on. The second range is weakly
+#: coded and has camera shake: there is something to be fused.
+GENERAL, FINE = range(60), range(88, 148)
 FINE_CRF, FINE_SHAKE = (16, 26), (0.25, 0.5, 1.0)
 SHARPENING = Sharpening(share=0.0)
 WITH_OBJECTS = 0.25  # share of recordings in which one to three things move
-OPTIONS = FusionOptions(scale=SCALE, detail=False)
+TOLD = 0.7  # share of recordings whose quantisers are told, where they are known
+MEASURED, ERROR, BLURS = 0.5, 0.25, (0.2, 0.9)  # share with measured blur, its error (of the logarithm), its limits
+OPTIONS = FusionOptions(scale=SCALE)
 #: Arrays of an example: float16 unless said otherwise, first axis the pair.
-LARGE = ("truth", "own", "mean", "fused", "spread")
+LARGE = ("truth", *PLANES)
 SMALL = ("low", "effective")
 
 
 @dataclass(frozen=True)
 class Example:
     """Two neighbouring frames of one recording: ``planes`` by name; ``shift``: displacement of each, recorded px;
-    ``quantiser``: of each, on H.264's scale, 0 without a codec, None where it is not known."""
+    ``quantiser``: of each, on H.264's scale, None where it is not told; ``blur``: taken for granted by fusion,
+    recorded px; ``error``: of its logarithm."""
 
     planes: dict[str, np.ndarray]
     shift: np.ndarray
     quantiser: tuple[float | None, float | None]
+    blur: float
+    error: float
 
 
 def moving(rng: np.random.Generator) -> tuple[MovingObject, ...]:
@@ -81,29 +90,51 @@ def drawn(rng: np.random.Generator, *, fine: bool) -> Degradation:
     return replace(how, codec=codec, sensor=sensor, motion=replace(how.motion, jitter=shake))
 
 
-def made(recording: Recording, single: LoadedModel) -> Example:
-    """The example of one recording."""
+def blur_of(how: Degradation) -> float:
+    """Standard deviation of the Gaussian nearest to the optics, recorded px."""
+    optics = how.optics
+    return optics.radius / 2 if optics.kind == "defocus" else math.sqrt(optics.sigma_x * optics.sigma_y)
+
+
+def blur_taken(how: Degradation, rng: np.random.Generator) -> float:
+    """The blur that fusion takes for granted, recorded px: its default, or that of the optics as it is measured."""
+    if rng.random() >= MEASURED:
+        return DEFAULT_PSF
+    return float(np.clip(blur_of(how) * math.exp(ERROR * rng.standard_normal()), *BLURS))
+
+
+def quantisers_of(recording: Recording) -> tuple[float | None, ...]:
+    """Of every frame, on H.264's scale; None where no decoder tells it: without a codec, of H.265 and of MJPEG."""
+    return recording.qp if recording.degradation.codec.name == "h264" else (None,) * len(recording.frames)
+
+
+def made(recording: Recording, single: LoadedModel, blur: float, *, told: bool) -> Example:
+    """The example of one recording; whether fusion and refiner are told its quantisers."""
     columns: dict[str, list[np.ndarray]] = {name: [] for name in (*LARGE, *SMALL)}
+    known = quantisers_of(recording) if told else (None,) * len(recording.frames)
     for at in PAIR:
-        frames = [np.ascontiguousarray(one, np.float32) for one in recording.frames[at - REACH : at + REACH + 1]]
-        fused = fuse(frames, REACH, OPTIONS)
+        span = slice(at - REACH, at + REACH + 1)
+        frames = [np.ascontiguousarray(one, np.float32) for one in recording.frames[span]]
+        quantisers = () if all(each is None for each in known) else known[span]
+        fused = fuse(
+            frames, REACH, replace(OPTIONS, psf_sigma=blur, second_sigma=SHARPER * blur, quantisers=quantisers)
+        )
         alone = [
-            single.upscale_luma_tiled(one, 256, 32) if fused.weights[place].any() else None
+            single.upscale_luma_tiled(one, 256, single.radius) if fused.weights[place].any() else None
             for place, one in enumerate(frames)
         ]
         mean, spread = averaged(alone, fused, REACH)
         truth = np.clip(np.rint(recording.truth[at]), 0, 255)
-        planes = zip(
-            columns, (truth, alone[REACH], mean, fused.luma, spread, frames[REACH], fused.effective), strict=True
-        )
+        made_of = (alone[REACH], mean, fused.luma, fused.second, spread)
+        planes = zip(columns, (truth, *made_of, frames[REACH], fused.effective), strict=True)
         for name, plane in planes:
             columns[name].append(np.asarray(plane).astype(np.float16))
-    codec = recording.degradation.codec.name
-    quantisers = [0.0 if codec == "none" else recording.qp[at] if codec == "h264" else None for at in PAIR]
     return Example(
         {name: np.stack(planes) for name, planes in columns.items()},
         np.float32(recording.shifts[list(PAIR)]),
-        (quantisers[0], quantisers[1]),
+        (known[PAIR[0]], known[PAIR[1]]),
+        blur,
+        math.log(blur / blur_of(recording.degradation)),
     )
 
 
@@ -112,7 +143,8 @@ def store(path: Path, example: Example) -> None:
     known = np.array([np.nan if value is None else value for value in example.quantiser])
     partial = path.with_name(f".{path.name}")
     with partial.open("wb") as stream:
-        np.savez(stream, shift=example.shift, quantiser=known, **example.planes)
+        taken = {"blur": example.blur, "error": example.error}
+        np.savez(stream, shift=example.shift, quantiser=known, **taken, **example.planes)
     partial.replace(path)
 
 
@@ -120,14 +152,15 @@ def load(path: Path) -> Example:
     """An example written by :func:`store`."""
     with np.load(path) as file:
         first, second = (None if np.isnan(value) else float(value) for value in file["quantiser"])
-        return Example({name: file[name] for name in (*LARGE, *SMALL)}, file["shift"], (first, second))
+        planes = {name: file[name] for name in (*LARGE, *SMALL)}
+        return Example(planes, file["shift"], (first, second), float(file["blur"]), float(file["error"]))
 
 
 def make_cache(photos: Path, folder: Path, single: LoadedModel) -> None:
     """Make the training examples that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     photographs = listed("train")
-    for number in range(RECORDINGS + FINE):
+    for number in (*GENERAL, *FINE):
         clip, place = divmod(number, len(photographs))
         path = folder / f"{place:03d}-{clip:02d}.npz"
         if path.is_file():
@@ -135,8 +168,9 @@ def make_cache(photos: Path, folder: Path, single: LoadedModel) -> None:
         photograph = photographs[place]
         rng = np.random.default_rng([SEED, int(photograph.sha256[:8], 16), clip])
         scene = window(luma(photos, photograph), rng, SCENE)
-        how = drawn(rng, fine=number >= RECORDINGS)
-        store(path, made(simulate(scene, how, FRAMES, int(rng.integers(2**31)), margin=MARGIN), single))
+        how = drawn(rng, fine=number in FINE)
+        recording = simulate(scene, how, FRAMES, int(rng.integers(2**31)), margin=MARGIN)
+        store(path, made(recording, single, blur_taken(how, rng), told=bool(rng.random() < TOLD)))
 
 
 def make_validation(photos: Path, folder: Path, single: LoadedModel) -> None:
@@ -150,7 +184,8 @@ def make_validation(photos: Path, folder: Path, single: LoadedModel) -> None:
             rng = np.random.default_rng([recordings.SEED, int(photograph.sha256[:8], 16)])
             scene = window(luma(photos, photograph), rng, SCENE)
             how = draw(rng, "issue-table", crf=crf)
-            store(path, made(simulate(scene, how, FRAMES, number, margin=MARGIN), single))
+            recording = simulate(scene, how, FRAMES, number, margin=MARGIN)
+            store(path, made(recording, single, DEFAULT_PSF, told=True))
 
 
 def loaded(folder: Path) -> Sequence[Example]:

@@ -3,7 +3,7 @@
     python models/multi-x4/train.py --photos DIR --out DIR
 
 ``DIR`` of photographs has the files named in ``models/light-x4/photographs.csv``. The single-frame network is
-light-x4 as it is shipped; its weights are not trained further and become part of the result. One thread, one seed,
+single-x4 as it is shipped; its weights are not trained further and become part of the result. One thread, one seed,
 a fixed number of steps; the last averaged weights are kept, never the best on the validation photographs. A run
 that was stopped goes on from ``OUT/checkpoint.pt`` as if it had not been.
 """
@@ -36,7 +36,7 @@ from forensic.registry.cards import load_card, read_weights
 from forensic.registry.loading import load_model
 
 WIDTH, BLOCKS = 48, 6
-PATCH = 76  # recorded pixels on a side, context included
+PATCH = 68  # recorded pixels on a side, context included
 PAIRS = 2  # of neighbouring frames in a batch
 STEPS, DECAY_FROM = 3_600, 1_600  # the rate is constant up to DECAY_FROM, then falls to zero as a cosine
 RATE, WARMING = 1e-3, 200
@@ -46,9 +46,11 @@ SOFTNESS = 1.0  # of the Charbonnier loss, grey levels
 CONSISTENCY = 0.1  # weight of the same loss on means over SCALE x SCALE
 COHERENCE = 0.2  # weight of the same loss on the change of the error between neighbouring frames
 EASIEST = 0.5  # grey levels: losses count relative to what the mean of single frames loses, and this more
-TOLD = 0.7  # share of pairs whose quantiser is told, where it is known
 LOG_EVERY = 500
-SINGLE = "light-x4"
+#: What may be told of how sure one is of the blur (standard deviation of its logarithm); all are as likely beforehand.
+DOUBTS = (0.05, 0.1, 0.2, 0.4, 0.8)
+SURE, UNSURE = 0.05, 0.5  # told to the network on validation photographs, whose blur is what fusion takes for granted
+SINGLE = "single-x4"
 POWER_METER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 _FURTHEST = 8  # recorded pixels that remain for choosing a place
@@ -60,7 +62,7 @@ def batch(
     """``low``, ``enlarged``, ``conditions``, ``truth`` of ``PAIRS`` pairs, and how the second of each is displaced
     against the first, in large pixels (x, y), after whole recorded pixels were taken out."""
     patches: list[dict[str, np.ndarray]] = []
-    offsets, told = [], []
+    offsets, known = [], []
     while len(offsets) < PAIRS:
         example = cache[int(rng.integers(len(cache)))]
         height, width = example.planes["low"].shape[1:]
@@ -74,10 +76,17 @@ def batch(
         patches += [cut(example, 0, y, x), cut(example, 1, y + dy, x + dx)]
         rest = np.rint(move - SCALE * whole).astype(int)
         offsets.append((int(rest[0]), int(rest[1])))
-        told += list(example.quantiser) if rng.random() < TOLD else [None, None]
+        doubt = doubt_of(example.error, rng)
+        known += [(value, example.blur, doubt) for value in example.quantiser]
     turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-    tensors = [_turned(each, turns, mirror) for each in tensors_of(patches, told, context)]
+    tensors = [_turned(each, turns, mirror) for each in tensors_of(patches, known, context)]
     return tensors, [_offset_turned(each, turns, mirror) for each in offsets]
+
+
+def doubt_of(error: float, rng: np.random.Generator) -> float:
+    """A doubt to which this error of the blur fits, drawn by Bayes' rule: errors are normal with it."""
+    likelihood = np.array([math.exp(-0.5 * (error / each) ** 2) / each for each in DOUBTS])
+    return float(rng.choice(DOUBTS, p=likelihood / likelihood.sum()))
 
 
 def cut(example: Example, frame: int, y: int, x: int) -> dict[str, np.ndarray]:
@@ -90,17 +99,19 @@ def cut(example: Example, frame: int, y: int, x: int) -> dict[str, np.ndarray]:
     return found
 
 
-def tensors_of(patches: Sequence[dict[str, np.ndarray]], told: Sequence[float | None], context: int) -> list[Tensor]:
-    """What the refiner is given, and the truth without its context."""
+def tensors_of(
+    patches: Sequence[dict[str, np.ndarray]], known: Sequence[tuple[float | None, float, float]], context: int
+) -> list[Tensor]:
+    """What the refiner is given, and the truth without its context; ``known``: quantiser, blur and doubt of each."""
     planes = {name: torch.from_numpy(np.stack([patch[name] for patch in patches]))[:, None] for name in patches[0]}
     alone = 1 / planes["effective"].clamp(min=1)
-    known = [(0.0, 0.0) if value is None else (value / 51, 1.0) for value in told]
-    quantisers = torch.tensor(known, dtype=torch.float32)[:, :, None, None].expand(-1, -1, *alone.shape[2:])
+    rows = [(*((0.0, 0.0) if value is None else (value / 51, 1.0)), *blur) for value, *blur in known]
+    told = torch.tensor(rows, dtype=torch.float32)[:, :, None, None].expand(-1, -1, *alone.shape[2:])
     border = SCALE * context
     return [
         planes["low"],
         torch.cat([planes[name] for name in PLANES], dim=1),
-        torch.cat([alone, quantisers], dim=1),
+        torch.cat([alone, told], dim=1),
         planes["truth"][:, :, border:-border, border:-border],
     ]
 
@@ -200,13 +211,15 @@ class Run:
         self.rng.bit_generator.state, self.step, self.running, self.rows, self.seconds = json.loads(state["rest"])
 
 
-def gains(network: Refiner, cache: Sequence[Example]) -> float:
-    """Mean PSNR gain in dB over cubic enlargement; examples of one CRF, whose quantiser is told."""
+def gains(network: Refiner, cache: Sequence[Example], doubt: float) -> float:
+    """Mean PSNR gain in dB over cubic enlargement; examples of one CRF. ``doubt``: what is told of the blur's error."""
     found, border = [], SCALE * (network.context + 2)
     with torch.inference_mode():
         for example in cache:
             planes = {name: plane[0].astype(np.float32) for name, plane in example.planes.items()}
-            low, enlarged, conditions, _ = tensors_of([planes], example.quantiser[:1], network.context)
+            low, enlarged, conditions, _ = tensors_of(
+                [planes], [(example.quantiser[0], example.blur, doubt)], network.context
+            )
             cubic = cv2.resize(planes["low"], None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
             result = np.pad(network(low, enlarged, conditions)[0, 0].numpy().clip(0, 255), SCALE * network.context)
             inside = (slice(border, -border),) * 2
@@ -236,7 +249,7 @@ def train(photos: Path, out: Path, cache: Path, until: int | None = None) -> Non
         run.seconds["wall"] = before["wall"] + time.monotonic() - wall
         run.seconds["cpu"] = before["cpu"] + time.process_time() - cpu
         if run.step % LOG_EVERY == 0:
-            held = [round(gains(run.average, each), 3) for each in held_out]
+            held = [round(gains(run.average, each, doubt), 3) for doubt in (SURE, UNSURE) for each in held_out]
             run.rows.append([run.step, round(run.running / LOG_EVERY, 4), *held])
             run.running = 0.0
             print(*run.rows[-1], *(f"{name} {value:.0f} s" for name, value in run.seconds.items()), flush=True)
@@ -253,8 +266,9 @@ def _write(out: Path, run: Run, single: dict[str, Tensor]) -> None:
     (out / "weights.safetensors").write_bytes(safetensors.torch.save(state))
     with (out / "loss.csv").open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        names = ("no codec" if crf is None else f"CRF {crf}" for crf in TABLE_CRF)
-        writer.writerow(("step", "relative_training_loss", *(f"validation gain dB, {name}" for name in names)))
+        names = ["no codec" if crf is None else f"CRF {crf}" for crf in TABLE_CRF]
+        told = [f"{name}, blur {known}" for known in ("known", "not known") for name in names]
+        writer.writerow(("step", "relative_training_loss", *(f"validation gain dB, {name}" for name in told)))
         writer.writerows(run.rows)
 
 

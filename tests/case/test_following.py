@@ -55,6 +55,12 @@ def test_every_position_is_a_parameter_that_can_be_checked(followed: Case) -> No
     given = predicate["recipe"]["stages"][0]["parameters"]["points"]["value"]
     tracked = [[p["frame"], round(p["x"], 2), round(p["y"], 2)] for p in predicate["tracking"]["track"]["points"]]
     assert given == sorted(tracked)
+    fusing = predicate["recipe"]["stages"][1]["parameters"]
+    fitted = [p["frame"] for p in predicate["tracking"]["track"]["points"] if p["registered"]]
+    assert fusing["registration"]["value"] == "homography"
+    assert [motion[0] for motion in fusing["motions"]["value"]] == fitted
+    marked = next(motion for motion in fusing["motions"]["value"] if motion[0] == 60)
+    assert marked[1:] == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
 def test_a_tracked_run_verifies_reproduces_and_is_assessed(followed: Case) -> None:

@@ -141,6 +141,8 @@ def test_few_frames_are_not_fused_and_many_fine_ones_are(plain: Survey) -> None:
     limited = propose(coarse, ("classic", "light"))
     assert limited.recipe == "light" and any("not available" in reason for reason in limited.reasons)
     assert propose(fine, ()).recipe == "classic"
+    other = propose(coarse, ("classic", "fuse", "single"), 2)
+    assert other.recipe == "single" and any("not available at --scale 2" in reason for reason in other.reasons)
 
 
 def test_a_blur_that_was_measured_becomes_the_forward_operator(plain: Survey) -> None:

@@ -77,7 +77,8 @@ def main() -> int:
     cv2.setNumThreads(1)
     _one_thread()
     until = None if options.minutes is None else time.monotonic() + 60 * options.minutes
-    names = options.methods.split(",") if options.methods else methods.available()
+    names = options.methods.split(",") if options.methods else [*methods.available(), *methods.LOCKED]
+    whole = [name for name in names if name not in methods.LOCKED]
     chosen = (scenes.synthetic if options.synthetic else lambda count: scenes.listed()[:count])(options.scenes)
     found, extras = _chosen(options.cells)
     if options.forget:
@@ -89,13 +90,15 @@ def main() -> int:
     finished = True
     try:
         for cell in found:
-            finished &= measure(cell, _built(names, cell.factor), chosen, folder=options.folder, until=until)
+            finished &= measure(cell, _built(whole, cell.factor), chosen, folder=options.folder, until=until)
         for extra, run in (
             ("plates", plates), ("flicker", flicker), ("cost", cost), ("step", steps), ("set5", set5),
             ("holding", holding),
         ):  # fmt: skip
             if extra in extras:
-                finished &= run.measure(_built(names, 4), options.scenes, folder=options.folder, until=until)
+                finished &= run.measure(
+                    _built(names if run is plates else whole, 4), options.scenes, folder=options.folder, until=until
+                )
     except scenes.SceneMissing as reason:
         print(f"cannot go on: {reason}", file=sys.stderr)
         return 1

@@ -10,13 +10,15 @@ import numpy as np
 
 from tests.fidelity import scores, tables, targets
 from tests.fidelity.cells import CRFS, FACTORS, MOTIONS
-from tests.fidelity.methods import CHAINS, ONE_FRAME, RECIPES, REFERENCE
+from tests.fidelity.methods import CHAINS, KNOWN_BLUR, ONE_FRAME, RECIPES, REFERENCE
 from tests.fidelity.statistics import bootstrap, difference
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "fidelity.md"
 BEGIN, END = "<!-- measured: begin (python -m tests.fidelity --write) -->", "<!-- measured: end -->"
 _MOTION = {"static": "static camera", "jitter": "camera jitter", "object": "moving object"}
-_ORDER = (*CHAINS, *RECIPES[: RECIPES.index("fuse")], ONE_FRAME, "fuse", "fuse-locked", "multi")
+_ORDER = (
+    *CHAINS, *RECIPES[: RECIPES.index("fuse")], ONE_FRAME, "fuse", "fuse-locked", "multi", KNOWN_BLUR, "multi-locked"
+)  # fmt: skip
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from forensic.simulation.simulator import Recording
 from forensic.stages import catalogue
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import load_recipe, recipe_names
+from forensic.stages.refined_fusion import LEAST_DOUBT
 
 #: Reference methods as chains of stages, with the stages' defaults where nothing is said; FACTOR is filled in.
 CHAINS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
@@ -33,11 +35,19 @@ CHAINS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
 }
 REFERENCE = "bicubic"
 #: Recipes that are measured as soon as they exist (``auto`` chooses among them and is not a method).
-RECIPES = ("classic", "learned", "light", "light-steady", "single", "fuse", "multi")
+RECIPES = ("classic", "learned", "light", "light-steady", "single", "dat", "basicvsr", "fuse", "multi")
 
 
 #: The recipe ``fuse`` without its neighbours: what a frame gives on its own, by the same code.
 ONE_FRAME = "fuse-one-frame"
+
+
+#: The recipe ``multi`` told that its blur is certain, as ``fuse`` takes it.
+KNOWN_BLUR = "multi-known-blur"
+
+
+#: Methods of the plates alone: a marked region is followed as by ``enhance --track``, and the recipe works on that.
+LOCKED = {"fuse-locked": "fuse", "multi-locked": "multi"}
 
 
 class NotAvailable(Exception):
@@ -55,11 +65,7 @@ class Method:
     @property
     def settings(self) -> dict[str, object]:
         """Stages, effective parameters and models: what tells one version of a method from another."""
-        found: dict[str, object] = {
-            "stages": [
-                {key: stage.record()[key] for key in ("name", "parameters", "model")} for stage in self.pipeline.stages
-            ]
-        }
+        found: dict[str, object] = {"stages": [_settings(stage.record()) for stage in self.pipeline.stages]}
         if any(stage.reads_coding for stage in self.pipeline.stages):
             found["coding"] = "told"
         return found
@@ -80,6 +86,12 @@ class Method:
         decoded = coded(frames, recording)
         made = [output.frame.planes[0] for output in self.pipeline.run(iter(decoded), workers=1, keep=keep)]
         return made, (time.perf_counter() - start) / len(made)
+
+
+def _settings(record: dict[str, Any]) -> dict[str, object]:
+    """What of a stage's record makes pixels. ``motions`` left empty is as if there were no such parameter."""
+    given = {name: one for name, one in record["parameters"].items() if name != "motions" or one["value"]}
+    return {"name": record["name"], "parameters": given, "model": record["model"]}
 
 
 def coded(frames: Sequence[np.ndarray], recording: Recording | None = None) -> list[CodedFrame]:
@@ -104,14 +116,14 @@ def _coding(recording: Recording, at: int) -> Coding:
 
 
 def available() -> list[str]:
-    """Names of all methods that this checkout has, in the order of the tables."""
+    """Names of all methods of whole pictures that this checkout has, in the order of the tables."""
     recipes = recipe_names()
     found = [*CHAINS, *(name for name in RECIPES if name in recipes)]
-    return [*found, ONE_FRAME] if "fuse" in found else found
+    return [*found, *(name for name, of in ((KNOWN_BLUR, "multi"), (ONE_FRAME, "fuse")) if of in found)]
 
 
 def method(name: str, factor: int) -> Method:
-    """Build method ``name``: a chain, a recipe, or ``model:ID`` for a model on its own.
+    """Build method ``name``: a chain, a recipe, that of a name in ``LOCKED``, or ``model:ID`` for a model on its own.
 
     Raises ``NotAvailable`` where the recipe does not exist or cannot enlarge ``factor`` times.
     """
@@ -128,8 +140,13 @@ def method(name: str, factor: int) -> Method:
                 stage.varied(frames=0) if stage.name == "fusion" else stage
                 for stage in load_recipe("fuse").bind(scale=factor).stages
             ]
+        elif name == KNOWN_BLUR:
+            stages = [
+                stage.varied(blur_error=LEAST_DOUBT) if stage.name == "refined-fusion" else stage
+                for stage in load_recipe("multi").bind(scale=factor).stages
+            ]
         else:
-            stages = list(load_recipe(name).bind(scale=factor).stages)
+            stages = list(load_recipe(LOCKED.get(name, name)).bind(scale=factor).stages)
     except ForensicError as error:
         raise NotAvailable(error.message) from error
     built = Method(name, factor, Pipeline(stages))

@@ -17,15 +17,18 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from forensic.fusion.objectlock import Region, fuse_region
-from forensic.fusion.options import FusionOptions
+from forensic.frames.layout import LAYOUTS
+from forensic.fusion.tracking import Region, Track, joined, track_region
 from forensic.resources import reports_dir
 from forensic.simulation.degradation import Degradation, Motion, MovingObject
 from forensic.simulation.draw import draw
 from forensic.simulation.simulator import Recording, simulate
+from forensic.stages.objectlock import locked
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import load_recipe
 from tests.fidelity import ocr, tables
 from tests.fidelity.cells import FRAMES, MIDDLE
-from tests.fidelity.methods import Method, digest
+from tests.fidelity.methods import LOCKED, Method, digest
 from tests.fidelity.synthetic import dead_leaves
 
 FACTOR, CRFS = 4, ("none", "20", "28", "35")
@@ -34,7 +37,6 @@ CAR = (40, 76)
 CAPITAL = (2.5, 4.5)  # recorded pixels: height of a capital
 SEED = 7000
 LETTERS, DIGITS = "ABCDEFGHJKLMNPRSTUVWXYZ", "0123456789"  # I, O and Q look like others and are not used on plates
-LOCKED = "fuse-locked"  # object-locked fusion of the marked plate, measured with the recipe ``fuse``
 COLUMNS = ("crf", "scene", "method", "settings", "text", "read", "accuracy", "seconds")
 _FINE = 4  # drawn so many times larger, then averaged
 
@@ -119,40 +121,41 @@ def marked(recording: Recording, drawn: Plate) -> Region:
     return Region(left, top, right - left, bottom - top)
 
 
-def locked(fuse: Method, recording: Recording, drawn: Plate) -> tuple[np.ndarray, float]:
-    """The plate cut out of the object-locked fusion with the recipe's parameters, uint8; and the seconds.
+def tracked(recording: Recording, region: Region) -> Track:
+    """The marked region followed both ways from the middle frame, as ``enhance --track`` does."""
+    numbered = [(number, frame.astype(np.float32)) for number, frame in enumerate(recording.frames)]
+    forwards = track_region(iter(numbered[MIDDLE:]), region)
+    return joined(track_region(reversed(numbered[: MIDDLE + 1]), region), forwards)
+
+
+def following(one: Method, recording: Recording, drawn: Plate) -> tuple[np.ndarray, float]:
+    """The plate cut out of what ``enhance --roi … --track`` makes with the method's recipe, uint8; and the seconds.
 
     Around the marked region the picture is black: nothing but the region is made.
     """
-    chosen = fuse.pipeline.stages[0].parameters
-    options = FusionOptions(
-        scale=FACTOR, psf_sigma=chosen.psf_sigma, registration="homography", largest_shift=500.0,
-        noise=chosen.noise, strength=chosen.strength, detail=chosen.self_similarity,
-    )  # fmt: skip
     region = marked(recording, drawn)
     start = time.perf_counter()
-    fused, _ = fuse_region([frame.astype(np.float32) for frame in recording.frames], MIDDLE, region, options)
+    recipe = locked(load_recipe(LOCKED[one.name]), tracked(recording, region), LAYOUTS["gray"], one.name)
+    behind = Method(one.name, FACTOR, Pipeline(recipe.bind(scale=FACTOR).stages))
+    made, _ = behind(recording.frames, (MIDDLE, MIDDLE + 1), recording)
     seconds = time.perf_counter() - start
     whole = np.zeros((SIZE[0] * FACTOR, SIZE[1] * FACTOR), np.uint8)
     rows = slice(region.y * FACTOR, (region.y + region.height) * FACTOR)
     columns = slice(region.x * FACTOR, (region.x + region.width) * FACTOR)
-    whole[rows, columns] = np.clip(np.rint(fused.luma), 0, 255).astype(np.uint8)
+    whole[rows, columns] = made[0]
     return cut(whole, recording, drawn), seconds
 
 
 def measure(methods: Sequence[Method], count: int, *, folder: Path | None = None, until: float | None = None) -> bool:
     """Read ``count`` plates of every CRF after each method; the truth is read too, as the reader's own limit."""
     found = {(row["crf"], row["scene"], row["method"]): row for row in tables.read("plates", folder)}
-    fuse = next((one for one in methods if one.name == "fuse"), None)
     for crf in CRFS:
         texts: list[tuple[str, str, str, str, float]] = []
         pictures: list[np.ndarray] = []
         for seed in range(count):
             drawn = plate(seed)
             how = degradation(drawn, crf).to_record()
-            keys = [(one.name, digest(how, one.settings, SEED, SIZE)) for one in methods] + [("truth", digest(how))]
-            if fuse is not None:
-                keys.append((LOCKED, digest(how, fuse.settings, SEED, SIZE, "locked")))
+            keys = [(one.name, _digest(how, one)) for one in methods] + [("truth", digest(how))]
             due = {name: key for name, key in keys if found.get((crf, str(seed), name), {}).get("settings") != key}
             if not due:
                 continue
@@ -161,14 +164,15 @@ def measure(methods: Sequence[Method], count: int, *, folder: Path | None = None
                 return False
             recording = record(drawn, seed, crf)
             for one in methods:
-                if one.name in due:
+                if one.name not in due:
+                    continue
+                if one.name in LOCKED:
+                    piece, seconds = following(one, recording, drawn)
+                else:
                     made, seconds = one(recording.frames, (MIDDLE, MIDDLE + 1), recording)
-                    pictures.append(cut(made[0], recording, drawn))
-                    texts.append((str(seed), one.name, due[one.name], drawn.text, seconds))
-            if fuse is not None and LOCKED in due:
-                piece, seconds = locked(fuse, recording, drawn)
+                    piece = cut(made[0], recording, drawn)
                 pictures.append(piece)
-                texts.append((str(seed), LOCKED, due[LOCKED], drawn.text, seconds))
+                texts.append((str(seed), one.name, due[one.name], drawn.text, seconds))
             if "truth" in due:
                 truth = np.clip(np.rint(recording.truth[MIDDLE]), 0, 255).astype(np.uint8)
                 pictures.append(cut(truth, recording, drawn))
@@ -176,6 +180,11 @@ def measure(methods: Sequence[Method], count: int, *, folder: Path | None = None
         if not _store(crf, texts, pictures, folder):
             return True
     return True
+
+
+def _digest(how: dict[str, object], one: Method) -> str:
+    """Of a plate's score; methods that follow the plate say so."""
+    return digest(how, one.settings, SEED, SIZE, *(["tracked"] if one.name in LOCKED else []))
 
 
 def _store(

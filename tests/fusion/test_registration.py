@@ -66,6 +66,17 @@ def test_stripes_have_no_shift_along_them():
     assert register(stripes, shifted(stripes, 0.4, 0.0), "translation") is None
 
 
+def test_a_picture_of_a_few_rows_is_registered_too():
+    """It was once taken to be at rest, and fused with itself displaced."""
+    made = recording(drawn(224, 288), frames=5, noise=1.0, jitter=0.7)
+    rows, columns = slice(20, 32), slice(15, 55)
+    frames = [np.ascontiguousarray(frame[rows, columns]) for frame in luma(made)]
+    for place in (0, 1, 3, 4):
+        found = register(frames[2], frames[place], "translation")
+        assert found is not None
+        assert np.abs(np.subtract(found.motion.displacement(frames[2].shape), made.shifts[place])).max() <= 0.1
+
+
 def test_a_flat_picture_is_at_rest():
     flat = np.full((40, 40), 90.0, np.float32)
     found = register(flat, flat + 3, "affine")

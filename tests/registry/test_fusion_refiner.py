@@ -60,8 +60,8 @@ def test_an_offset_of_all_pictures_passes_through(offset: float) -> None:
     lifted = enlarged + np.float32(offset)
     lifted[PLANES.index("spread")] = enlarged[PLANES.index("spread")]
     before, after = (
-        refined(model, low, enlarged, effective, 30.0),
-        refined(model, low + np.float32(offset), lifted, effective, 30.0),
+        refined(model, low, enlarged, effective, 30.0, 0.35, 0.5),
+        refined(model, low + np.float32(offset), lifted, effective, 30.0, 0.35, 0.5),
     )
     assert np.abs(after - before - offset).max() < 2e-2
 
@@ -70,26 +70,34 @@ def test_an_offset_of_all_pictures_passes_through(offset: float) -> None:
 def test_a_pixel_sees_no_farther_than_it_says(scale: int) -> None:
     model, reach = loaded(scale), network(scale).refiner.context
     low, enlarged, effective = inputs(scale=scale)
-    before = refined(model, low, enlarged, effective, None)
+    before = refined(model, low, enlarged, effective, None, 0.35, 0.5)
     low[20, 20] += 50
     enlarged[:, scale * 20, scale * 20] += 50
     effective[20, 20] = 1.0
-    rows, columns = np.nonzero(refined(model, low, enlarged, effective, None) != before)
+    rows, columns = np.nonzero(refined(model, low, enlarged, effective, None, 0.35, 0.5) != before)
     assert rows.size and rows.min() >= scale * (20 - reach) and rows.max() < scale * (21 + reach)
     assert columns.min() >= scale * (20 - reach) and columns.max() < scale * (21 + reach)
 
 
 def test_pieces_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     model, (low, enlarged, effective) = loaded(), inputs(60, 70)
-    whole = refined(model, low, enlarged, effective, 22.0)
+    whole = refined(model, low, enlarged, effective, 22.0, 0.35, 0.5)
     monkeypatch.setattr("forensic.registry.refining.TILE", 17)
-    assert np.abs(refined(model, low, enlarged, effective, 22.0) - whole).max() < 2e-2
+    assert np.abs(refined(model, low, enlarged, effective, 22.0, 0.35, 0.5) - whole).max() < 2e-2
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     model = loaded()
-    made = [refined(model, *inputs(), quantiser).tobytes() for quantiser in (None, None, 0.0, 30.0)]
-    assert made[0] == made[1] and len(set(made)) == 3  # lossless is not the same as not known
+    known = (
+        (None, 0.35, 0.5),
+        (None, 0.35, 0.5),
+        (0.0, 0.35, 0.5),
+        (30.0, 0.35, 0.5),
+        (30.0, 0.5, 0.5),
+        (30.0, 0.5, 0.1),
+    )
+    made = [refined(model, *inputs(), *each).tobytes() for each in known]
+    assert made[0] == made[1] and len(set(made)) == 5  # lossless is not the same as not known
 
 
 def test_called_with_one_frame_it_is_its_single_frame_network() -> None:
@@ -108,16 +116,16 @@ def test_hyperparameters_outside_are_refused(change: dict[str, int]) -> None:
 
 def test_a_model_that_refines_nothing_is_not_used_to_refine() -> None:
     with pytest.raises(BadInput) as caught:
-        refined(load_model(load_card("light-x4")), *inputs(), None)
+        refined(load_model(load_card("light-x4")), *inputs(), None, 0.35, 0.5)
     assert caught.value.code == "model.not-a-refiner"
 
 
 def test_planes_of_another_size_and_broken_numbers_stop_the_run() -> None:
     low, enlarged, effective = inputs()
     with pytest.raises(InternalError) as caught:
-        refined(loaded(), low[:-1], enlarged, effective, None)
+        refined(loaded(), low[:-1], enlarged, effective, None, 0.35, 0.5)
     assert caught.value.code == "model.luma-plane"
     enlarged[0, 5, 5] = np.nan
     with pytest.raises(InternalError) as caught:
-        refined(loaded(), low, enlarged, effective, None)
+        refined(loaded(), low, enlarged, effective, None, 0.35, 0.5)
     assert caught.value.code == "model.not-finite"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
+from forensic.registry.cards import load_card
+from forensic.registry.loading import load_model
 from forensic.resources import models_dir
 
 RECIPE = models_dir() / "light-x4"
@@ -143,3 +148,50 @@ def test_the_rate_falls_to_nothing_at_the_end(recipe: dict[str, ModuleType]) -> 
     rates = [plan.rate_at(step) for step in (0, plan.warming, plan.decay_from, plan.steps - 1, plan.steps)]
     assert rates[0] < rates[1] == rates[2] == plan.rate
     assert rates[3] < plan.rate / 100 and rates[4] < 1e-12
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_sibling_starts_as_the_mean_over_areas_of_the_result_that_it_starts_from(
+    recipe: dict[str, ModuleType], scale: int
+) -> None:
+    network = recipe["train"].Run(recipe["train"].Plan(scale=scale, start="light-x4", seed=1)).network
+    low = torch.rand((1, 1, 60, 64), generator=torch.Generator().manual_seed(5)) * 255
+    with torch.inference_mode():
+        correction = (network(low) - network.interpolated(low))[0, 0]
+        large = load_model(load_card("light-x4")).upscale_luma(low[0, 0].numpy())[64:-64, 64:-64]
+        cubic = recipe["train"].build("nafnet", 4, recipe["train"].Plan().hyperparameters).interpolated(low)[0, 0]
+        expected = functional.avg_pool2d((torch.from_numpy(large) - cubic)[None], 4 // scale)[0]
+    assert correction.shape == (scale * 28, scale * 32)
+    assert correction.abs().max() > 1
+    assert (correction - expected).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_the_truth_at_another_scale_is_what_an_ideal_sensor_would_see(
+    recipe: dict[str, ModuleType], scale: int
+) -> None:
+    truth = np.random.default_rng(2).integers(0, 256, (16, 24)).astype(np.uint8)
+    averaged = recipe["train"].averaged(truth, scale)
+    step = 4 // scale
+    assert averaged.shape == (4 * scale, 6 * scale)
+    for row, column in ((0, 0), (scale, 2 * scale)):
+        area = truth[step * row : step * (row + 1), step * column : step * (column + 1)]
+        assert averaged[row, column] == pytest.approx(area.mean(dtype=float), abs=1e-4)
+
+
+def test_a_start_that_does_not_fit_the_plan_is_refused(recipe: dict[str, ModuleType]) -> None:
+    small = {"width": 8, "blocks": 1, "fold": 2, "fused": 1}
+    with pytest.raises(ValueError, match="light-x4"):
+        recipe["train"].Run(recipe["train"].Plan(hyperparameters=small, scale=2, start="light-x4"))
+
+
+def test_a_sibling_is_trained_from_its_start_and_says_so(
+    recipe: dict[str, ModuleType], tiny: Path, tmp_path: Path
+) -> None:
+    plan = recipe["train"].Plan(scale=1, start="light-x4", seed=5, patch=40, steps=2, decay_from=1)
+    for name in ("first", "second"):
+        recipe["train"].train(plan, tiny, tmp_path / name, tmp_path / "cache")
+    assert digest(tmp_path / "first" / "weights.safetensors") == digest(tmp_path / "second" / "weights.safetensors")
+    facts = json.loads((tmp_path / "first" / "training.json").read_text())
+    assert facts["start"] == "light-x4" and facts["seed"] == 5
+    assert facts["start_sha256"] == load_card("light-x4").weights.sha256

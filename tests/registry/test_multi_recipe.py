@@ -1,4 +1,4 @@
-"""The recipe of multi-x4 runs end to end, repeats to the byte, goes on after a stop, and keeps light-x4 as it is."""
+"""The recipe of multi-x4 runs end to end, repeats to the byte, goes on after a stop, and keeps single-x4 as it is."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str
 
     monkeypatch.setattr(recordings, "LIST", photographs(tmp_path / "photos"))
     for name, value in {
-        "RECORDINGS": 2,
-        "FINE": 1,
+        "GENERAL": range(2),
+        "FINE": range(2, 3),
         "SCENE": (224, 224),
         "FRAMES": 4,
         "PAIR": (1, 2),
@@ -80,7 +80,7 @@ def test_training_repeats_to_the_byte_stopped_or_not(recipe: dict[str, ModuleTyp
     assert whole == halves
     assert (tmp_path / "whole" / "loss.csv").read_text() == (tmp_path / "halves" / "loss.csv").read_text()
     tensors = safetensors.torch.load(whole)
-    single = safetensors.torch.load(read_weights(load_card("light-x4")))
+    single = safetensors.torch.load(read_weights(load_card("single-x4")))
     assert {name for name in tensors if name.startswith("single.")} == {f"single.{name}" for name in single}
     assert all(torch.equal(tensors[f"single.{name}"], weight) for name, weight in single.items())
 
@@ -89,20 +89,42 @@ def test_an_example_is_read_as_it_was_written_and_shows_one_place(
     recipe: dict[str, ModuleType], tmp_path: Path
 ) -> None:
     examples = recipe["examples"]
-    single = recipe["train"].load_model(load_card("light-x4"))
+    single = recipe["train"].load_model(load_card("single-x4"))
     examples.make_validation(tmp_path / "photos", tmp_path / "validation", single)
     (example,) = examples.loaded(tmp_path / "validation" / "None")
-    assert example.quantiser == (0.0, 0.0) and example.shift.shape == (2, 2)
+    assert example.quantiser == (None, None) and example.shift.shape == (2, 2)
+    assert example.blur == 0.35 and example.error == pytest.approx(0.0)
     for frame in range(2):
         low = example.planes["low"][frame].astype(np.float32)
-        for name in ("truth", "own", "mean", "fused"):
+        for name in ("truth", "own", "mean", "fused", "sharper"):
             plane = example.planes[name][frame].astype(np.float32)
             small = plane.reshape(low.shape[0], 4, low.shape[1], 4).mean(axis=(1, 3))
             here = np.abs(low - small).mean()
             assert here < min(np.abs(np.roll(low, 1, axis) - small).mean() for axis in (0, 1)), name
     copy = tmp_path / "again.npz"
-    examples.store(copy, examples.Example(example.planes, example.shift, (31.5, None)))
-    assert examples.load(copy).quantiser == (31.5, None)
+    examples.store(copy, examples.Example(example.planes, example.shift, (31.5, None), 0.4, -0.1))
+    again = examples.load(copy)
+    assert again.quantiser == (31.5, None) and (again.blur, again.error) == (0.4, -0.1)
+
+
+def test_the_blur_is_told_as_a_measurement_would_or_is_the_default(recipe: dict[str, ModuleType]) -> None:
+    examples, rng = recipe["examples"], np.random.default_rng(0)
+    optics = examples.recordings.Optics("gaussian", sigma_x=0.5, sigma_y=0.5)
+    how = examples.Degradation(optics=optics)
+    taken = np.array([examples.blur_taken(how, rng) for _ in range(400)])
+    measured = taken[taken != examples.DEFAULT_PSF]
+    assert 160 < measured.size < 240
+    assert abs(np.median(measured) - 0.5) < 0.03 and 0.2 < np.std(np.log(measured)) < 0.3
+    assert measured.min() >= 0.2 and measured.max() <= 0.9
+
+
+def test_errors_have_the_spread_that_is_told(recipe: dict[str, ModuleType]) -> None:
+    """Where errors come from doubts that are all as likely, those of which a doubt is told scatter by that doubt."""
+    train, rng = recipe["train"], np.random.default_rng(1)
+    errors = rng.choice(train.DOUBTS, 40_000) * rng.standard_normal(40_000)
+    told = np.array([train.doubt_of(float(error), rng) for error in errors])
+    for doubt in train.DOUBTS:
+        assert np.std(errors[told == doubt]) == pytest.approx(doubt, rel=0.06)
 
 
 @pytest.mark.parametrize("turns", range(4))

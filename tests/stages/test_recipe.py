@@ -16,7 +16,7 @@ from forensic.hashes import canonical_json
 from forensic.resources import recipes_dir
 from forensic.stages import catalogue
 from forensic.stages.pipeline import Pipeline
-from forensic.stages.recipe import LARGEST_FILE, load_recipe, parse_recipe, recipe_names
+from forensic.stages.recipe import LARGEST_FILE, load_recipe, parse_recipe, recipe_names, recipes_for_scale
 
 GOOD = """
 name = "mine"
@@ -244,6 +244,14 @@ def test_no_bytes_cause_anything_but_a_clean_refusal(data):
     with pytest.raises(BadInput) as refusal:
         parse_recipe(data, "random.toml")
     assert refusal.value.code == "recipe.invalid"
+
+
+def test_recipes_are_offered_for_the_scales_that_they_can_do():
+    for scale in (1, 2, 4):
+        assert {"classic", "plain-lanczos", "fuse", "light", "light-steady", "single"} <= set(recipes_for_scale(scale))
+    assert "multi" in recipes_for_scale(4) and "multi" not in recipes_for_scale(2)
+    assert {"light", "single"}.isdisjoint(recipes_for_scale(3)) and "fuse" in recipes_for_scale(3)
+    assert "fuse" not in recipes_for_scale(5) and "plain-lanczos" in recipes_for_scale(5)
 
 
 def test_the_documentation_lists_every_recipe_that_is_built_in():

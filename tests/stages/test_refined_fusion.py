@@ -71,7 +71,7 @@ def test_the_note_tells_what_the_model_and_what_fusion_went_by(working: Any) -> 
     frames = [with_coding(working(48, 40, "gray", index=index), 37.0) for index in range(3)]
     note = catalogue.build("refined-fusion", QUICK).process_noted(frames, 1)[1]
     assert note["refinement"] == {"quantiser_told": 37.0}
-    assert note["fusion"]["quantiser_source"].startswith(("assumed", "none"))
+    assert note["fusion"]["quantiser_source"] == "bitstream, 3 of 3 frames"
     assert note["fusion"]["frames"][1]["stated"] == {"quantiser": 37.0, "scale": "h264"}
     frames[1] = with_coding(frames[1], None)
     note = catalogue.build("refined-fusion", QUICK).process_noted(frames, 1)[1]
@@ -91,8 +91,20 @@ def test_halves_are_those_of_the_fusion_that_was_refined(working: Any) -> None:
     assert found.halves is not None and found.halves[0].shape == (160, 192)
     told = [with_coding(frame, 37.0) for frame in frames]
     again = catalogue.build("refined-fusion", QUICK).split_halves(told, 1)
-    assert again.halves is not None and again.report["quantiser_source"] == found.report["quantiser_source"]
-    assert np.array_equal(again.halves[0], found.halves[0])  # fusion is told no quantiser, as in training
+    plain = catalogue.build("fusion", {"frames": 1, "scale": 4}).split_halves(told, 1)
+    assert again.halves is not None and plain.halves is not None
+    assert np.array_equal(again.halves[0], plain.halves[0]) and not np.array_equal(again.halves[0], found.halves[0])
+
+
+def test_the_blur_is_told_to_fusion_and_to_the_model(working: Any) -> None:
+    frames = [working(48, 40, "gray", index=index) for index in range(3)]
+    made = {}
+    for blur in (0.35, 0.6):
+        result, note = catalogue.build("refined-fusion", {**QUICK, "psf_sigma": blur}).process_noted(frames, 1)
+        assert note["fusion"]["psf_sigma_px"] == blur
+        made[blur] = result.luma.tobytes()
+    sure = catalogue.build("refined-fusion", {**QUICK, "blur_error": 0.05}).process(frames, 1)
+    assert len({*made.values(), sure.luma.tobytes()}) == 3
 
 
 @pytest.mark.parametrize(
@@ -102,7 +114,10 @@ def test_halves_are_those_of_the_fusion_that_was_refined(working: Any) -> None:
         ({"model": "no-such-model"}, "model.card-missing"),
         ({**MODEL, "scale": 2}, "stage.parameters"),
         ({**MODEL, "registration": "flow"}, "stage.parameters"),
-        ({**MODEL, "psf_sigma": 0.6}, "stage.parameters"),
+        ({**MODEL, "psf_sigma": 0.1}, "stage.parameters"),
+        ({**MODEL, "psf_sigma": 1.2}, "stage.parameters"),
+        ({**MODEL, "blur_error": 0.01}, "stage.parameters"),
+        ({**MODEL, "self_similarity": False}, "stage.parameters"),
         ({**MODEL, "estimate_psf": True}, "stage.parameters"),
         ({**MODEL, "strength": 2.0}, "stage.parameters"),
     ],

@@ -42,7 +42,7 @@ NOT_PROVED = (
     "who or what is shown: no statement about identity is made",
     "that the original recording is authentic, complete or correctly timed: only what happened after acquisition",
     "who signed, beyond possession of the key: compare the fingerprint with one obtained from the laboratory itself",
-    "that enhanced detail is correct: risk maps are UNCALIBRATED",
+    "that enhanced detail is correct: risk maps are UNCALIBRATED unless they state their calibration",
 )
 
 

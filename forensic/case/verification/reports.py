@@ -11,8 +11,9 @@ from forensic.case.verification.existence import report_existed_at
 from forensic.case.verification.identities import check_report_signer
 from forensic.case.verification.timestamps import check_beside, check_inside
 from forensic.case.verification.trust import NOTHING, Trust
+from forensic.case.verification.validators import check_validation_signer, is_validation
 from forensic.report.verification import check_report
-from forensic.signing.statement import Statement
+from forensic.signing.statement import VALIDATION_PREDICATE, Statement
 from forensic.signing.timestamp import read_roots
 
 
@@ -32,6 +33,8 @@ def verify_report(path: Path, *, trust: Trust = NOTHING) -> tuple[Verification, 
         verification.signers[report.signer_sha256] = report.signer_subject or ""
     if not verification.record("R2", "record is attached", report.attestation is not None):
         return verification, None
+    if is_validation(report.attestation or b""):
+        return verification, _of_validation(verification, report.attestation or b"", report.sound, trust)
     statement = check_attestation(verification, report.attestation or b"")
     if statement is not None:
         signer_matches_record(verification, statement.predicate)
@@ -43,3 +46,15 @@ def verify_report(path: Path, *, trust: Trust = NOTHING) -> tuple[Verification, 
         "whether a later report of this run has replaced this one: only the run folder and the ledger can show that"
     )
     return verification, statement
+
+
+def _of_validation(verification: Verification, data: bytes, sound: bool, trust: Trust) -> Statement | None:
+    """A1 and A2 for the report of a validation, and what it does not show by itself."""
+    verification.kind = "report of a validation"
+    statement = check_attestation(verification, data, VALIDATION_PREDICATE)
+    if statement is not None:
+        signer_matches_record(verification, statement.predicate)
+        check_validation_signer(verification, data, statement.predicate, trust)
+        verification.signed = sound
+    verification.not_checked.append("that the verdicts follow from the values: verify the folder of the validation")
+    return statement

@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from forensic.errors import BadInput
+from forensic.registry.architectures.basicvsr.network import BasicVsr
 from forensic.registry.architectures.dat.network import Dat
 from forensic.registry.architectures.luma_residual.network import LumaResidual
 from forensic.registry.architectures.nafnet.network import NafNet
@@ -41,6 +42,10 @@ class LumaNetwork(Protocol):
         ...
 
 
+def _basicvsr(scale: int, hyperparameters: Mapping[str, int]) -> BasicVsr:
+    return BasicVsr(scale, **hyperparameters)
+
+
 def _fusion_refiner(scale: int, hyperparameters: Mapping[str, int]) -> FusionRefiner:
     return FusionRefiner(scale, **hyperparameters)
 
@@ -57,7 +62,9 @@ def _nafnet(scale: int, hyperparameters: Mapping[str, int]) -> NafNet:
     return NafNet(scale, **hyperparameters)
 
 
-ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], LumaResidual | NafNet | Dat | FusionRefiner]] = {
+Network = LumaResidual | NafNet | Dat | FusionRefiner | BasicVsr
+ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], Network]] = {
+    "basicvsr": _basicvsr,
     "dat": _dat,
     "fusion-refiner": _fusion_refiner,
     "luma-residual": _luma_residual,
@@ -65,7 +72,7 @@ ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], LumaResidual | NafNe
 }
 
 
-def build(name: str, scale: int, hyperparameters: Mapping[str, int]) -> LumaResidual | NafNet | Dat | FusionRefiner:
+def build(name: str, scale: int, hyperparameters: Mapping[str, int]) -> Network:
     """Make an untrained network. Raises ``BadInput`` (``model.architecture-unknown``, ``model.hyperparameters``)."""
     if name not in ARCHITECTURES:
         raise BadInput(

@@ -53,7 +53,7 @@ class TorchEngine:
     def run(self, padded: np.ndarray) -> np.ndarray:
         """As :meth:`forensic.registry.engines.engine.Engine.run`."""
         with torch.inference_mode():
-            luma = torch.from_numpy(np.ascontiguousarray(padded))[None, None]
+            luma = torch.from_numpy(np.require(padded, requirements=["C", "W"]))[None, None]
             out: np.ndarray = self.network(luma)[0, 0].contiguous().numpy()
         return out
 

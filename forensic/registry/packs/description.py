@@ -16,7 +16,7 @@ _Size = Annotated[int, Field(ge=1, le=MAXIMUM_BYTES)]
 class WeightPack(BaseModel):
     """A distribution file of a Python package index, one member of it, and how that becomes safetensors.
 
-    ``format`` "torch" is a file of ``torch.save`` (zip form); ``root`` is the key under which its state
+    ``format`` "torch" is a file of ``torch.save`` (either form); ``root`` is the key under which its state
     dictionary lies (absent: the file is the dictionary), and ``left_out`` are the last parts of names
     of tensors that the architecture computes itself. "safetensors" is stored as it comes.
     """

@@ -1,4 +1,4 @@
-"""The risk map: overlay, legend and regions of every mapped frame, marked uncalibrated throughout."""
+"""The risk map: overlay, legend and regions of every mapped frame, each page marked with what the map is."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from forensic.report.blocks import (
 )
 from forensic.report.legend import Legend
 from forensic.report.record import RunRecord
+from forensic.report.sections.calibration import UNCALIBRATED, calibration, judged, mark, status_of
 from forensic.report.theme import SMALL, SUBHEADING, TEXT_HEIGHT, TEXT_WIDTH
 from forensic.report.typeset import bold
 from forensic.report.values import at, flatten, items, label, percent, spoken
@@ -74,11 +75,15 @@ def _regions(frame: Any) -> list[Flowable]:
 def _legend(thresholds: Any, shares: dict[str, float] | None) -> Legend:
     """Samples of the markings with thresholds and, for one frame, the share of the area."""
     medium, high = at(thresholds, "medium"), at(thresholds, "high")
-    limits = {
-        "LOW": f", below {spoken(medium)}",
-        "MEDIUM": f", from {spoken(medium)}",
-        "HIGH": f", from {spoken(high)}",
-    }
+    limits = (
+        {}
+        if thresholds is None
+        else {
+            "LOW": f", below {spoken(medium)}" if medium else words("risk", "legend_no_low"),
+            "MEDIUM": f", from {spoken(medium)}",
+            "HIGH": f", from {spoken(high)}",
+        }
+    )
     entries = []
     for level, key in (("LOW", "low"), ("MEDIUM", "medium"), ("HIGH", "high"), ("NOT ASSESSED", "none")):
         text = words("risk", f"legend_{key}") + limits.get(level, "")
@@ -127,6 +132,7 @@ def _without_strip(overlay: Image.Image, size: tuple[int, int]) -> tuple[Image.I
 
 def _mapped(record: RunRecord, frame: Any, thresholds: Any) -> list[Flowable]:
     number, files = spoken(at(frame, "frame")), at(frame, "files")
+    status = status_of(at(frame, "summary"))
     overlay = shots.read_picture(record, spoken(at(files, "overlay")))
     for kind in ("risk", "level"):
         if at(files, kind) is not None:
@@ -140,29 +146,36 @@ def _mapped(record: RunRecord, frame: Any, thresholds: Any) -> list[Flowable]:
         name = str(at(files, "level"))
         shares = shots.level_shares(record, name)
         overlay, cut = _without_strip(overlay, shots.read_picture(record, name).size)
-        below.append(_legend(thresholds, shares))
+        below.append(_legend(at(frame, "summary", "thresholds") or thresholds, shares))
+    below += judged(at(frame, "summary"))
     below += _regions(frame) + _not_printed(frame) + _measurements(at(frame, "summary"))
     below += [paragraph(f"Remark: {spoken(remark)}.", SMALL) for remark in items(at(frame, "summary", "remarks"))]
     taken = sum(one.wrap(TEXT_WIDTH, TEXT_HEIGHT)[1] + one.spaceBefore + one.spaceAfter for one in below)
     # The picture gives way, within limits, so that a frame fits on its page.
     image, width, height = shots.whole(overlay, TEXT_WIDTH, min(_HEIGHT, max(_LOWEST, TEXT_HEIGHT - taken - _ABOVE)))
-    caption = f"UNCALIBRATED risk map of frame {number}: {spoken(at(files, 'overlay'))}. Not a probability."
+    caption = f"{status} risk map of frame {number}: {spoken(at(files, 'overlay'))}. Not a probability."
+    if status != UNCALIBRATED:
+        caption = f"Risk map of frame {number}, {status}: {spoken(at(files, 'overlay'))}. Not a probability."
     if cut:
         caption += f" {words('risk', 'legend_strip')}"
+    kind_of_map = "uncalibrated risk map" if status == UNCALIBRATED else f"risk map, {status}"
     return [
-        Heading(f"Frame {number} (PTS {spoken(at(frame, 'pts'))}): uncalibrated risk map", f"risk-{number}", 1),
+        Heading(f"Frame {number} (PTS {spoken(at(frame, 'pts'))}): {kind_of_map}", f"risk-{number}", 1),
         PictureRow([Picture(image, width, height, caption)]),
         *below,
     ]
 
 
 def risk(record: RunRecord) -> list[Flowable]:
-    """The whole section; each of its pages says that the map is uncalibrated."""
+    """The whole section; each of its pages says that the map is uncalibrated, or what it is."""
     mapped = record.get("risk")
+    status = status_of(mapped)
+    about = words("risk", "status" if status == UNCALIBRATED else "status_calibrated")
     story: list[Flowable] = [
-        PageMark(words("title", "uncalibrated_mark")),
-        notice(spoken(at(mapped, "status")), [words("risk", "status")], "caution"),
+        PageMark(mark(status)),
+        notice(spoken(at(mapped, "status")), [about], "caution"),
         *(paragraph(text) for text in word_list("risk", "intro")),
+        *calibration(mapped),
         paragraph(words("risk", "legend")),
         _legend(at(mapped, "thresholds"), None),
         paragraph("Thresholds, in grey levels of the 8-bit scale", SUBHEADING),
@@ -180,5 +193,6 @@ def risk(record: RunRecord) -> list[Flowable]:
     if not frames:
         story.append(paragraph(words("notes", "risk_none")))
     for frame in frames:
-        story += [PageBreak(), *_mapped(record, frame, at(mapped, "thresholds"))]
+        own = PageMark(mark(status_of(at(frame, "summary"))))
+        story += [own, PageBreak(), *_mapped(record, frame, at(mapped, "thresholds"))]
     return [*story, PageMark("")]

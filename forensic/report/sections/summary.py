@@ -7,6 +7,7 @@ from reportlab.platypus import Flowable
 from forensic.report.blocks import Content, facts, notice, numbered, paragraph, table
 from forensic.report.pictures import level_shares
 from forensic.report.record import RunRecord
+from forensic.report.sections.calibration import status_of
 from forensic.report.theme import SUBHEADING, SUBTITLE, TITLE
 from forensic.report.typeset import bold, mono
 from forensic.report.values import at, percent, plural, spoken
@@ -31,7 +32,11 @@ PROTECTED = ("passphrase", "token")
 
 def identity_sentences(record: RunRecord) -> list[str]:
     """Plain words on what the signature is worth."""
-    identity = record.get("examiner", "identity")
+    return sentences_on(record.get("examiner", "identity"))
+
+
+def sentences_on(identity: object) -> list[str]:
+    """Plain words on what a signature of this ``identity`` (facts as recorded) is worth."""
     issued = at(identity, "kind") != "self-issued"
     protection = at(identity, "protection")
     return [
@@ -70,7 +75,8 @@ def _risk_sentence(record: RunRecord) -> str | None:
     shares = [level_shares(record, name) for name in names]
     mean = {level: sum(share[level] for share in shares) / len(shares) for level in shares[0]}
     parts = ", ".join(f"{level} {percent(value)}" for level, value in mean.items() if value or level != "NOT ASSESSED")
-    return f"{parts} of the area of {plural(len(names), 'mapped frame')}. UNCALIBRATED; LOW does not mean true."
+    status = status_of(record.get("risk"))
+    return f"{parts} of the area of {plural(len(names), 'mapped frame')}. {status}; LOW does not mean true."
 
 
 def summary(record: RunRecord) -> list[Flowable]:

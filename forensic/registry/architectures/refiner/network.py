@@ -2,13 +2,16 @@
 
 The inputs are complete pictures already, all on the high-resolution grid of one frame (``PLANES``): what the
 single-frame network makes of that frame, the mean of what it makes of all frames, laid onto that grid by the
-measured motion, the spread about that mean, and the classical fusion, which knows no other pictures. Warping
-happens on the large grid, where it costs no sub-pixel detail, and where fusion and network err differently the
-refiner can tell from the spread and from the effective number of frames which to follow.
+measured motion, the classical fusion, which knows no other pictures, the same fusion with ``SHARPER`` times the blur,
+and the spread about the mean. Warping happens on the large grid, where it costs no sub-pixel detail. Where fusion and
+network err differently the refiner can tell from the spread and from the effective number of frames which to follow,
+and from the two fusions, and from how sure one is of it, whether the blur that was taken for granted is that of the
+recording.
 
-A linear 3x3 filter over the inputs (before training: half fusion, half mean) is corrected by blocks of the NAFNet
-family (``forensic.registry.architectures.nafnet``) on the recording's own grid. All inputs enter as differences to
-cubic enlargement, and the filters over the recording itself sum to zero, so f(y + b) = f(y) + b for any offset b.
+A linear 3x3 filter over the inputs (before training: half fusion, half mean), and ``GATES`` more, each weighed by a
+number that depends on the conditions alone, are corrected by blocks of the NAFNet family
+(``forensic.registry.architectures.nafnet``) on the recording's own grid. All inputs enter as differences to cubic
+enlargement, and the filters over the recording itself sum to zero, so f(y + b) = f(y) + b for any offset b.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from forensic.registry.architectures.luma_residual.network import cubic_kernels
 from forensic.registry.architectures.nafnet.network import FusedNafBlock, NafNet
 
 #: Planes of ``enlarged``, in this order, grey levels.
-PLANES = ("own", "mean", "fused", "spread")
+PLANES = ("own", "mean", "fused", "sharper", "spread")
 #: Planes of ``conditions``: one over the effective number of frames; the quantiser on H.264's scale over 51 (0 for
-#: lossless and where it is not known); whether it is known (1 or 0).
-CONDITIONS = ("alone", "quantiser", "known")
+#: lossless and where it is not known); whether it is known (1 or 0); the blur that ``fused`` was made with,
+#: recorded px; how far it may be off, standard deviation of its logarithm.
+CONDITIONS = ("alone", "quantiser", "known", "blur", "doubt")
+GATES, _GATE_WIDTH = 4, 16
+SHARPER = 1.5  # times the blur of ``fused`` is that of ``sharper``
 _GREY_LEVELS = 8.0  # the network's unit: differences between the inputs
 _RECORDING = 32.0  # the unit of the recording itself: what a strong edge measures
 _CUBIC_RADIUS = 2
@@ -48,7 +54,10 @@ class Refiner(nn.Module):
         self.head = nn.Conv2d(len(PLANES) * area + len(CONDITIONS), width, 3)
         self.blocks = nn.ModuleList(FusedNafBlock(width) for _ in range(blocks))
         self.tail = nn.Conv2d(width, area, 3)
-        self.mixing = nn.Conv2d(len(PLANES) * area, area, 3, bias=False)
+        self.mixing = nn.Conv2d(len(PLANES) * area, area * (1 + GATES), 3, bias=False)
+        self.gates = nn.Sequential(
+            nn.Conv2d(len(CONDITIONS), _GATE_WIDTH, 1), nn.ReLU(), nn.Conv2d(_GATE_WIDTH, GATES, 1)
+        )
         with torch.no_grad():
             nn.init.normal_(self.tail.weight, std=1e-3)
             if self.tail.bias is not None:
@@ -69,15 +78,17 @@ class Refiner(nn.Module):
         """[N, 1, scale*H, scale*W] grey levels, not clipped.
 
         ``low``: float32 [N, 1, H + 2*context, W + 2*context], the recording's grey levels. ``enlarged``:
-        [N, 4, scale*(H + 2*context), scale*(W + 2*context)], ``PLANES``. ``conditions``: [N, 3, ...] of the
+        [N, 5, scale*(H + 2*context), scale*(W + 2*context)], ``PLANES``. ``conditions``: [N, 5, ...] of the
         size of ``low``, ``CONDITIONS``.
         """
         around = self.context - _CUBIC_RADIUS
         with torch.autocast("cpu", enabled=False):  # small differences of large levels need full precision
             cubic = functional.conv2d(low, self.cubic)
             known = _inner(enlarged, self.scale * _CUBIC_RADIUS)
-            planes = [functional.pixel_unshuffle(known[:, index : index + 1], self.scale) for index in range(4)]
-            differences = [plane - cubic for plane in planes[:3]] + [planes[3]]
+            *planes, spread = (
+                functional.pixel_unshuffle(plane, self.scale) for plane in known.chunk(len(PLANES), dim=1)
+            )
+            differences = [*(plane - cubic for plane in planes), spread]
             inputs = (torch.cat(differences, dim=1) / _GREY_LEVELS).contiguous(memory_format=torch.channels_last)
             weight = self.recording.weight
             recorded = functional.conv2d(
@@ -87,7 +98,9 @@ class Refiner(nn.Module):
         for block in self.blocks:
             features = block(features)
         with torch.autocast("cpu", enabled=False):
-            mixed = functional.conv2d(_inner(inputs, around - 1), self.mixing.weight)
+            always, *gated = functional.conv2d(_inner(inputs, around - 1), self.mixing.weight).chunk(1 + GATES, dim=1)
+            gates = self.gates(_inner(conditions, self.context)).chunk(GATES, dim=1)
+            mixed = always + sum(gate * part for gate, part in zip(gates, gated, strict=True))
             correction = _GREY_LEVELS * (mixed + self.tail(features.float()))
             return functional.pixel_shuffle(_inner(cubic, around) + correction, self.scale)
 

@@ -1,0 +1,103 @@
+"""The record of a validation: what report and verifier read (docs/formats/validation.md)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from forensic import __version__
+from forensic.case.environment import environment
+from forensic.case.validating.bench import Bench
+from forensic.case.workspace import UNPROTECTED, Workspace, utc_now, utc_text
+from forensic.signing.statement import VALIDATION_PREDICATE
+from forensic.validation.suite import Suite
+from forensic.validation.verdicts import Result
+
+_FAMILY = ("registered", "completed", "refused", "failed", "cancelled")
+NOT_SHOWN = (
+    "That a result on evidence is correct: every measurement here is on simulated recordings or on pictures of the "
+    "laboratory, whose truth is known. The truth of evidence is not.",
+    "How the program does on cameras, scenes, recorders and faults that the conditions of this suite do not cover.",
+    "That numbers of a mean hold for a single picture: single scenes lie above and below it.",
+    "Anything about the persons who use the program, their training, or the questions that they put to it.",
+    "That the risk map is calibrated: that is another procedure, with recordings of its own.",
+)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The registration of a validation: entry of the ledger, its data, and what had been tried before."""
+
+    identifier: str
+    seq: int
+    hash: str
+    utc: str
+    data: dict[str, Any]
+    earlier: list[dict[str, Any]]
+
+
+def earlier_validations(workspace: Workspace) -> list[dict[str, Any]]:
+    """Every earlier validation of this workspace and how it ended, so that none can be left out of sight."""
+    found: dict[str, dict[str, Any]] = {}
+    entries = [entry for name in _FAMILY for entry in workspace.ledger.entries(event=f"validation.{name}")]
+    for entry in sorted(entries, key=lambda one: one.seq):
+        identifier = str(entry.data.get("validation"))
+        about = found.setdefault(
+            identifier,
+            {"validation": identifier, "seq": entry.seq, "utc": entry.utc, "suite_sha256": None,
+             "end": "registered, not completed", "verdict": None, "reason": None},
+        )  # fmt: skip
+        about["suite_sha256"] = entry.data.get("suite_sha256") or about["suite_sha256"]
+        kind = entry.event.rpartition(".")[2]
+        if kind != "registered":
+            about |= {"end": kind, "verdict": entry.data.get("verdict"), "reason": entry.data.get("reason")}
+    return list(found.values())
+
+
+def build_record(
+    workspace: Workspace, registered: Registered, suite: Suite, bench: Bench, results: list[Result], seconds: float
+) -> dict[str, Any]:
+    """The record, but for the comparison with a master and the overall verdict."""
+    identity, actor = workspace.signer.facts(), workspace.actor
+    head, bench_head = workspace.ledger.head(), bench.workspace.ledger.head()
+    records = [result.to_record(suite.confidence) for result in results]
+    counts = Counter(one["verdict"] for one in records)
+    return {
+        "schema": VALIDATION_PREDICATE,
+        "tool": {"name": "forensic", "version": __version__},
+        "validation": {
+            "id": registered.identifier,
+            "registered": {"seq": registered.seq, "hash": registered.hash, "utc": registered.utc},
+            "finished_utc": utc_text(utc_now()),
+            "duration_s": round(seconds, 3),
+            "command": registered.data["command"],
+        },
+        "workspace": {"id": workspace.id, "ledger_head": {"seq": head.seq, "hash": head.hash}},
+        "examiner": {
+            "name": actor.name,
+            "lab": workspace.facts["lab"],
+            "role": actor.role,
+            "identity": {**identity, "chain": workspace.signer.chain_pem, **workspace.identities.vouching(actor)},
+        },
+        "suite": suite.facts(),
+        "conditions": registered.data["conditions"],
+        "requirements": registered.data["requirements"],
+        "deviations": registered.data["deviations"],
+        "pictures": registered.data["pictures"],
+        "recordings": bench.simulated(),
+        "outputs": bench.outputs,
+        "results": records,
+        "counts": {name: counts.get(name, 0) for name in ("PASS", "FAIL", "NOT RUN")},
+        "master": None,
+        "earlier": registered.earlier,
+        "bench": {
+            "workspace": bench.workspace.id,
+            "certificate_sha256": bench.workspace.signer.facts()["certificate_sha256"],
+            "ledger_head": {"seq": bench_head.seq, "hash": bench_head.hash},
+        },
+        "environment": environment(engines=bench.engines),
+        "defaults": [*workspace.facts["defaults"], *registered.data["defaults"]],
+        "warnings": [UNPROTECTED] if identity["protection"] == "none" else [],
+        "not_shown": list(NOT_SHOWN),
+    }

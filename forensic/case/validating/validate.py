@@ -1,0 +1,284 @@
+"""``forensic validate``: register requirements and criteria, measure, judge, sign; every way it can end is recorded."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forensic.case.ending import Terminated, record_end, why_ended
+from forensic.case.filelist import write_manifest
+from forensic.case.issue import issue_signed
+from forensic.case.layout import INCOMPLETE, ValidationFolder
+from forensic.case.progress import Progress
+from forensic.case.recovery import scratch_folder
+from forensic.case.storage import make_folder, storage, sync_folder, write_file
+from forensic.case.validating.bench import Bench
+from forensic.case.validating.carrying import carry_out
+from forensic.case.validating.masters import COMPLETED, Master, master_of, read_master
+from forensic.case.validating.record import Registered, build_record, earlier_validations
+from forensic.case.workspace import Workspace, utc_now
+from forensic.errors import Interrupted, StorageFailed, UsageError
+from forensic.hashes import canonical_json, sha256_bytes, sha256_file
+from forensic.report.validation.document import build_validation_pdf
+from forensic.signing.statement import VALIDATION_PREDICATE, Subject, build_statement, sign_statement
+from forensic.validation.recordings import degradation_of
+from forensic.validation.scenes import Picture, read_pictures
+from forensic.validation.suite import DEFAULT_SUITE, Suite, load_suite
+from forensic.validation.verdicts import Verdict, overall
+
+REGISTERED = "validation.registered"
+_REFUSED, _FAILED, _CANCELLED = "validation.refused", "validation.failed", "validation.cancelled"
+_REASON = "Record of a validation"
+
+
+@dataclass(frozen=True)
+class ValidateRequest:
+    """What was asked for. ``deviations``: (requirement or GENERAL, text) of the examiner."""
+
+    suite: str | None = None
+    scenes: Path | None = None
+    deviations: tuple[tuple[str, str], ...] = ()
+    master: Path | None = None
+    new_master: bool = False
+    keep_master: Path | None = None
+    out: Path | None = None
+    keep_bench: Path | None = None
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FinishedValidation:
+    """Where the result is and what it is."""
+
+    id: str
+    folder: Path
+    predicate: dict[str, Any]
+    report_sha256: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the whole passed: every mandatory requirement, and the master where there is one."""
+        return bool(self.predicate["verdict"] == Verdict.PASS.value)
+
+
+@dataclass(frozen=True)
+class _Settled:
+    suite: Suite
+    pictures: tuple[Picture, ...]
+    master: Master | None
+    folder: Path
+    defaults: tuple[str, ...]
+
+
+def validate(workspace: Workspace, request: ValidateRequest, progress: Progress) -> FinishedValidation:
+    """Carry the suite out and return the signed result, whatever its verdict.
+
+    Before the first measurement ``validation.registered`` holds the suite's digest and every requirement with its
+    criterion. Raises ``UsageError``, ``BadInput`` and ``VerificationFailed`` for what cannot be begun
+    (``validation.refused``); after that whatever stopped it (``validation.failed``, ``validation.cancelled``):
+    the command can be given again.
+    """
+    identifier = f"V-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    registered: Registered | None = None
+    done: FinishedValidation | None = None
+    try:
+        _complete_renames(workspace)
+        settled = _settle(workspace, request, identifier)
+        registered = _register(workspace, settled, request, identifier)
+        suite = settled.suite
+        progress.say(
+            f"Validation {identifier}: suite {suite.id} {suite.version}, {len(suite.requirements)} requirements "
+            f"registered (ledger entry {registered.seq})"
+        )
+        done, data = _carried_out(workspace, settled, registered, request, progress)
+        workspace.ledger.append(COMPLETED, data)
+    except BaseException as error:
+        if done is not None and _has_completed(workspace, identifier):
+            _settle_folder(done.folder)  # an interrupt that came after the entry came too late
+            return done
+        ended = _ended(error, identifier)
+        code, reason = why_ended(error)
+        begun = {} if registered is None else {"registered": registered.seq}
+        event = _REFUSED if registered is None else _CANCELLED if _by_user(error) else _FAILED
+        told = {"validation": identifier, **begun, "code": code, "reason": reason}
+        record_end(workspace.ledger, event, told, ended)
+        if ended is error:
+            raise
+        raise ended from None
+    _settle_folder(done.folder)
+    return done
+
+
+def _has_completed(workspace: Workspace, identifier: str) -> bool:
+    return any(entry.data.get("validation") == identifier for entry in workspace.ledger.entries(event=COMPLETED))
+
+
+def _by_user(error: BaseException) -> bool:
+    """Whether a person stopped it; the bench's own runs and acquisitions word that as their cancellation."""
+    if isinstance(error, Interrupted):
+        return error.code.endswith(".cancelled")
+    return isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)
+
+
+def _ended(error: BaseException, identifier: str) -> BaseException:
+    """What the caller is told: what the bench says about its own runs, which are gone with it, would mislead."""
+    again = "Give the same command again."
+    if isinstance(error, StorageFailed):
+        return StorageFailed(error.code, error.message, f"Once the cause is gone: {again[0].lower()}{again[1:]}")
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        how = ("cancelled", _CANCELLED) if _by_user(error) else ("broken off", _FAILED)
+        return Interrupted(how[1], f"Validation {identifier} was {how[0]}; that is on the record.", again)
+    return error
+
+
+def _settle(workspace: Workspace, request: ValidateRequest, identifier: str) -> _Settled:
+    suite = load_suite(request.suite or DEFAULT_SUITE)
+    for condition in suite.conditions.values():
+        degradation_of(condition)
+    known = {one.id for one in suite.requirements} | {"GENERAL"}
+    for named, _ in request.deviations:
+        if named not in known:
+            raise UsageError(
+                "validation.deviation", f"Suite {suite.id} has no requirement {named!r}.",
+                "Name one of its requirements, or GENERAL: --deviation GENERAL=TEXT.",
+            )  # fmt: skip
+    defaults = [] if request.suite else [f"suite: none was named, {DEFAULT_SUITE!r} is used"]
+    if request.scenes is None and suite.wants_pictures:
+        defaults.append("pictures of the laboratory's own: none were given (--scenes)")
+    master = None
+    if request.new_master and request.master is not None:
+        raise UsageError("validation.master", "--master and --new-master exclude each other.")
+    if request.master is not None:
+        master = read_master(request.master, request.master.name)
+    elif not request.new_master:
+        master = master_of(workspace, suite)
+        defaults.append("master: none was named, " + (
+            "and this workspace has none for this suite yet" if master is None else f"that of {master.source} is used"
+        ))  # fmt: skip
+    folder = request.out or workspace.layout.validations / identifier
+    for path in (folder, request.keep_master, request.keep_bench):
+        if path is not None and path.exists():
+            raise UsageError("validation.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
+    pictures = () if request.scenes is None else tuple(read_pictures(request.scenes))
+    return _Settled(suite, pictures, master, folder.absolute(), tuple(defaults))
+
+
+def _register(workspace: Workspace, settled: _Settled, request: ValidateRequest, identifier: str) -> Registered:
+    """Everything that decides about the verdict, on the record before anything is measured."""
+    suite = settled.suite
+    data: dict[str, Any] = {
+        "validation": identifier,
+        "suite": suite.facts(),
+        "suite_sha256": suite.sha256,
+        "requirements": suite.registered(),
+        "conditions": [one.model_dump(mode="json") for one in suite.conditions.values()],
+        "pictures": [one.to_record() for one in settled.pictures],
+        "master": None if settled.master is None else settled.master.to_record(),
+        "deviations": [{"id": named, "text": text} for named, text in request.deviations],
+        "defaults": list(settled.defaults),
+        "command": list(request.command),
+    }
+    earlier = earlier_validations(workspace)
+    entry = workspace.ledger.append(REGISTERED, data)
+    return Registered(identifier, entry.seq, entry.hash, entry.utc, data, earlier)
+
+
+def _carried_out(
+    workspace: Workspace, settled: _Settled, registered: Registered, request: ValidateRequest, progress: Progress
+) -> tuple[FinishedValidation, dict[str, Any]]:
+    clock = time.monotonic()
+    with _bench_root(workspace, request.keep_bench) as root:
+        bench = Bench(root, settled.suite, settled.pictures)
+        try:
+            results = carry_out(bench, settled.suite, progress)
+            record = build_record(workspace, registered, settled.suite, bench, results, time.monotonic() - clock)
+        finally:
+            bench.close()
+    if settled.master is not None:
+        record["master"] = settled.master.compared(settled.suite, record)
+    record["verdict"] = settled_verdict(record)
+    progress.say("Signing record and report")
+    return _filed(workspace, settled, request, record, progress)
+
+
+def settled_verdict(record: dict[str, Any]) -> str:
+    """Overall verdict of a record without one yet, from its results and its comparison."""
+    mandatory = {one["id"]: one["mandatory"] for one in record["requirements"]}
+    verdicts = [(mandatory[one["id"]], Verdict(one["verdict"])) for one in record["results"]]
+    master = record["master"]
+    return overall(verdicts, None if master is None else master["agrees"]).value
+
+
+@contextmanager
+def _bench_root(workspace: Workspace, kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        make_folder(kept)
+        yield kept
+        return
+    with scratch_folder(workspace.layout) as scratch:
+        yield scratch
+
+
+def _filed(
+    workspace: Workspace, settled: _Settled, request: ValidateRequest, record: dict[str, Any], progress: Progress
+) -> tuple[FinishedValidation, dict[str, Any]]:
+    """Write and sign everything under the name ``….incomplete``, which the entry on the end then makes final."""
+    folder = ValidationFolder(settled.folder.with_name(f"{settled.folder.name}{INCOMPLETE}"))
+    make_folder(folder.root)
+    passed = record["verdict"] == Verdict.PASS.value
+    here = passed and settled.master is None
+    record["kept_as_master"] = here
+    contents = {folder.result: canonical_json(record), folder.suite: settled.suite.data}
+    if settled.master is not None:
+        contents[folder.master] = settled.master.data
+    for path, content in contents.items():
+        write_file(path, content)
+    digests = {folder.name(path): sha256_bytes(content) for path, content in contents.items()}
+    subjects = [Subject(name, digest) for name, digest in sorted(digests.items())]
+    attestation = sign_statement(build_statement(VALIDATION_PREDICATE, subjects, record), workspace.signer)
+    write_file(folder.attestation, attestation)
+    when = utc_now()
+    pdf = build_validation_pdf(record, attestation)
+    report = issue_signed(workspace, pdf, {}, _REASON, when, folder.report, progress.say)
+    digests |= {folder.name(folder.attestation): sha256_bytes(attestation), folder.name(folder.report): report}
+    manifest = write_manifest(folder, digests)
+    kept = None
+    if request.keep_master is not None and passed:
+        write_file(request.keep_master, attestation)
+        kept = str(request.keep_master)
+    elif request.keep_master is not None:
+        progress.say(f"Warning: not kept as a master, because its verdict is {record['verdict']}.")
+    data = {
+        "validation": record["validation"]["id"],
+        "registered": record["validation"]["registered"]["seq"],
+        "suite_sha256": settled.suite.sha256,
+        "verdict": record["verdict"],
+        "counts": record["counts"],
+        "attestation_sha256": sha256_bytes(attestation),
+        "report_sha256": report,
+        "manifest_sha256": manifest,
+        "folder": str(settled.folder),
+        "master_here": here,
+        "master_kept": kept,
+    }
+    return FinishedValidation(record["validation"]["id"], settled.folder, record, report), data
+
+
+def _complete_renames(workspace: Workspace) -> None:
+    """Give folders their final name that a kill left between the entry on their end and the rename."""
+    for entry in workspace.ledger.entries(event=COMPLETED):
+        final = Path(entry.data["folder"])
+        left = ValidationFolder(final.with_name(f"{final.name}{INCOMPLETE}")).attestation
+        if not final.exists() and left.is_file() and sha256_file(left) == entry.data["attestation_sha256"]:
+            _settle_folder(final)
+
+
+def _settle_folder(final: Path) -> None:
+    with storage(final, "moving the validation to"):
+        final.with_name(f"{final.name}{INCOMPLETE}").rename(final)
+        sync_folder(final.parent)

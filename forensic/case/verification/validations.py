@@ -1,0 +1,173 @@
+"""Checks on a validation: nothing missing, added or changed, signed, registered before, and verdicts that follow.
+
+Imports nothing that measures: the verdicts are judged again from the recorded values by the suite itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from forensic.case.filelist import read_manifest_file
+from forensic.case.layout import REPORT, ValidationFolder, WorkspaceLayout
+from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
+from forensic.case.verification.attestations import check_attestation, signer_matches_record
+from forensic.case.verification.checks import Verification
+from forensic.case.verification.records import at
+from forensic.case.verification.reports import verify_report
+from forensic.case.verification.runs import cited_head
+from forensic.case.verification.trust import NOTHING, Trust
+from forensic.case.verification.validators import check_validation_signer, is_validation
+from forensic.errors import ForensicError
+from forensic.hashes import canonical_json
+from forensic.ledger.audit import audit
+from forensic.ledger.entry import LedgerEntry
+from forensic.ledger.reading import audited_entries
+from forensic.signing.statement import VALIDATION_PREDICATE, Statement
+from forensic.validation.suite import parse_suite
+from forensic.validation.verdicts import contradictions
+
+_REGISTERED, _COMPLETED = "validation.registered", "validation.completed"
+_TOLD = ("suite", "requirements", "conditions", "pictures", "deviations", "command")
+
+
+def verify_validation(root: Path, *, trust: Trust = NOTHING) -> Verification:
+    """Verify the folder of a validation, also against the workspace around it, if there is one."""
+    folder = ValidationFolder(root)
+    verification = Verification(str(root), "validation")
+    listed = _check_listing(verification, folder)
+    if listed is None:
+        return verification
+    statement = _check_record(verification, folder, listed, trust)
+    if statement is None:
+        return verification
+    verification.signed = True
+    part, inside = verify_report(folder.report, trust=trust)
+    verification.absorb(part, REPORT)
+    verification.reached.update(part.reached)
+    verification.record("R3", "the report carries this record", inside is not None and inside == statement)
+    verification.record("R4", "report and record have one signer", len(verification.signers) == 1)
+    _check_result(verification, folder, statement)
+    _check_ledger(verification, folder, statement)
+    verification.not_checked.append("that the measurements come out the same again: forensic validate --master")
+    return verification
+
+
+def verify_validation_record(path: Path, data: bytes, trust: Trust = NOTHING) -> Verification | None:
+    """The signed record of a validation alone; None if ``data`` is none."""
+    if not is_validation(data):
+        return None
+    verification = Verification(str(path), "record of a validation")
+    statement = check_attestation(verification, data, VALIDATION_PREDICATE)
+    if statement is not None:
+        signer_matches_record(verification, statement.predicate)
+        check_validation_signer(verification, data, statement.predicate, trust)
+        verification.signed = True
+        verification.not_checked.append("the files that the record is about: verify the folder of the validation")
+    return verification
+
+
+def _check_listing(verification: Verification, folder: ValidationFolder) -> dict[str, str] | None:
+    """M1 to M5; None if nothing further should be opened."""
+    try:
+        listed = read_manifest_file(folder.manifest)
+    except (OSError, ValueError) as error:
+        verification.record("M1", "manifest.sha256 can be read", False, str(error))
+        return None
+    verification.record("M1", "manifest.sha256 can be read", True, f"{len(listed)} files")
+    present = {folder.name(path): path for path in folder.files() if path != folder.manifest}
+    missing, added = sorted(listed.keys() - present.keys()), sorted(present.keys() - listed.keys())
+    verification.record("M2", "no listed file is missing", not missing, ", ".join(missing[:5]))
+    verification.record("M3", "no file is there that is not listed", not added, ", ".join(added[:5]))
+    links = [name for name, path in present.items() if path.is_symlink() or not path.is_file()]
+    if not verification.record("M4", "all are regular files", not links, ", ".join(links[:5])):
+        return None
+    digests = {name: digest_regular(path) for name, path in present.items()}
+    changed = sorted(name for name, digest in digests.items() if listed.get(name, digest) != digest)
+    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
+    return digests
+
+
+def _check_record(
+    verification: Verification, folder: ValidationFolder, digests: dict[str, str], trust: Trust
+) -> Statement | None:
+    try:
+        data = read_regular(folder.attestation, JSON_LIMIT)
+    except OSError as error:
+        verification.record("A1", "record is signed and unchanged", False, str(error.strerror))
+        return None
+    statement = check_attestation(verification, data, VALIDATION_PREDICATE)
+    if statement is None:
+        return None
+    signer_matches_record(verification, statement.predicate)
+    wrong = [subject.name for subject in statement.subjects if digests.get(subject.name) != subject.sha256]
+    verification.record("A4", "every file in the record has its recorded digest", not wrong, ", ".join(wrong[:5]))
+    named = {subject.name for subject in statement.subjects}
+    closing = {folder.name(folder.attestation), folder.name(folder.report)}
+    extra = sorted((digests.keys() - named - closing) | (named - {"result.json", "suite.toml", "master.json"}))
+    verification.record("A5", "every file but report and record is in the record", not extra, ", ".join(extra[:5]))
+    check_validation_signer(verification, data, statement.predicate, trust)
+    return statement
+
+
+def _check_result(verification: Verification, folder: ValidationFolder, statement: Statement) -> None:
+    """V1: the plain result is the record. V2: verdicts follow from values by the suite. V3: the master is the named."""
+    predicate = statement.predicate
+    try:
+        result, suite = (read_regular(path, JSON_LIMIT) for path in (folder.result, folder.suite))
+        found = contradictions(parse_suite(suite, folder.suite.name), predicate)
+        same = result == canonical_json(predicate)
+    except (OSError, ForensicError, KeyError, TypeError, ValueError, AttributeError) as error:
+        verification.record("V2", "every verdict follows from the recorded values by the suite", False, repr(error))
+        return
+    verification.record("V1", "result.json is the record", same)
+    verification.record(
+        "V2", "every verdict follows from the recorded values by the suite", not found, "; ".join(found[:5])
+    )
+    named = at(predicate, "master", "sha256")
+    digest = digest_regular(folder.master) if folder.master.exists() else None
+    verification.record("V3", "the master is the one that the record names", named == digest, str(named or "none"))
+
+
+def _check_ledger(verification: Verification, folder: ValidationFolder, statement: Statement) -> None:
+    workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
+    if folder.root.absolute().parent != workspace.validations or not workspace.ledger.is_file():
+        verification.not_checked.append("that it was registered before it was measured: no ledger is beside it")
+        return
+    head = cited_head(statement.predicate)
+    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
+    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
+    if not verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons):
+        return
+    identifier = at(statement.predicate, "validation", "id")
+    entries = [entry for entry in audited_entries(workspace.ledger) if entry.data.get("validation") == identifier]
+    faults = _ledger_faults(entries, folder, statement.predicate)
+    verification.record(
+        "V4",
+        "ledger holds requirements and criteria before the measurement, and this result after it",
+        not faults,
+        "; ".join(faults),
+    )
+
+
+def _ledger_faults(entries: list[LedgerEntry], folder: ValidationFolder, predicate: dict[str, Any]) -> list[str]:
+    if [entry.event for entry in entries] != [_REGISTERED, _COMPLETED]:
+        return ["the ledger does not have exactly one registration and then one completion of it"]
+    first, last = entries
+    faults = []
+    registered = at(predicate, "validation", "registered")
+    if registered != {"seq": first.seq, "hash": first.hash, "utc": first.utc}:
+        faults.append("the record names another registration")
+    told = {**predicate, "command": at(predicate, "validation", "command")}
+    faults += [f"{key} is not as registered" for key in _TOLD if canonical_json(told.get(key)) !=
+               canonical_json(first.data.get(key))]  # fmt: skip
+    if at(predicate, "master", "sha256") != at(first.data, "master", "sha256"):
+        faults.append("the master is not the one registered")
+    pairs = (
+        ("attestation.json", last.data.get("attestation_sha256"), digest_regular(folder.attestation)),
+        ("report.pdf", last.data.get("report_sha256"), digest_regular(folder.report)),
+        ("manifest.sha256", last.data.get("manifest_sha256"), digest_regular(folder.manifest)),
+        ("verdict", last.data.get("verdict"), predicate.get("verdict")),
+        ("registration", last.data.get("registered"), first.seq),
+    )
+    return faults + [f"{name} is not as completed" for name, recorded, found in pairs if recorded != found]

@@ -1,0 +1,1 @@
+"""BasicVSR: a recurrent network over a sequence of frames, with the optical flow that lays them onto each other."""

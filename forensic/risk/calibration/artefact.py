@@ -1,0 +1,223 @@
+"""The calibration artefact: canonical JSON (RFC 8785), strict, versioned. docs/formats/calibration.md.
+
+It says for which model, score, stage and class of recordings what was tested, on which recordings, with which result,
+and the envelope of what they were like. Nothing here reads files.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from forensic.errors import BadInput, ForensicError
+from forensic.hashes import canonical_json, parse_canonical, sha256_bytes
+from forensic.risk.calibration.binomial import p_value
+from forensic.risk.calibration.domain import MEASURES, Range
+
+SCHEMA = "tag:forensic-tool,2026:calibration/v1"
+SCORE = "sum/1"  # root of the sum of squares of range conflict, injection and dispersion; 90th percentile of a tile
+MOST_BYTES = 1 << 20
+
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Name = Annotated[str, Field(min_length=1, max_length=120)]
+Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Level = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
+Value = Annotated[float, Field(allow_inf_nan=False)]
+CountOf = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Subject(_Part):
+    """What was calibrated: INT8, another scale or other weights are another model."""
+
+    model: Name
+    weights_sha256: Digest
+    precision: Name
+    scale: Annotated[int, Field(ge=1, le=16)]
+    stage: Name
+    parameters: dict[str, float]
+
+
+class Claim(_Part):
+    """What is claimed of a recording. ``kind``: share of LOW pixels, share of LOW edge pixels, or connected area.
+
+    It fails where more than ``beta`` of the pixels differ by more than ``tolerance`` grey levels, or where the
+    largest connected group of such pixels exceeds ``cap`` recorded pixels.
+    """
+
+    kind: Literal["share", "edges", "area"]
+    tolerance: Annotated[int, Field(ge=1, le=254)]
+    beta: Share | None = None
+    cap: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Claim:
+        if (self.kind == "area") != (self.cap is not None) or (self.kind == "area") == (self.beta is not None):
+            raise ValueError("an area has a cap, a share has beta")
+        return self
+
+
+class StepTaken(_Part):
+    """One test of a claim's sequence."""
+
+    threshold: Level
+    failures: CountOf
+    p_value: Annotated[float, Field(ge=0, le=1)]
+    passed: bool
+
+
+class Sequence(_Part):
+    """The tests of one claim in one stratum; ``threshold`` None and ``refused`` where none passed."""
+
+    claim: CountOf
+    steps: list[StepTaken]
+    threshold: Level | None
+    refused: Text | None
+
+
+class Limits(_Part):
+    """1st to 99th percentile of a measure; ``absent``: it may have no value."""
+
+    low: Value
+    high: Value
+    absent: bool
+
+
+class Stratum(_Part):
+    """Recordings whose mapped frame's quantiser lies in (``above``, ``up_to``]; None: any, or none at all."""
+
+    name: Name
+    above: Value | None
+    up_to: Value | None
+    n: CountOf
+    sequences: list[Sequence]
+    threshold: Level | None
+    refused: Text | None
+    abstained: CountOf
+    low_area: Annotated[float, Field(ge=0, le=1)] | None
+    envelope: dict[str, Limits]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Stratum:
+        if (self.threshold is None) == (self.refused is None):
+            raise ValueError("a stratum has a threshold, or says why not")
+        if self.envelope.keys() - MEASURES.keys():
+            raise ValueError("the envelope has a measure that is not known")
+        own = [sequence.threshold for sequence in self.sequences]
+        strictest = None if not own or None in own else min(value for value in own if value is not None)
+        if strictest != self.threshold:
+            raise ValueError("the threshold is not the strictest of the sequences'")
+        return self
+
+    def holds(self, quantiser: float | None) -> bool:
+        """Whether a frame with that quantiser belongs here."""
+        if self.above is None or self.up_to is None:
+            return True
+        return quantiser is not None and self.above < quantiser <= self.up_to
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The envelope."""
+        return {name: Range(one.low, one.high, one.absent) for name, one in self.envelope.items()}
+
+
+class Calibration(_Part):
+    """The artefact. ``delta_each`` is delta divided by the number of sequences (Bonferroni)."""
+
+    schema_: Annotated[Literal["tag:forensic-tool,2026:calibration/v1"], Field(alias="schema")]
+    origin: Literal["shipped", "laboratory"]
+    score: Name
+    subject: Subject
+    class_: Annotated[Text, Field(alias="class")]
+    epsilon: Share
+    delta: Share
+    delta_each: Share
+    claims: Annotated[list[Claim], Field(min_length=1)]
+    strata: Annotated[list[Stratum], Field(min_length=1)]
+    scenes_sha256: Digest
+    recordings_sha256: Digest
+    software: dict[str, str]
+
+    @model_validator(mode="after")
+    def _recomputed(self) -> Calibration:
+        sequences = len(self.strata) * len(self.claims)
+        if abs(self.delta_each * sequences - self.delta) > 1e-9:
+            raise ValueError("delta_each is not delta divided by the number of sequences")
+        for stratum in self.strata:
+            if [sequence.claim for sequence in stratum.sequences] != list(range(len(self.claims))):
+                raise ValueError(f"stratum {stratum.name!r} does not test every claim once")
+            for sequence in stratum.sequences:
+                self._check(stratum, sequence)
+        return self
+
+    def _check(self, stratum: Stratum, sequence: Sequence) -> None:
+        """The steps are in order, end at the first that failed, and say what the numbers say."""
+        last = len(sequence.steps) - 1
+        for place, step in enumerate(sequence.steps):
+            if step.failures > stratum.n:
+                raise ValueError("more failures than recordings")
+            true = p_value(step.failures, stratum.n, self.epsilon)
+            if abs(true - step.p_value) > 1e-9 or step.passed != (true <= self.delta_each):
+                raise ValueError(f"a p-value of stratum {stratum.name!r} is not that of its counts")
+            if place and step.threshold <= sequence.steps[place - 1].threshold:
+                raise ValueError("the thresholds do not rise")
+            if not step.passed and place != last:
+                raise ValueError("the sequence went on after a failure")
+        accepted = [step.threshold for step in sequence.steps if step.passed]
+        if sequence.threshold != (accepted[-1] if accepted else None):
+            raise ValueError("the threshold is not the last that passed")
+
+    @property
+    def data(self) -> bytes:
+        """The artefact's bytes."""
+        return canonical_json(self.model_dump(mode="json", by_alias=True))
+
+    @property
+    def sha256(self) -> str:
+        """Digest of :attr:`data`: the identity of the calibration."""
+        return sha256_bytes(self.data)
+
+
+def parse_calibration(data: bytes) -> Calibration:
+    """Read an artefact. Every p-value is computed again; what does not agree with itself is refused.
+
+    Raises ``BadInput`` (``calibration.invalid``).
+    """
+    try:
+        if len(data) > MOST_BYTES:
+            raise ValueError(f"it is larger than {MOST_BYTES} bytes")
+        value: Any = parse_canonical(data)
+        if isinstance(value, dict):
+            value = _floats(value)
+        return Calibration.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise _invalid(f"{where}: {first['msg']}") from error
+    except ForensicError as error:
+        raise _invalid(error.message) from error
+    except ValueError as error:
+        raise _invalid(str(error)) from error
+
+
+def _invalid(why: str) -> BadInput:
+    return BadInput("calibration.invalid", f"This is no calibration: {why}.", "Take it from where it was issued again.")
+
+
+_WHOLE = frozenset({"claim", "failures", "n", "abstained", "scale", "tolerance"})
+
+
+def _floats(value: Any, key: str = "") -> Any:
+    """RFC 8785 writes 2.0 as 2: whole numbers come back as floats where the form has floats."""
+    if isinstance(value, dict):
+        return {name: _floats(part, name) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_floats(part, key) for part in value]
+    if isinstance(value, int) and not isinstance(value, bool) and key not in _WHOLE:
+        return float(value)
+    return value

@@ -1,0 +1,104 @@
+"""The domain of a calibration: what can be measured of a recording, and whether it was like that in calibration.
+
+The measures need no truth and cost little. They are taken of one frame: the luma *y* of the input, the residual
+*y - A x* of the output before projection, and what the bitstream says of the frame's coding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forensic.frames.frame import Coding
+
+#: In this order in records: name, unit and what it is.
+MEASURES: dict[str, tuple[str, str]] = {
+    "noise": ("grey levels", "noise of the input (docs/risk-map.md)"),
+    "blur": ("ratio", "mean square luma difference over two pixels divided by that over one, noise taken off both"),
+    "residual": ("grey levels", "RMS of y - A x"),
+    "whiteness": ("correlation", "correlation of y - A x with itself one pixel further, mean of across and down"),
+    "quantiser": ("H.264 scale", "mean quantiser of the picture"),
+}
+_ROUND = 4
+_QUANTISATION = 12.0**-1.0  # power of the noise of rounding to whole grey levels
+
+
+def measured(y: np.ndarray, residual: np.ndarray, sigma: float, coding: Coding | None) -> dict[str, float | None]:
+    """The measures of one frame; None where one has no value.
+
+    ``y``, ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of ``y``. The quantiser is None for
+    codecs that have none on H.264's scale, and where it was not read.
+    """
+    power = float(np.mean(np.square(residual), dtype=np.float64))
+    quantiser = None if coding is None or coding.scale != "h264" else coding.quantiser
+    return {
+        "noise": round(sigma, _ROUND),
+        "blur": _increments(y, sigma),
+        "residual": round(power**0.5, _ROUND),
+        "whiteness": _correlation(residual),
+        "quantiser": None if quantiser is None else round(quantiser, _ROUND),
+    }
+
+
+def _increments(y: np.ndarray, sigma: float) -> float | None:
+    if min(y.shape) < 3:
+        return None
+    floor = 2.0 * sigma**2  # what the noise adds to either
+
+    def mean_square(lag: int) -> float:
+        across = np.mean(np.square(y[:, lag:] - y[:, :-lag]), dtype=np.float64)
+        down = np.mean(np.square(y[lag:] - y[:-lag]), dtype=np.float64)
+        return max(float(across + down) / 2.0 - floor, _QUANTISATION)  # never divide by less
+
+    return round(mean_square(2) / mean_square(1), _ROUND)
+
+
+def _correlation(residual: np.ndarray) -> float | None:
+    centred = residual.astype(np.float64) - float(residual.mean(dtype=np.float64))
+    power = float(np.mean(np.square(centred)))
+    if min(residual.shape) < 2 or power <= 0.0:
+        return None
+    across = float(np.mean(centred[:, 1:] * centred[:, :-1]))
+    down = float(np.mean(centred[1:] * centred[:-1]))
+    return round((across + down) / 2.0 / power, _ROUND)
+
+
+@dataclass(frozen=True)
+class Range:
+    """1st to 99th percentile of a measure over the calibration recordings; ``absent``: it may have no value."""
+
+    low: float
+    high: float
+    absent: bool = False
+
+
+def envelope(recordings: Sequence[Mapping[str, float | None]]) -> dict[str, Range]:
+    """Range of every measure over ``recordings``: nearest rank, outward. A measure that none has is left out."""
+    ranges: dict[str, Range] = {}
+    for name in MEASURES:
+        values = sorted(value for one in recordings if (value := one[name]) is not None)
+        if values:
+            last = len(values) - 1
+            below, above = last // 100, last - last // 100
+            ranges[name] = Range(values[below], values[above], len(values) < len(recordings))
+    return ranges
+
+
+def outside(ranges: Mapping[str, Range], found: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Which measures of ``found`` lie outside ``ranges``, and by how much; empty if none does."""
+    told: list[dict[str, Any]] = []
+    for name in MEASURES:
+        value, limits = found[name], ranges.get(name)
+        if limits is None:
+            if value is not None:
+                told.append({"measure": name, "value": value, "low": None, "high": None, "beyond": None})
+        elif value is None:
+            if not limits.absent:
+                told.append({"measure": name, "value": None, "low": limits.low, "high": limits.high, "beyond": None})
+        elif not limits.low <= value <= limits.high:
+            beyond = round(limits.low - value if value < limits.low else value - limits.high, _ROUND)
+            told.append({"measure": name, "value": value, "low": limits.low, "high": limits.high, "beyond": beyond})
+    return told

@@ -1,0 +1,98 @@
+"""From counted recordings to the strata of an artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from forensic.risk.calibration import artefact
+from forensic.risk.calibration.domain import envelope
+from forensic.risk.calibration.losses import BETA, area_failed, share_failed
+from forensic.risk.calibration.testing import DELTA, EPSILON, Tested, fixed_sequence
+
+#: The claims, fixed before anything was measured; LOW must keep all of them.
+CLAIMS = (
+    artefact.Claim(kind="share", tolerance=16, beta=BETA),
+    artefact.Claim(kind="edges", tolerance=32, beta=BETA),
+    artefact.Claim(kind="area", tolerance=32, cap=9.0),
+)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Counts of one recording, by threshold, and what it was like; ``wrong`` and those below it by tolerance first."""
+
+    pixels: int
+    low: Mapping[float, int]
+    edge_low: Mapping[float, int]
+    wrong: Mapping[int, Mapping[float, int]]
+    edge_wrong: Mapping[int, Mapping[float, int]]
+    largest: Mapping[int, Mapping[float, int]]
+    measures: Mapping[str, float | None]
+
+    def failed(self, claim: artefact.Claim, threshold: float, scale: int) -> bool:
+        """Whether ``claim`` fails in this recording when LOW is what lies below ``threshold``."""
+        if claim.kind == "area":
+            return area_failed(self.largest[claim.tolerance][threshold], claim.cap or 0.0, scale)
+        of, wrong = (self.low, self.wrong) if claim.kind == "share" else (self.edge_low, self.edge_wrong)
+        return share_failed(wrong[claim.tolerance][threshold], of[threshold], claim.beta or 0.0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The recordings of a stratum."""
+
+    name: str
+    above: float | None
+    up_to: float | None
+    recordings: Sequence[Recording]
+
+
+def fit(
+    groups: Sequence[Group],
+    scale: int,
+    claims: Sequence[artefact.Claim] = CLAIMS,
+    epsilon: float = EPSILON,
+    delta: float = DELTA,
+) -> tuple[float, list[artefact.Stratum]]:
+    """delta of each sequence, and every stratum tested. Each recording must be of another scene than the others."""
+    each = delta / (len(groups) * len(claims))
+    return each, [_stratum(group, scale, claims, epsilon, each) for group in groups]
+
+
+def _stratum(
+    group: Group, scale: int, claims: Sequence[artefact.Claim], epsilon: float, each: float
+) -> artefact.Stratum:
+    recordings = group.recordings
+    thresholds = sorted(recordings[0].low) if recordings else [0.0]
+    sequences, refused = [], None
+    for number, claim in enumerate(claims):
+        losses = {one: [recording.failed(claim, one, scale) for recording in recordings] for one in thresholds}
+        tested = fixed_sequence(losses, epsilon, each)
+        sequences.append(_sequence(number, tested))
+        if tested.refused is not None and refused is None:
+            refused = f"claim {number + 1} ({claim.kind}, {claim.tolerance} grey levels): {tested.refused}"
+    accepted = [one.threshold for one in sequences if one.threshold is not None]
+    threshold = min(accepted) if refused is None else None
+    areas = [] if threshold is None else [one.low[threshold] / one.pixels for one in recordings]
+    ranges = envelope([one.measures for one in recordings])
+    return artefact.Stratum(
+        name=group.name,
+        above=group.above,
+        up_to=group.up_to,
+        n=len(recordings),
+        sequences=sequences,
+        threshold=threshold,
+        refused=refused,
+        abstained=len(recordings) if threshold is None else sum(area == 0.0 for area in areas),
+        low_area=round(sum(areas) / len(areas), 4) if areas else None,
+        envelope={name: artefact.Limits(low=r.low, high=r.high, absent=r.absent) for name, r in ranges.items()},
+    )
+
+
+def _sequence(number: int, tested: Tested) -> artefact.Sequence:
+    steps = [
+        artefact.StepTaken(threshold=s.threshold, failures=s.failures, p_value=s.p_value, passed=s.passed)
+        for s in tested.steps
+    ]
+    return artefact.Sequence(claim=number, steps=steps, threshold=tested.threshold, refused=tested.refused)

@@ -1,0 +1,104 @@
+"""What a calibration says of one mapped frame: a threshold of LOW with its statement, or no LOW and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from forensic.risk.calibration.artefact import Calibration, Claim, Stratum
+from forensic.risk.calibration.domain import MEASURES, outside
+
+CALIBRATED = "CALIBRATED"
+OUTSIDE = "OUTSIDE THE CALIBRATED DOMAIN: NO LOW LABEL"
+REFUSED = "NO THRESHOLD PASSED THE CALIBRATION: NO LOW LABEL"
+_COUNTED = {"share": "pixels marked LOW", "edges": "pixels marked LOW on edges of the scene"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``low_below``: LOW is what lies below it, in grey levels of the tile's risk; 0 where there is no LOW."""
+
+    status: str
+    low_below: float
+    stratum: str | None
+    n: int | None
+    reason: str | None
+    departures: tuple[Mapping[str, Any], ...]
+    measures: Mapping[str, float | None]
+    statements: tuple[str, ...]
+    calibration: Calibration
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able; ``calibration_sha256`` names the artefact."""
+        return {
+            "status": self.status,
+            "low_below": self.low_below if self.statements else None,
+            "stratum": self.stratum,
+            "n": self.n,
+            "reason": self.reason,
+            "outside": [dict(one) for one in self.departures],
+            "measures": dict(self.measures),
+            "statements": list(self.statements),
+            "calibration_sha256": self.calibration.sha256,
+        }
+
+
+def judge(calibration: Calibration, measures: Mapping[str, float | None]) -> Judgement:
+    """Judge a frame by its ``measures`` (:func:`forensic.risk.calibration.domain.measured`)."""
+
+    def none(status: str, reason: str, stratum: Stratum | None, told: tuple[Mapping[str, Any], ...] = ()) -> Judgement:
+        name, n = (None, None) if stratum is None else (stratum.name, stratum.n)
+        return Judgement(status, 0.0, name, n, reason, told, measures, (), calibration)
+
+    stratum = next((one for one in calibration.strata if one.holds(measures["quantiser"])), None)
+    if stratum is None:
+        value = measures["quantiser"]
+        what = "is not known" if value is None else f"of {value:g} lies in none of its strata"
+        return none(OUTSIDE, f"the frame's H.264 quantiser {what}", None)
+    departures = tuple(outside(stratum.ranges, measures))
+    if departures:
+        return none(OUTSIDE, "; ".join(map(_departure, departures)), stratum, departures)
+    if stratum.threshold is None:
+        return none(REFUSED, f"stratum {stratum.name!r}: {stratum.refused}", stratum)
+    statements = tuple(statement(calibration, stratum, claim) for claim in calibration.claims)
+    return Judgement(
+        CALIBRATED, stratum.threshold, stratum.name, stratum.n, None, (), measures, statements, calibration
+    )
+
+
+def _departure(one: Mapping[str, Any]) -> str:
+    what = MEASURES[one["measure"]][1]
+    if one["low"] is None:
+        return f"{one['measure']} ({what}) was never measured in calibration"
+    limits = f"{one['low']:g} to {one['high']:g}"
+    if one["value"] is None:
+        return f"{one['measure']} ({what}) has no value here; calibrated for {limits}"
+    return f"{one['measure']} ({what}) is {one['value']:g}, {one['beyond']:g} outside {limits}"
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:g}%"
+
+
+def statement(calibration: Calibration, stratum: Stratum, claim: Claim) -> str:
+    """The only permitted wording, for one claim. Never a probability for a place in the picture."""
+    opening = (
+        f"For recordings of class S, tested on {stratum.n} independent scenes, we are "
+        f"{_percent(1.0 - calibration.delta)} confident that in at least {_percent(1.0 - calibration.epsilon)} "
+        "of such recordings "
+    )
+    if claim.kind == "area":
+        return opening + (
+            f"no connected group of pixels marked LOW that differ from the reference by more than {claim.tolerance} "
+            f"grey levels is larger than {claim.cap:g} recorded pixels."
+        )
+    return opening + (
+        f"at most {_percent(claim.beta or 0.0)} of the {_COUNTED[claim.kind]} differ from the reference by more than "
+        f"{claim.tolerance} grey levels."
+    )
+
+
+def class_of(calibration: Calibration, stratum: str) -> str:
+    """Class S in words, for a stratum."""
+    return f"{calibration.class_} Stratum: {stratum}."

@@ -1,0 +1,70 @@
+"""Where calibrations are kept and found: beside the model's card, as ``calibration.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forensic.errors import BadInput
+from forensic.registry.card import ModelCard
+from forensic.risk.calibration.artefact import MOST_BYTES, Calibration, Subject, parse_calibration
+
+if TYPE_CHECKING:
+    from forensic.stages.stage import Stage
+
+FILE = "calibration.json"
+_COMPATIBLE = ("crop",)  # leaves every pixel that it keeps as it was
+_OF_STAGE = {"learned-upscale": ("consistency", "deadband", "psf_sigma")}
+
+
+def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None:
+    """What a calibration of these stages would be about; None where none can be: no learned stage, or others beside it.
+
+    Parameters that change no luma sample beyond float rounding are left out (tiles, colour).
+    """
+    learned = [stage for stage in stages if stage.model is not None]
+    others = [stage for stage in stages if stage.model is None and stage.name not in _COMPATIBLE]
+    if len(learned) != 1 or others or learned[0].name not in _OF_STAGE:
+        return None
+    stage = learned[0]
+    card = stage.model
+    if not isinstance(card, ModelCard):
+        return None
+    values = {name: float(getattr(stage.parameters, name)) for name in _OF_STAGE[stage.name]}
+    if values["consistency"] == 0.0:
+        values = {"consistency": 0.0}  # the others do nothing then
+    subject = Subject(
+        model=card.id,
+        weights_sha256=card.weights.sha256,
+        precision=card.precision,
+        scale=card.scale,
+        stage=stage.name,
+        parameters=values,
+    )
+    return subject, card
+
+
+def shipped_for(stages: Sequence[Stage[Any]]) -> Calibration | None:
+    """The calibration shipped for exactly these stages, weights and parameters; None where there is none.
+
+    Raises ``BadInput`` (``calibration.invalid``) for a file that is there and is none.
+    """
+    found = subject_of(stages)
+    if found is None:
+        return None
+    subject, card = found
+    calibration = read_calibration(card.folder / FILE)
+    return calibration if calibration is not None and calibration.subject == subject else None
+
+
+def read_calibration(path: Path) -> Calibration | None:
+    """The artefact in the file ``path``, None where there is none. Raises ``BadInput`` (``calibration.invalid``)."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadInput("calibration.invalid", f"{path.name} cannot be read: {error.strerror}.") from error
+    return parse_calibration(data)

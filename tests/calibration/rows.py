@@ -1,0 +1,68 @@
+"""The table of what was measured: one row per recording, the counts at every threshold in one cell each."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from forensic.risk.calibration.domain import MEASURES
+from forensic.risk.calibration.losses import THRESHOLDS, TOLERANCES
+from forensic.simulation.simulator import Recording
+from tests.calibration.recordings import Mapped, Stratum
+from tests.calibration.scenes import Scene
+
+FIELDS = (
+    "scene", "scene_sha256", "stratum", "recording_sha256", "crf", "blur_sigma", *MEASURES, "pixels", "low",
+    "edge_low", *(f"{what}_{t}" for t in TOLERANCES for what in ("wrong", "largest", "edge_wrong")), "remark",
+)  # fmt: skip
+
+
+def row_of(scene: Scene, stratum: Stratum, recording: Recording | None, found: Mapped | None) -> dict[str, str]:
+    """A row; a recording that could not be drawn has a remark and nothing else."""
+    row = dict.fromkeys(FIELDS, "") | {"scene": scene.file, "scene_sha256": scene.sha256, "stratum": stratum.name}
+    if recording is None or found is None:
+        return row | {"remark": "no draw of this scene lay in the stratum"}
+    how = recording.degradation
+    counts = found.counts()
+    cells: dict[str, object] = {
+        "recording_sha256": recording.sha256,
+        "crf": how.codec.crf,
+        "blur_sigma": round(how.optics.sigma_x, 4),
+        "pixels": counts[0].pixels,
+        "low": " ".join(str(count.low) for count in counts),
+        "edge_low": " ".join(str(count.edge_low) for count in counts),
+    }
+    for place, tolerance in enumerate(TOLERANCES):
+        for what in ("wrong", "largest", "edge_wrong"):
+            cells[f"{what}_{tolerance}"] = " ".join(str(getattr(count, what)[place]) for count in counts)
+    measures = {name: "" if value is None else value for name, value in found.measures().items()}
+    return row | {name: str(value) for name, value in (cells | measures).items()}
+
+
+def numbers(row: Mapping[str, str], name: str) -> dict[float, int]:
+    """A cell of counts, by threshold."""
+    return dict(zip(THRESHOLDS, map(int, row[name].split()), strict=True))
+
+
+class Table:
+    """Rows in a file, kept as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            with path.open("w", encoding="utf-8", newline="") as stream:
+                csv.DictWriter(stream, FIELDS, lineterminator="\n").writeheader()
+        self.rows = read(path)
+        self.done = {(row["scene"], row["stratum"]) for row in self.rows}
+
+    def add(self, row: dict[str, str]) -> None:
+        """Append a row."""
+        with self.path.open("a", encoding="utf-8", newline="") as stream:
+            csv.DictWriter(stream, FIELDS, lineterminator="\n").writerow(row)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """All rows."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))

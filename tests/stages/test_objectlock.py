@@ -1,0 +1,154 @@
+"""A recipe behind a tracked region: fused in the region's own frame of reference, every motion among its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from forensic.errors import BadInput
+from forensic.frames.layout import layout_named
+from forensic.fusion.motion import placed, project
+from forensic.fusion.tracking import Region, Sight, Track, joined, track_region
+from forensic.simulation.degradation import MovingObject
+from forensic.stages import catalogue
+from forensic.stages.objectlock import follow_parameters, given_motions, locked
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import Recipe, load_recipe, parse_recipe
+from tests.fidelity.methods import coded
+from tests.fusion.recordings import bicubic, drawn, luma, psnr, with_object
+
+AT = 4
+
+
+@pytest.fixture(scope="module")
+def passing():
+    """A low plate (13 recorded pixels) that passes in front of a scene, coming nearer and turning a little."""
+    plate = np.full((60, 176), 215, np.uint8)
+    cv2.putText(plate, "KX 37 QD", (10, 44), 0, 1.1, 25.0, 3, cv2.LINE_AA)
+    cv2.rectangle(plate, (3, 3), (172, 56), 40.0, 3)
+    thing = MovingObject(
+        sprite=0, width=44, height=15, centre_x=0.5, centre_y=0.5, velocity_x=2.7, velocity_y=-0.8, zoom=0.01, turn=0.3
+    )
+    return with_object(drawn(224, 352), thing, plate.astype(np.float32), frames=9)
+
+
+@pytest.fixture(scope="module")
+def track(passing) -> Track:
+    corners = passing.object_corners[0][AT] / 4
+    left, top = (int(value) for value in np.ceil(corners.min(axis=0)) + 1)
+    right, bottom = (int(value) for value in np.floor(corners.max(axis=0)) - 1)
+    region = Region(left, top, right - left, bottom - top)
+    numbered = list(enumerate(luma(passing)))
+    return joined(track_region(reversed(numbered[: AT + 1]), region), track_region(iter(numbered[AT:]), region))
+
+
+def test_the_region_is_fused_as_if_it_stood_still(passing, track) -> None:
+    """Nothing is registered within the small crop, where a turn cannot be seen: what was tracked is taken."""
+    region = track.region
+    assert region.height < 16
+    bound = locked(load_recipe("fuse"), track, layout_named("gray"), "test").bind(scale=4)
+    bound = [stage if stage.name == "follow" else stage.varied(self_similarity=False) for stage in bound.stages]
+    (output,) = Pipeline(bound).run(iter(coded(passing.frames)), workers=1, keep=(AT, AT + 1))
+    box = (slice(4 * region.y, 4 * (region.y + region.height)), slice(4 * region.x, 4 * (region.x + region.width)))
+    truth = passing.truth[AT][box]
+    made = output.frame.planes[0].astype(np.float32)
+    assert made.shape == truth.shape
+    assert psnr(made, truth) > psnr(bicubic(luma(passing)[AT], 4)[box], truth) + 4.0
+    (note,) = (note["fusion"] for note in output.notes if "fusion" in note)
+    assert note["motion_source"] == "given" and note["frames_used"] == 9
+
+
+def test_motions_in_the_crop_are_those_that_were_tracked(track) -> None:
+    layout = layout_named("yuv420p")
+    follow = catalogue.build("follow", follow_parameters(track))
+    point = track.region.middle
+    origin = np.array(follow.corner(AT, layout))
+    for frame, *numbers in given_motions(track, follow_parameters(track), layout):
+        (sight,) = (one for one in track.sights if one.frame == frame)
+        there = project(np.reshape(numbers, (3, 3)), point - origin) + follow.corner(frame, layout)
+        assert np.abs(there - project(sight.matrix, point)).max() < 1e-6
+
+
+def _fused(passing, recipe: Recipe, at: int) -> dict[str, Any]:
+    """The note of a quick fusion of frame ``at``."""
+    quick = {"scale": 1, "self_similarity": False}
+    stages = [stage if stage.name == "follow" else stage.varied(**quick) for stage in recipe.bind().stages]
+    (output,) = Pipeline(stages).run(iter(coded(passing.frames)), workers=1, keep=(at, at + 1))
+    return next(note["fusion"] for note in output.notes if "fusion" in note)
+
+
+def test_frames_without_a_fit_are_not_used_and_said_to_be_so(passing, track) -> None:
+    sights = tuple(replace(one, registered=one.frame != 6) for one in track.sights if one.frame != 2)
+    without = replace(track, sights=sights, lost=(2,))
+    recipe = locked(load_recipe("fuse"), without, layout_named("gray"), "test")
+    assert [motion[0] for motion in recipe.steps[1].parameters["motions"]] == [0, 1, 3, 4, 5, 7, 8]
+    note = _fused(passing, recipe, AT)
+    assert {row["frame"]: row["rejected"] for row in note["frames"] if row["rejected"]} == {
+        2: "no motion given", 6: "no motion given",
+    }  # fmt: skip
+
+
+def test_another_frame_of_the_track_is_fused_with_the_same_motions(passing, track) -> None:
+    recipe = locked(load_recipe("fuse"), track, layout_named("gray"), "test")
+    note = _fused(passing, recipe, 6)
+    assert note["frames_used"] == len(note["frames"]) == 7
+    # Every crop is placed to within half a pixel.
+    assert all(max(map(abs, row["shift"])) < 1.1 for row in note["frames"])
+
+
+def _sights(count: int) -> Track:
+    sights = tuple(Sight(frame, placed(3 * frame, 0), 1.0, "first") for frame in range(count))
+    return Track(Region(10, 10, 24, 16), 0, sights, ())
+
+
+def test_where_a_stage_between_turns_pixels_fusion_registers_by_itself() -> None:
+    text = 'name = "x"\ntitle = "X"\nwhy = "Test."\n'
+    for name, parameters in (("rotate-flip", "{ rotate = 90 }"), ("fusion", "{ scale = 2 }")):
+        text += f'[[stage]]\nname = "{name}"\nwhy = "Test."\nparameters = {parameters}\n'
+    recipe = locked(parse_recipe(text.encode(), "x.toml"), _sights(3), layout_named("gray"), "test")
+    assert [step.name for step in recipe.steps] == ["follow", "rotate-flip", "fusion"]
+    assert recipe.steps[2].parameters == {"scale": 2, "registration": "homography", "strength": 0.4}
+
+
+def test_a_fusion_that_a_model_refines_is_given_the_motions_and_smooths_as_it_was_trained() -> None:
+    recipe = locked(load_recipe("multi"), _sights(3), layout_named("gray"), "test")
+    (step,) = (step for step in recipe.steps if step.name == "refined-fusion")
+    assert [motion[0] for motion in step.parameters["motions"]] == [0, 1, 2]
+    assert "strength" not in step.parameters
+
+
+def test_a_recipe_that_says_how_much_to_smooth_is_believed() -> None:
+    text = 'name = "x"\ntitle = "X"\nwhy = "Test."\n[[stage]]\nname = "fusion"\nwhy = "Test."\n'
+    text += "parameters = { strength = 2.0 }\n"
+    recipe = locked(parse_recipe(text.encode(), "x.toml"), _sights(3), layout_named("gray"), "test")
+    assert recipe.steps[1].parameters["strength"] == 2.0
+    assert [motion[0] for motion in recipe.steps[1].parameters["motions"]] == [0, 1, 2]
+
+
+def test_given_motions_move_with_a_crop_and_are_places() -> None:
+    turn = [[1.0, -0.02, 3.0], [0.02, 1.0, -1.0], [1e-5, 0.0, 1.0]]
+    stage = catalogue.build("fusion", {"motions": [[0, 1, 0, 0, 0, 1, 0, 0, 0, 1], [1, *np.ravel(turn).tolist()]]})
+    assert stage.positional and not catalogue.build("fusion", {}).positional
+    moved = np.reshape(stage.after_crop(20, 10).parameters.motions[1][1:], (3, 3))
+    point = np.array([[33.0, 21.0]])
+    corner = np.array([20.0, 10.0])
+    assert np.abs(project(moved, point - corner) + corner - project(np.array(turn), point)).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    "motions",
+    [
+        [[1, *np.eye(3).ravel().tolist()], [1, *np.eye(3).ravel().tolist()]],
+        [[0, 1, 0, 0, 0, 1, 0, 0, 0, 0]],
+        [[0, 1, 0, 0, 0, 1, 0, 0, 0]],
+        [[0, *[float("nan")] * 9]],
+    ],
+    ids=["twice", "singular", "eight numbers", "no numbers"],
+)
+def test_motions_that_cannot_be_are_refused(motions) -> None:
+    with pytest.raises(BadInput):
+        catalogue.build("fusion", {"motions": motions})

@@ -1,0 +1,94 @@
+"""Suites: read strictly, known by their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forensic.errors import BadInput, UsageError
+from forensic.stages.recipe import recipe_names
+from forensic.validation.recordings import degradation_of
+from forensic.validation.suite import load_suite, parse_suite, suite_names
+
+MINI = Path(__file__).with_name("mini.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["quick", "standard"])
+def test_shipped_suites_are_valid_and_name_what_exists(name: str) -> None:
+    suite = load_suite(name)
+    assert suite.sha256 == hashlib.sha256(suite.data).hexdigest()
+    for condition in suite.conditions.values():
+        assert degradation_of(condition).codec.name != "none"
+    recipes = {getattr(one.method, key, None) for one in suite.requirements for key in ("recipe", "against")}
+    assert recipes - {None} <= set(recipe_names())
+    kinds = {one.method.kind for one in suite.requirements}
+    assert {"fidelity", "determinism", "integrity", "tamper", "refusal", "decoding", "registration"} <= kinds
+    assert any(one.mandatory for one in suite.requirements)
+
+
+def test_the_standard_suite_covers_what_a_laboratory_files() -> None:
+    suite = load_suite("standard")
+    parts = [one.degradation for one in suite.conditions.values()]
+    assert {part["optics"]["kind"] for part in parts} >= {"gaussian", "defocus", "airy", "motion"}
+    assert {part["codec"]["name"] for part in parts} >= {"h264", "h265", "mjpeg"}
+    targets = {getattr(one.method, "target", None) for one in suite.requirements}
+    assert targets >= {"output", "ledger", "attestation", "report", "weights", "policy-file", "original"}
+    assert suite_names() == ["quick", "standard"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("at_least = 10.0", "at_least = 10.0, at_most = 11.0", "exactly one"),
+        ("at_least = 10.0", 'rule = "best", at_least = 10.0', "rule"),
+        ('metric = "psnr-y"', 'metric = "beauty"', "metric"),
+        ('condition = "one", recipe', 'condition = "two", recipe', "does not exist"),
+        ('id = "FI-01"', 'id = "ES-01"', "one id"),
+        ('id = "FI-01"', 'id = "fi1"', "id"),
+        ("psnr-y = 0.05", "ssim-y = 0.05", "no tolerance"),
+        ("confidence = 0.95", "confidence = 2.0", "confidence"),
+        ("scenes = 1", "scenes = 1.0", "scenes"),
+        ("size = [256, 192]", "size = [256]", "size"),
+        ("format = 1", "format = 2", "format"),
+        ('why = "It is the reference."', "", "why"),
+        ("at_least = 10.0", "at_least = nan", "at_least"),
+    ],
+)
+def test_a_suite_that_is_not_exactly_as_it_must_be_is_refused(old: str, new: str, word: str) -> None:
+    assert old in MINI
+    with pytest.raises(BadInput) as refused:
+        parse_suite(MINI.replace(old, new).encode(), "changed")
+    assert refused.value.code == "suite.invalid"
+    assert word in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("sampling = { factor = 4 }", "sampling = { factor = 9 }"),
+        ("sampling = { factor = 4 }", "sampling = { times = 4 }"),
+        ("sampling = { factor = 4 }", "weather = { rain = 4 }"),
+        ('codec = { name = "h264", crf = 24.0 }', ""),
+    ],
+)
+def test_conditions_that_the_simulator_does_not_know_are_refused(old: str, new: str) -> None:
+    suite = parse_suite(MINI.replace(old, new).encode(), "changed")
+    with pytest.raises(BadInput) as refused:
+        degradation_of(suite.conditions["one"])
+    assert refused.value.code == "suite.invalid"
+
+
+def test_what_is_no_suite_is_bad_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load_suite(str(tmp_path / "none.toml"))
+    assert refused.value.code == "suite.unknown"
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_reader_fail_otherwise(data: bytes) -> None:
+    with pytest.raises(BadInput):
+        parse_suite(data, "bytes")
