@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from forensic.cli.options import TEXT, existing, json_option, quiet_option, workspace_option
-from forensic.cli.terminal import Terminal, reporter, result, result_json, result_text
+from forensic.cli.terminal import reporter, result, result_json, result_text
 from forensic.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
     from forensic.case.anchors import IssuedCheckpoint
-    from forensic.case.progress import Silent
+    from forensic.case.progress import Progress
     from forensic.case.workspace import Workspace
     from forensic.signing.note import VerifierKey
 
@@ -100,7 +100,7 @@ def _export(
     file: Path,
     witness: str | None,
     old: int | None,
-    say: Terminal | Silent,
+    say: Progress,
 ) -> None:
     from forensic.case.witnessing import witness_request
 
@@ -111,7 +111,7 @@ def _export(
     say.say(f"Request from size {request.old_size} to {issued.size} written to {file}: give it to the witness.")
 
 
-def _import(workspace: Workspace, file: Path, witness_key: str | None, say: Terminal | Silent) -> None:
+def _import(workspace: Workspace, file: Path, witness_key: str | None, say: Progress) -> None:
     from forensic.case.witnessing import MAX_REQUEST_BYTES, import_cosignatures
 
     key = None if witness_key is None else _vkey(witness_key, "--witness-key")
@@ -120,7 +120,7 @@ def _import(workspace: Workspace, file: Path, witness_key: str | None, say: Term
         say.say(f"Cosignature of {one.witness.name} over {one.size} entries {news}.")
 
 
-def _fetch(workspace: Workspace, tsa: str | None, say: Terminal | Silent) -> list[dict[str, object]]:
+def _fetch(workspace: Workspace, tsa: str | None, say: Progress) -> list[dict[str, object]]:
     from forensic.case.timestamping import fetch_pending
 
     return [one.to_record() for one in fetch_pending(workspace, tsa, say.say)]

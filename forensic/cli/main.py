@@ -7,13 +7,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import NoReturn
 
 import click
 
 from forensic import __version__
-from forensic.case.ending import Terminated, why_ended
+from forensic.case.ending import why_ended
 from forensic.cli.anchoring import anchor, witness
 from forensic.cli.approving import approve
 from forensic.cli.catalogues import policy, stages
@@ -29,6 +28,7 @@ from forensic.cli.passphrases import Passphrases
 from forensic.cli.runs import enhance, report, reproduce, resume
 from forensic.cli.surveying import survey
 from forensic.cli.terminal import printable, result_json
+from forensic.cli.termination import terminate
 from forensic.cli.validating import validate
 from forensic.errors import ExitCode, ForensicError, Interrupted
 
@@ -70,11 +70,6 @@ def _fail(error: ForensicError, as_json: bool) -> int:
     return int(error.exit_code)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    """A polite kill is recorded; unlike after Ctrl-C, a run can be resumed."""
-    raise Terminated
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run the command line ``arguments`` (without the program's name) and return the exit code."""
     as_json = "--json" in arguments
@@ -92,7 +87,8 @@ def run(arguments: Sequence[str]) -> int:
         # Under ``python -m`` an interrupt that passed through exec() would end the process by SIGINT
         # whatever the exit code; a harmless exec() clears CPython's note of it.
         exec("pass")  # noqa: S102
-        code, reason = why_ended(stopped if isinstance(stopped, KeyboardInterrupt) else KeyboardInterrupt())
+        cause = stopped.__cause__ if isinstance(stopped, click.Abort) else stopped  # click wraps what it catches
+        code, reason = why_ended(cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt())
         return _fail(Interrupted(code, reason), as_json)
     except ForensicError as error:
         return _fail(error, as_json)
@@ -113,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """The ``forensic`` command."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     sys.exit(run(sys.argv[1:]))
 
 

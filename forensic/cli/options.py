@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from forensic.case.progress import Silent
+from forensic.case.progress import Progress
 from forensic.cli.passphrases import passphrases
-from forensic.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
@@ -86,7 +85,7 @@ def existing_for_reading(given: Path | None) -> Workspace:
     return open_workspace(workspace_path(given), None)
 
 
-def existing_or_new(given: Path | None, command: str, say: Terminal | Silent) -> Workspace:
+def existing_or_new(given: Path | None, command: str, say: Progress) -> Workspace:
     """Open the workspace; where there is none, create one and say so, without any question."""
     from forensic.case.layout import WorkspaceLayout
     from forensic.case.workspace import UNPROTECTED, create_workspace

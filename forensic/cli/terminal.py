@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from forensic.case.progress import Silent, Task
+from forensic.cli.termination import Heeding
 
 
 def printable(text: str) -> str:
@@ -96,6 +97,6 @@ class Terminal:
             yield _RichTask(progress, progress.add_task(escape(printable(title)), total=total))
 
 
-def reporter(quiet: bool) -> Terminal | Silent:
+def reporter(quiet: bool) -> Heeding:
     """What to give a use case as its progress."""
-    return Silent() if quiet else Terminal()
+    return Heeding(Silent() if quiet else Terminal())

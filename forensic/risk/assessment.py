@@ -274,7 +274,8 @@ def assess(
             reason = error.message
     forced = stage_class >= StageClass.GENERATIVE
     judgement: Judgement | None = None
-    if measurement is not None and calibration is not None and not forced:
+    whole = dispersion is not None and dispersion.note is None  # the score that was calibrated has all its parts
+    if measurement is not None and calibration is not None and not forced and whole:
         sigma = float(measurement.facts["noise_sigma"])
         found = domain.measured(_codes(reference), measurement.conflict, sigma, reference.coding)
         judgement = judge(calibration, found)

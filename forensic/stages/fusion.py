@@ -26,6 +26,7 @@ FrameNumber = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 GivenMotion = tuple[FrameNumber, Number, Number, Number, Number, Number, Number, Number, Number, Number]
 _SINGULAR = 1e12  # condition of a matrix that has no inverse to speak of
+_LEAST_SCALE = 1e-9  # of the last number, by which a homography is divided
 
 
 class FusionParameters(Parameters):
@@ -124,7 +125,7 @@ class FusionParameters(Parameters):
     def _usable(cls, motions: tuple[GivenMotion, ...]) -> tuple[GivenMotion, ...]:
         if any(later[0] <= earlier[0] for earlier, later in pairwise(motions)):
             raise ValueError("the frame numbers must rise")
-        if any(np.linalg.cond(_matrix(given)) > _SINGULAR for given in motions):
+        if any(abs(given[9]) < _LEAST_SCALE or np.linalg.cond(_matrix(given)) > _SINGULAR for given in motions):
             raise ValueError("a motion cannot be undone")
         return motions
 
@@ -274,7 +275,8 @@ class Fusion(Stage[FusionParameters]):
         found: list[Motion | None] = []
         for frame in window:
             matrix = given.get(frame.timing.index)
-            found.append(None if own is None or matrix is None else Motion(_normal(matrix @ np.linalg.inv(own))))
+            between = np.zeros((3, 3)) if own is None or matrix is None else matrix @ np.linalg.inv(own)
+            found.append(Motion(_normal(between)) if abs(between[2, 2]) >= _LEAST_SCALE else None)
         return tuple(found)
 
     def _note(self, report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:

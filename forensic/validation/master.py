@@ -110,6 +110,8 @@ def _values(found: Comparison, suite: Suite, master: Mapping[str, Any], present:
         for case in one["cases"]:
             found.values_compared += 1
             old = values.get(case["name"])
+            if old is None and case["value"] is None and case["name"] in values:
+                continue  # without a value then and now
             change = {"what": f"{requirement.id}, {case['name']}", "then": old, "now": case["value"]}
             if old is None or case["value"] is None or abs(old - case["value"]) > limit:
                 found.differences.append({**change, "why": "missing" if old is None else f"beyond {limit:g}"})

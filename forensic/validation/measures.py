@@ -64,7 +64,7 @@ def moving_metric(metric: str, results: Sequence[np.ndarray], recording: Recordi
 def registration_error(frames: Sequence[np.ndarray], recording: Recording) -> tuple[float, int]:
     """Root mean square distance (recorded px) of found and known displacement, and how many frames were not placed.
 
-    ``frames``: decoded luma. The frames are registered to the reference as fusion does it. NaN where none was placed.
+    ``frames``: decoded luma. The frames are registered to the reference as fusion does it. NaN where one was not.
     """
     known, found = known_shifts(recording), []
     reference, lost = frames[recording.reference], 0
@@ -77,7 +77,7 @@ def registration_error(frames: Sequence[np.ndarray], recording: Recording) -> tu
             continue
         dx, dy = placed.motion.displacement(frame.shape)
         found.append((dx - known[number][0]) ** 2 + (dy - known[number][1]) ** 2)
-    return (float(np.sqrt(np.mean(found))) if found else float("nan")), lost
+    return (float(np.sqrt(np.mean(found))) if found and not lost else float("nan")), lost
 
 
 def differing_samples(frames: Sequence[np.ndarray], recording: Recording) -> int:

@@ -13,6 +13,7 @@ from forensic.errors import BadInput, UsageError
 from forensic.hashes import sha256_bytes
 from forensic.media.opencv import opencv
 
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 _MOST_BYTES = 256 << 20
 _OVERSAMPLED = 2
@@ -116,7 +117,12 @@ def read_pictures(folder: Path) -> list[Picture]:
         raise UsageError("validation.scenes", f"{folder} cannot be read: {error.strerror}.") from error
     if not files:
         raise UsageError("validation.scenes", f"There is no picture in {folder}.", f"Readable: {', '.join(SUFFIXES)}.")
-    return [_picture(path) for path in files]
+    pictures = [_picture(path) for path in files]
+    if len({picture.sha256 for picture in pictures}) < len(pictures):
+        raise BadInput(
+            "validation.scene", f"Two files in {folder} are the same picture.", "Each counts as a scene: leave one out."
+        )
+    return pictures
 
 
 def _picture(path: Path) -> Picture:
@@ -125,6 +131,11 @@ def _picture(path: Path) -> Picture:
             raise BadInput("validation.scene", f"{path.name} is larger than {_MOST_BYTES >> 20} MiB.")
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
+            if image.mode not in _MODES:
+                raise BadInput(
+                    "validation.scene", f"{path.name} has samples of form {image.mode}, which 8 bits would clip.",
+                    "Convert it to 8 bits a sample yourself, so that it is known how.",
+                )  # fmt: skip
             luma = np.asarray(image.convert("L"), dtype=np.float32)
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise BadInput("validation.scene", f"{path.name} cannot be read as a picture: {error}.") from error

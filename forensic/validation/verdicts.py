@@ -162,6 +162,8 @@ def contradictions(suite: Suite, record: Mapping[str, Any]) -> list[str]:
         verdicts.append((requirement.mandatory, Verdict(one["verdict"])))
     comparison = record["master"]
     compared = None if comparison is None else bool(comparison["agrees"])
+    if comparison is not None and compared == bool(comparison.get("differences", compared)):
+        found.append("the comparison with the master does not follow from its differences")
     if overall(verdicts, compared).value != record["verdict"]:
         found.append("the overall verdict does not follow from the results")
     return found

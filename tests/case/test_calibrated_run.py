@@ -25,6 +25,18 @@ def _subject(**changes: Any) -> Subject:
     return found[0].model_copy(update=changes)
 
 
+@pytest.fixture(autouse=True)
+def _cards_name_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shipped card does yet."""
+    found = shelf.subject_of
+
+    def calibrated(stages: Any) -> Any:
+        told = found(stages)
+        return None if told is None else (told[0], told[1].model_copy(update={"calibration": "calibrated"}))
+
+    monkeypatch.setattr(shelf, "subject_of", calibrated)
+
+
 def _made(low: float, high: float, **changes: Any) -> Calibration:
     """For the recipe ``light``, whatever the quantiser, with one envelope for every measure."""
     made = calibration()
@@ -82,3 +94,14 @@ def test_outside_the_domain_the_run_has_no_low(
     with Image.open(folder / risk["frames"][0]["files"]["level"]) as picture:
         assert 0 not in np.unique(np.array(picture))
     assert run(["verify", str(folder)]) == 0
+
+
+def test_a_file_that_the_card_knows_nothing_of_calibrates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the cards as they are shipped
+    monkeypatch.setattr(shelf, "read_calibration", lambda path: _made(-1e6, 1e6))
+    assert shelf.shipped_for(load_recipe("light").bind().stages) is None
+
+
+def test_a_learned_stage_with_another_behind_it_has_no_calibration() -> None:
+    stages = load_recipe("light").bind(roi=(0, 0, 64, 64)).stages
+    assert shelf.subject_of(stages) is not None and shelf.subject_of(stages[::-1]) is None

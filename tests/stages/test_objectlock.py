@@ -144,10 +144,11 @@ def test_given_motions_move_with_a_crop_and_are_places() -> None:
     [
         [[1, *np.eye(3).ravel().tolist()], [1, *np.eye(3).ravel().tolist()]],
         [[0, 1, 0, 0, 0, 1, 0, 0, 0, 0]],
+        [[0, 0, 0, 1, 0, 1, 0, 1, 0, 0]],
         [[0, 1, 0, 0, 0, 1, 0, 0, 0]],
         [[0, *[float("nan")] * 9]],
     ],
-    ids=["twice", "singular", "eight numbers", "no numbers"],
+    ids=["twice", "singular", "nothing to divide by", "eight numbers", "no numbers"],
 )
 def test_motions_that_cannot_be_are_refused(motions) -> None:
     with pytest.raises(BadInput):

@@ -58,3 +58,16 @@ def test_recordings_are_made_again_from_the_condition() -> None:
     shifts = known_shifts(first[0].recording)
     assert shifts[first[0].recording.reference] == pytest.approx([0, 0])
     assert abs(shifts[0][0]) == pytest.approx(0.5)
+
+
+def test_a_picture_that_eight_bits_would_clip_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((80, 90), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(BadInput, match="8 bits"):
+        read_pictures(tmp_path)
+
+
+def test_one_picture_twice_is_no_two_scenes(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((80, 90), 90, np.uint8)).save(tmp_path / name)
+    with pytest.raises(BadInput, match="same picture"):
+        read_pictures(tmp_path)

@@ -85,6 +85,7 @@ def test_a_record_that_follows_from_its_values_has_no_contradiction() -> None:
         (("suite", "sha256"), "0" * 64),
         (("verdict",), "FAIL"),
         (("master",), {"agrees": False}),
+        (("master",), {"agrees": True, "differences": [{"what": "ES-01"}]}),
     ],
 )
 def test_a_record_that_was_made_up_contradicts_itself(place: tuple[Any, ...], value: Any) -> None:

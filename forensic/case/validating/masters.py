@@ -46,20 +46,18 @@ class Master:
 
         Raises ``BadInput`` (``validation.master-form``) for a master that lacks what is compared.
         """
-        platforms = (platform_key(self.predicate["environment"]), platform_key(present["environment"]))
         try:
+            platforms = (platform_key(self.predicate["environment"]), platform_key(present["environment"]))
             return compare(suite, self.predicate, present, platforms).to_record(self.to_record())
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(
-                "validation.master-form", f"The master is not the record of a validation in this form: {error!r}."
-            ) from error
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise _malformed(error) from error
 
 
 def read_master(path: Path, source: str) -> Master:
     """The signed record at ``path``.
 
     Raises ``UsageError`` (``validation.master-missing``), and for one that is not signed or not of a validation
-    ``BadInput`` and ``VerificationFailed`` as ``verify_statement`` does.
+    ``BadInput`` (also ``validation.master-form``) and ``VerificationFailed`` as ``verify_statement`` does.
     """
     try:
         data = read_regular(path, JSON_LIMIT)
@@ -70,7 +68,17 @@ def read_master(path: Path, source: str) -> Master:
             "Name another with --master FILE, or make this validation the master with --new-master.",
         ) from error
     statement, verified = verify_statement(data, predicate_type=VALIDATION_PREDICATE)
-    return Master(data, statement.predicate, certificate_facts(verified.certificates[0]), source)
+    master = Master(data, statement.predicate, certificate_facts(verified.certificates[0]), source)
+    try:
+        master.to_record()
+        platform_key(master.predicate["environment"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _malformed(error) from error
+    return master
+
+
+def _malformed(error: Exception) -> BadInput:
+    return BadInput("validation.master-form", f"The master is not the record of a validation in this form: {error!r}.")
 
 
 def master_of(workspace: Workspace, suite: Suite) -> Master | None:

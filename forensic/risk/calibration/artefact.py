@@ -18,6 +18,7 @@ from forensic.risk.calibration.domain import MEASURES, Range
 SCHEMA = "tag:forensic-tool,2026:calibration/v1"
 SCORE = "sum/1"  # root of the sum of squares of range conflict, injection and dispersion; 90th percentile of a tile
 MOST_BYTES = 1 << 20
+_MOST = 0.05  # of epsilon and delta
 
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
@@ -106,6 +107,10 @@ class Stratum(_Part):
     def _agrees(self) -> Stratum:
         if (self.threshold is None) == (self.refused is None):
             raise ValueError("a stratum has a threshold, or says why not")
+        if (self.above is None) != (self.up_to is None) or not (self.above or 0.0) <= (self.up_to or 0.0):
+            raise ValueError("a stratum has both limits of the quantiser, in order, or none")
+        if self.threshold is not None and not self.envelope:
+            raise ValueError("a stratum with a threshold has an envelope")
         if self.envelope.keys() - MEASURES.keys():
             raise ValueError("the envelope has a measure that is not known")
         own = [sequence.threshold for sequence in self.sequences]
@@ -116,8 +121,10 @@ class Stratum(_Part):
 
     def holds(self, quantiser: float | None) -> bool:
         """Whether a frame with that quantiser belongs here."""
-        if self.above is None or self.up_to is None:
+        if self.above is None and self.up_to is None:
             return True
+        if self.above is None or self.up_to is None:
+            return False
         return quantiser is not None and self.above < quantiser <= self.up_to
 
     @property
@@ -131,7 +138,7 @@ class Calibration(_Part):
 
     schema_: Annotated[Literal["tag:forensic-tool,2026:calibration/v1"], Field(alias="schema")]
     origin: Literal["shipped", "laboratory"]
-    score: Name
+    score: Literal["sum/1"]
     subject: Subject
     class_: Annotated[Text, Field(alias="class")]
     epsilon: Share
@@ -145,6 +152,8 @@ class Calibration(_Part):
 
     @model_validator(mode="after")
     def _recomputed(self) -> Calibration:
+        if self.epsilon > _MOST or self.delta > _MOST:
+            raise ValueError("epsilon and delta are at most 5 %")
         sequences = len(self.strata) * len(self.claims)
         if abs(self.delta_each * sequences - self.delta) > 1e-9:
             raise ValueError("delta_each is not delta divided by the number of sequences")

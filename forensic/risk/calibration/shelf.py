@@ -25,8 +25,8 @@ def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None
     """
     learned = [stage for stage in stages if stage.model is not None]
     others = [stage for stage in stages if stage.model is None and stage.name not in _COMPATIBLE]
-    if len(learned) != 1 or others or learned[0].name not in _OF_STAGE:
-        return None
+    if len(learned) != 1 or others or learned[0].name not in _OF_STAGE or stages[-1] is not learned[0]:
+        return None  # behind another stage a learned one has no dispersion, which the score needs
     stage = learned[0]
     card = stage.model
     if not isinstance(card, ModelCard):
@@ -54,6 +54,8 @@ def shipped_for(stages: Sequence[Stage[Any]]) -> Calibration | None:
     if found is None:
         return None
     subject, card = found
+    if card.calibration != "calibrated":
+        return None  # a file that the card knows nothing of is nobody's calibration
     calibration = read_calibration(card.folder / FILE)
     return calibration if calibration is not None and calibration.subject == subject else None
 
