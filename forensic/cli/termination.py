@@ -1,22 +1,39 @@
-"""A polite kill (SIGTERM) ends a command as an interrupt does; one that got lost is noticed at the next frame."""
+"""A polite kill (SIGTERM) ends a command as an interrupt does; one that got lost is noticed at the next frame.
+
+While a module is imported nothing is raised: Python wraps what is raised as a class comes into being in a
+``RuntimeError``, which others may catch, and half-imported modules stay behind. The signal comes again a moment later.
+"""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 from forensic.case.ending import Terminated
 from forensic.case.progress import Progress, Task
 
+_AGAIN = 0.05  # seconds
 _told: list[int] = []
 
 
-def terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    """A polite kill is recorded; unlike after Ctrl-C, a run can be resumed."""
+def terminate(signum: int, frame: FrameType | None) -> None:
+    """A polite kill is recorded; unlike after Ctrl-C, a run can be resumed. Raises ``Terminated``, if not at once."""
     _told.append(signum)
+    if _importing(frame) and hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, terminate)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        return
     raise Terminated
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def heed() -> None:
