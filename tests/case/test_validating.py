@@ -301,6 +301,27 @@ def test_record_and_report_verify_by_themselves(
     assert "V2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"out": "there"}, {"out": "begun"}, {"out": "link"}, {"out": "new", "keep_bench": "new"},
+        {"out": "new", "keep_master": "new/master.json"}, {"keep_master": "there"},
+    ],
+)  # fmt: skip
+def test_nothing_is_written_over_or_into_what_is_there(
+    copied: tuple[Path, ValidationFolder], tmp_path: Path, places: dict[str, str]
+) -> None:
+    root, _ = copied
+    for name in ("there", "begun.incomplete"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    asked = ValidateRequest(suite=str(MINI), **{key: tmp_path / value for key, value in places.items()})
+    with open_workspace(root, lambda: "") as workspace, pytest.raises(UsageError) as refused:
+        validate(workspace, asked, Silent())
+    assert refused.value.code == "validation.exists"
+    assert list((tmp_path / "begun.incomplete").iterdir()) == [] == list((tmp_path / "there").iterdir())
+
+
 def test_deviations_are_about_requirements_that_exist(copied: tuple[Path, ValidationFolder]) -> None:
     root, _ = copied
     with open_workspace(root, lambda: "") as workspace, pytest.raises(UsageError) as refused:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -160,12 +162,21 @@ def _settle(workspace: Workspace, request: ValidateRequest, identifier: str) -> 
         defaults.append("master: none was named, " + (
             "and this workspace has none for this suite yet" if master is None else f"that of {master.source} is used"
         ))  # fmt: skip
-    folder = request.out or workspace.layout.validations / identifier
-    for path in (folder, request.keep_master, request.keep_bench):
-        if path is not None and path.exists():
-            raise UsageError("validation.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
+    folder = (request.out or workspace.layout.validations / identifier).absolute()
+    _check_places(folder, request)
     pictures = () if request.scenes is None else tuple(read_pictures(request.scenes))
-    return _Settled(suite, pictures, master, folder.absolute(), tuple(defaults))
+    return _Settled(suite, pictures, master, folder, tuple(defaults))
+
+
+def _check_places(folder: Path, request: ValidateRequest) -> None:
+    """Nothing is there yet, links included, and no result lies within another."""
+    places = [folder, *(path.absolute() for path in (request.keep_master, request.keep_bench) if path is not None)]
+    for path in (*places, folder.with_name(f"{folder.name}{INCOMPLETE}")):
+        if os.path.lexists(path):
+            raise UsageError("validation.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
+    for one, other in permutations(places, 2):
+        if other.is_relative_to(one):
+            raise UsageError("validation.exists", f"{other} would lie in {one}.", "Name places apart from each other.")
 
 
 def _register(workspace: Workspace, settled: _Settled, request: ValidateRequest, identifier: str) -> Registered:
