@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
+from forensic.case.layout import SignedFolder
 from forensic.case.regularfile import JSON_LIMIT, read_regular
 from forensic.case.storage import write_file
 from forensic.hashes import sha256_bytes, sha256_file
@@ -14,21 +14,7 @@ from forensic.hashes import sha256_bytes, sha256_file
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\\\n\r]+)")
 
 
-class ListedFolder(Protocol):
-    """A folder of ours with a ``manifest.sha256``: of a run, of a validation."""
-
-    @property
-    def manifest(self) -> Path:
-        """The list."""
-
-    def name(self, path: Path) -> str:
-        """Name of a file as it stands in the list."""
-
-    def files(self) -> list[Path]:
-        """All files below the folder."""
-
-
-def write_manifest(folder: ListedFolder, digests: Mapping[str, str] | None = None) -> str:
+def write_manifest(folder: SignedFolder, digests: Mapping[str, str] | None = None) -> str:
     """Write ``manifest.sha256`` and return its own SHA-256.
 
     It lists ``digests`` by name or, without them, all other files as they lie in ``folder``.

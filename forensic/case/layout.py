@@ -215,24 +215,14 @@ class ExhibitFolder:
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """Paths of one run."""
+class SignedFolder:
+    """Paths that a run and a validation have in common: record, report, and a list of all files."""
 
     root: Path
 
     @property
-    def output(self) -> Path:
-        """The enhanced video."""
-        return self.root / OUTPUT
-
-    @property
-    def frames(self) -> Path:
-        """Frame manifest of the output."""
-        return self.root / FRAMES
-
-    @property
     def attestation(self) -> Path:
-        """The signed record of the run."""
+        """The signed record."""
         return self.root / ATTESTATION
 
     @property
@@ -244,6 +234,29 @@ class RunFolder:
     def manifest(self) -> Path:
         """Digests of all other files, for ``sha256sum -c``."""
         return self.root / MANIFEST
+
+    def name(self, path: Path) -> str:
+        """Name of a file as it stands in records: relative, forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def files(self) -> list[Path]:
+        """All regular files and links below the folder, sorted by name."""
+        return sorted((p for p in self.root.rglob("*") if not p.is_dir() or p.is_symlink()), key=self.name)
+
+
+@dataclass(frozen=True)
+class RunFolder(SignedFolder):
+    """Paths of one run."""
+
+    @property
+    def output(self) -> Path:
+        """The enhanced video."""
+        return self.root / OUTPUT
+
+    @property
+    def frames(self) -> Path:
+        """Frame manifest of the output."""
+        return self.root / FRAMES
 
     @property
     def regions(self) -> Path:
@@ -321,35 +334,10 @@ class RunFolder:
         """``weights``, ``effective`` number of frames, or the picture of the ``even`` or ``odd`` half of them."""
         return self.fusion / f"{frame:06d}.{kind}.png"
 
-    def name(self, path: Path) -> str:
-        """Name of a file of this run as it stands in records: relative, forward slashes."""
-        return path.relative_to(self.root).as_posix()
-
-    def files(self) -> list[Path]:
-        """All regular files and links below the folder, sorted by name."""
-        return sorted((p for p in self.root.rglob("*") if not p.is_dir() or p.is_symlink()), key=self.name)
-
 
 @dataclass(frozen=True)
-class ValidationFolder:
+class ValidationFolder(SignedFolder):
     """Paths of one validation."""
-
-    root: Path
-
-    @property
-    def attestation(self) -> Path:
-        """The signed record of the validation."""
-        return self.root / ATTESTATION
-
-    @property
-    def report(self) -> Path:
-        """The signed report."""
-        return self.root / REPORT
-
-    @property
-    def manifest(self) -> Path:
-        """Digests of all other files, for ``sha256sum -c``."""
-        return self.root / MANIFEST
 
     @property
     def result(self) -> Path:
@@ -365,14 +353,6 @@ class ValidationFolder:
     def master(self) -> Path:
         """The signed record that this one was compared with."""
         return self.root / "master.json"
-
-    def name(self, path: Path) -> str:
-        """Name of a file as it stands in records: relative, forward slashes."""
-        return path.relative_to(self.root).as_posix()
-
-    def files(self) -> list[Path]:
-        """All regular files and links below the folder, sorted by name."""
-        return sorted((p for p in self.root.rglob("*") if not p.is_dir() or p.is_symlink()), key=self.name)
 
 
 def timestamp_beside(report: Path) -> Path:

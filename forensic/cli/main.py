@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from forensic.cli.passphrases import Passphrases
 from forensic.cli.runs import enhance, report, reproduce, resume
 from forensic.cli.surveying import survey
 from forensic.cli.terminal import printable, result_json
-from forensic.cli.termination import terminate
+from forensic.cli.termination import heed_signals
 from forensic.cli.validating import validate
 from forensic.errors import ExitCode, ForensicError, Interrupted
 
@@ -109,7 +108,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """The ``forensic`` command."""
-    signal.signal(signal.SIGTERM, terminate)
+    heed_signals()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,4 +1,4 @@
-"""A polite kill (SIGTERM) ends a command as an interrupt does; one that got lost is noticed at the next frame.
+"""A polite kill (SIGTERM) and Ctrl-C end a command by an exception; one that got lost is noticed at the next frame.
 
 While a module is imported nothing is raised: Python wraps what is raised as a class comes into being in a
 ``RuntimeError``, which others may catch, and half-imported modules stay behind. The signal comes again a moment later.
@@ -7,6 +7,7 @@ While a module is imported nothing is raised: Python wraps what is raised as a c
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,17 +16,25 @@ from forensic.case.ending import Terminated
 from forensic.case.progress import Progress, Task
 
 _AGAIN = 0.05  # seconds
+_RAISED: dict[int, type[KeyboardInterrupt]] = {signal.SIGTERM: Terminated, signal.SIGINT: KeyboardInterrupt}
 _told: list[int] = []
 
 
-def terminate(signum: int, frame: FrameType | None) -> None:
-    """A polite kill is recorded; unlike after Ctrl-C, a run can be resumed. Raises ``Terminated``, if not at once."""
-    _told.append(signum)
+def heed_signals() -> None:
+    """From here on SIGTERM raises ``Terminated``, after which a run can be resumed; SIGINT ``KeyboardInterrupt``."""
+    for signum in _RAISED:
+        signal.signal(signum, end)
+
+
+def end(signum: int, frame: FrameType | None) -> None:
+    """Signal handler: raise what ``signum`` stands for, if not at once."""
+    if signum in _RAISED:
+        _told.append(signum)
     if _importing(frame) and hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, terminate)
+        signal.signal(signal.SIGALRM, end)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         return
-    raise Terminated
+    raise _RAISED[_told[-1]]
 
 
 def _importing(frame: FrameType | None) -> bool:
@@ -37,11 +46,12 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def heed() -> None:
-    """Raise ``Terminated`` where SIGTERM came and the work went on: an exception raised inside a library's callback may
-    be swallowed there."""
-    if _told:
+    """Raise again what a signal raised, where the work went on all the same: an exception raised inside a library's
+    callback may be swallowed there. Not amid the handling of an exception, where the end is being put on record."""
+    if _told and sys.exc_info()[0] is None:
+        signum = _told[-1]
         _told.clear()
-        raise Terminated
+        raise _RAISED[signum]
 
 
 class _HeedingTask:
@@ -55,7 +65,7 @@ class _HeedingTask:
 
 
 class Heeding:
-    """Passes on to ``progress``, and ends the work where a termination got lost."""
+    """Passes on to ``progress``, and ends the work where a signal got lost."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

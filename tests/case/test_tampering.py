@@ -71,6 +71,11 @@ def test_file_added(attacked: Case) -> None:
     found(attacked.run)
 
 
+def test_a_file_that_is_called_as_the_list_is_added_in_a_subfolder(attacked: Case) -> None:
+    (attacked.run / "stills" / "manifest.sha256").write_bytes(b"planted")
+    assert "M3" in found(attacked.run)
+
+
 def test_file_removed(attacked: Case) -> None:
     (attacked.run / "risk" / "000013.overlay.png").unlink()
     assert "M2" in found(attacked.run)

@@ -1,10 +1,11 @@
-"""SIGTERM ends a command, also where what it raised was swallowed on its way."""
+"""SIGTERM and SIGINT end a command, also where what they raised was swallowed on its way."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -12,16 +13,24 @@ import pytest
 
 from forensic.case.ending import Terminated
 from forensic.case.progress import Silent
-from forensic.cli.termination import Heeding, heed, terminate
+from forensic.cli.termination import Heeding, end, heed
+
+KINDS = pytest.mark.parametrize(
+    ("signum", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
+)
 
 
-def test_a_termination_that_a_library_swallowed_ends_the_work_at_the_next_frame() -> None:
+@KINDS
+def test_a_signal_that_a_library_swallowed_ends_the_work_at_the_next_frame(
+    signum: int, raised: type[KeyboardInterrupt]
+) -> None:
     with Heeding(Silent()).task("Working", 3, "frames") as task:
         task.advance()
-        with contextlib.suppress(Terminated):  # as a callback out of foreign code may do
-            terminate(signal.SIGTERM, None)
-        with pytest.raises(Terminated):
+        with contextlib.suppress(raised):  # as a callback out of foreign code may do
+            end(signum, None)
+        with pytest.raises(raised) as ended:
             task.advance()
+        assert ended.type is raised
         task.advance()  # raised once: what ends the run is not interrupted again
 
 
@@ -29,27 +38,41 @@ def test_nothing_is_heeded_where_no_signal_came() -> None:
     heed()
 
 
-def test_a_termination_amid_an_import_waits_until_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_raised_again_while_an_end_is_put_on_record() -> None:
+    with Heeding(Silent()).task("Working", 3, "frames") as task:
+        try:
+            end(signal.SIGTERM, None)
+        except Terminated:
+            task.advance()
+        with pytest.raises(Terminated):
+            heed()
+
+
+@KINDS
+def test_a_signal_amid_an_import_waits_until_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int, raised: type[KeyboardInterrupt]
+) -> None:
     """A class that comes into being meanwhile would turn the exception into one that others catch."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "interrupted_module.py").write_text(
-        "import os, signal, time\n"
+        "import os\n"
         "class Named:\n"
         "    def __set_name__(self, owner, name):\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"        os.kill(os.getpid(), {int(signum)})\n"
         "class Holder:\n"
         "    named = Named()\n"
         "finished = True\n"
     )
-    before = signal.signal(signal.SIGTERM, terminate), signal.getsignal(signal.SIGALRM)
+    monkeypatch.delitem(sys.modules, "interrupted_module", raising=False)
+    before = signal.signal(signum, end), signal.getsignal(signal.SIGALRM)
     try:
         module = importlib.import_module("interrupted_module")
         assert module.finished
-        with pytest.raises(Terminated):
+        with pytest.raises(raised):
             time.sleep(5.0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signum, before[0])
         signal.signal(signal.SIGALRM, before[1])
-        with contextlib.suppress(Terminated):
+        with contextlib.suppress(KeyboardInterrupt):
             heed()

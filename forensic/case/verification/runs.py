@@ -8,7 +8,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from forensic.case.filelist import read_manifest_file
 from forensic.case.layout import (
     INCOMPLETE,
     REPORT,
@@ -32,6 +31,7 @@ from forensic.case.verification.custody import (
 from forensic.case.verification.existence import record_existed_at
 from forensic.case.verification.handling import check_told
 from forensic.case.verification.identities import attestation_of, check_identities
+from forensic.case.verification.listing import check_listing
 from forensic.case.verification.records import at, contradictions, exhibit_class, labelled
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.stills import verify_still
@@ -60,7 +60,7 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
     """
     folder = RunFolder(root)
     verification = Verification(str(root), "run")
-    listed = _check_listing(verification, folder)
+    listed = check_listing(verification, folder)
     if listed is None:
         return verification
     # Hashing, inflating and most of the conversion release the interpreter lock: let them overlap.
@@ -102,23 +102,6 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
         "ffmpeg -i output.mkv -f framehash -hash sha256 - against frames.jsonl"
     )
     return verification
-
-
-def _check_listing(verification: Verification, folder: RunFolder) -> dict[str, str] | None:
-    """M1 to M4; None if nothing further should be opened: no list, or links and devices among the files."""
-    try:
-        listed = read_manifest_file(folder.manifest)
-    except (OSError, ValueError) as error:
-        verification.record("M1", "manifest.sha256 can be read", False, str(error))
-        return None
-    verification.record("M1", "manifest.sha256 can be read", True, f"{len(listed)} files")
-    present = {folder.name(path): path for path in folder.files() if path.name != folder.manifest.name}
-    missing, added = sorted(listed.keys() - present.keys()), sorted(present.keys() - listed.keys())
-    verification.record("M2", "no listed file is missing", not missing, ", ".join(missing[:5]))
-    verification.record("M3", "no file is there that is not listed", not added, ", ".join(added[:5]))
-    links = [name for name, path in present.items() if path.is_symlink() or not path.is_file()]
-    regular = verification.record("M4", "all are regular files", not links, ", ".join(links[:5]))
-    return {name: listed[name] for name in listed.keys() & present.keys()} if regular else None
 
 
 def _largest_first(folder: RunFolder, names: Iterable[str]) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from forensic.case.filelist import read_manifest_file
 from forensic.case.layout import REPORT, ValidationFolder, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.listing import check_listing
 from forensic.case.verification.records import at
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.runs import cited_head
@@ -35,10 +35,13 @@ def verify_validation(root: Path, *, trust: Trust = NOTHING) -> Verification:
     """Verify the folder of a validation, also against the workspace around it, if there is one."""
     folder = ValidationFolder(root)
     verification = Verification(str(root), "validation")
-    listed = _check_listing(verification, folder)
+    listed = check_listing(verification, folder)
     if listed is None:
         return verification
-    statement = _check_record(verification, folder, listed, trust)
+    digests = {name: digest_regular(folder.root / name) for name in listed}
+    changed = sorted(name for name, digest in digests.items() if digest != listed[name])
+    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
+    statement = _check_record(verification, folder, digests, trust)
     if statement is None:
         return verification
     verification.signed = True
@@ -65,27 +68,6 @@ def verify_validation_record(path: Path, data: bytes, trust: Trust = NOTHING) ->
         verification.signed = True
         verification.not_checked.append("the files that the record is about: verify the folder of the validation")
     return verification
-
-
-def _check_listing(verification: Verification, folder: ValidationFolder) -> dict[str, str] | None:
-    """M1 to M5; None if nothing further should be opened."""
-    try:
-        listed = read_manifest_file(folder.manifest)
-    except (OSError, ValueError) as error:
-        verification.record("M1", "manifest.sha256 can be read", False, str(error))
-        return None
-    verification.record("M1", "manifest.sha256 can be read", True, f"{len(listed)} files")
-    present = {folder.name(path): path for path in folder.files() if path != folder.manifest}
-    missing, added = sorted(listed.keys() - present.keys()), sorted(present.keys() - listed.keys())
-    verification.record("M2", "no listed file is missing", not missing, ", ".join(missing[:5]))
-    verification.record("M3", "no file is there that is not listed", not added, ", ".join(added[:5]))
-    links = [name for name, path in present.items() if path.is_symlink() or not path.is_file()]
-    if not verification.record("M4", "all are regular files", not links, ", ".join(links[:5])):
-        return None
-    digests = {name: digest_regular(path) for name, path in present.items()}
-    changed = sorted(name for name, digest in digests.items() if listed.get(name, digest) != digest)
-    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
-    return digests
 
 
 def _check_record(

@@ -1,0 +1,27 @@
+"""Whether a folder holds the files that its list names, and no others."""
+
+from __future__ import annotations
+
+from forensic.case.filelist import read_manifest_file
+from forensic.case.layout import SignedFolder
+from forensic.case.verification.checks import Verification
+
+
+def check_listing(verification: Verification, folder: SignedFolder) -> dict[str, str] | None:
+    """M1 to M4: listed digests of the files that are there.
+
+    None if nothing further should be opened: no list, or links and devices among the files.
+    """
+    try:
+        listed = read_manifest_file(folder.manifest)
+    except (OSError, ValueError) as error:
+        verification.record("M1", "manifest.sha256 can be read", False, str(error))
+        return None
+    verification.record("M1", "manifest.sha256 can be read", True, f"{len(listed)} files")
+    present = {folder.name(path): path for path in folder.files() if path != folder.manifest}
+    missing, added = sorted(listed.keys() - present.keys()), sorted(present.keys() - listed.keys())
+    verification.record("M2", "no listed file is missing", not missing, ", ".join(missing[:5]))
+    verification.record("M3", "no file is there that is not listed", not added, ", ".join(added[:5]))
+    links = [name for name, path in present.items() if path.is_symlink() or not path.is_file()]
+    regular = verification.record("M4", "all are regular files", not links, ", ".join(links[:5]))
+    return {name: listed[name] for name in listed.keys() & present.keys()} if regular else None
