@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageBreak, PageTemplate
+from reportlab.platypus import Flowable, PageBreak
 
+from forensic.report.binding import Properties, typeset_pdf
 from forensic.report.blocks import Heading, keep_room, paragraph
-from forensic.report.canvas import Contents, Furniture, canvas_for
+from forensic.report.canvas import Contents, Furniture
 from forensic.report.record import RunRecord
 from forensic.report.sections import closing, exhibit, models, processing, results, risk
 from forensic.report.sections.attempts import attempts
@@ -18,9 +18,8 @@ from forensic.report.sections.calibration import UNCALIBRATED, status_of
 from forensic.report.sections.certification import certification
 from forensic.report.sections.custody import custody
 from forensic.report.sections.summary import summary, title_of
-from forensic.report.theme import BOTTOM, HEADING, MARGIN, PAGE_HEIGHT, PAGE_WIDTH, TEXT_HEIGHT, TEXT_WIDTH
+from forensic.report.theme import HEADING
 from forensic.report.values import spoken
-from forensic.report.visible import visible
 from forensic.report.wording import words
 
 _SECTIONS = (
@@ -82,26 +81,11 @@ def build_pdf(predicate: Mapping[str, Any], run_folder: Path, attestation: bytes
         watermark=words("title", "generative_mark") if record.generative else "",
     )
     finished = spoken(record.get("run", "finished_utc"))
-    out = io.BytesIO()
-    document = BaseDocTemplate(
-        out,
-        pagesize=(PAGE_WIDTH, PAGE_HEIGHT),
-        title=visible(f"{title}: {furniture.header}"),
-        author=visible(spoken(record.get("examiner", "name"))),
-        subject=visible(f"Run {record.run_id}, finished {finished}"),
-        creator=visible(f"{spoken(record.get('tool', 'name'))} {spoken(record.get('tool', 'version'))}"),
-        lang="en",
-        invariant=1,
-        pageCompression=1,
-        initialFontName="Helvetica",
+    properties = Properties(
+        title=f"{title}: {furniture.header}",
+        author=spoken(record.get("examiner", "name")),
+        subject=f"Run {record.run_id}, finished {finished}",
+        creator=f"{spoken(record.get('tool', 'name'))} {spoken(record.get('tool', 'version'))}",
+        finished=finished,
     )
-    frame = Frame(MARGIN, BOTTOM, TEXT_WIDTH, TEXT_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
-    document.addPageTemplates([PageTemplate("page", [frame])])
-    document.build(_story(record), canvasmaker=canvas_for(furniture, attestation, pdf_date(finished)))
-    return out.getvalue()
-
-
-def pdf_date(moment: str) -> str:
-    """An ISO 8601 UTC time as a PDF date (ISO 32000-2, 7.9.4); the epoch if there is none."""
-    digits = "".join(char for char in moment[:19] if char.isdigit())
-    return f"D:{digits if len(digits) == 14 else '19700101000000'}Z"
+    return typeset_pdf(_story(record), furniture, properties, attestation)

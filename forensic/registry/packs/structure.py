@@ -8,6 +8,7 @@ it takes effect: there is nothing here that could take effect.
 
 from __future__ import annotations
 
+import math
 import pickletools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ class Tensor:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """What its numbers take."""
+        return abs(math.prod(self.shape)) * self.storage.dtype.itemsize
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,16 +34,26 @@ def torch_tensors(data: bytes, root: str | None = None) -> dict[str, np.ndarray]
         if data.startswith(_OLDER):
             return _older(data, root)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
+            names = _stored(archive, len(data))
             (structure,) = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
             base = structure.removesuffix("data.pkl")
             if base + "byteorder" in names and archive.read(base + "byteorder") != b"little":
                 raise refused("its numbers are not little-endian")
             found = read_structure(io.BytesIO(archive.read(structure))).value
-            return _arrays(found, root, lambda storage: archive.read(f"{base}data/{storage.key}"))
+            return _arrays(found, root, lambda storage: archive.read(f"{base}data/{storage.key}"), len(data))
     except (zipfile.BadZipFile, ValueError, KeyError, IndexError, TypeError, EOFError, OSError, RuntimeError,
-            NotImplementedError, RecursionError, OverflowError, struct.error, zlib.error) as error:  # fmt: skip
+            NotImplementedError, RecursionError, OverflowError, struct.error) as error:  # fmt: skip
         raise refused(f"it cannot be read ({type(error).__name__}: {error})"[:300]) from error
+
+
+def _stored(archive: zipfile.ZipFile, most: int) -> list[str]:
+    """Names of the archive's files. PyTorch does not compress; what unpacks to more than ``most`` bytes is refused."""
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise refused("a part of it is compressed")
+    if sum(member.file_size for member in members) > most:
+        raise refused("its parts are more than the file holds")
+    return [member.filename for member in members]
 
 
 def _older(data: bytes, root: str | None) -> dict[str, np.ndarray]:
@@ -73,11 +82,11 @@ def _older(data: bytes, root: str | None) -> dict[str, np.ndarray]:
         first = places[storage.key]
         return data[first : first + storage.count * storage.dtype.itemsize]
 
-    return _arrays(found.value, root, raw)
+    return _arrays(found.value, root, raw, len(data))
 
 
-def _arrays(found: Any, root: str | None, raw: Callable[[Storage], bytes]) -> dict[str, np.ndarray]:
-    """The tensors of the dictionary under ``root``; ``raw`` gives the bytes of a storage."""
+def _arrays(found: Any, root: str | None, raw: Callable[[Storage], bytes], most: int) -> dict[str, np.ndarray]:
+    """The tensors of the dictionary under ``root``, of ``most`` bytes in all; ``raw`` gives the bytes of a storage."""
     if root is not None:
         found = found[root] if isinstance(found, Mapping) and root in found else None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
@@ -85,7 +94,11 @@ def _arrays(found: Any, root: str | None, raw: Callable[[Storage], bytes]) -> di
     wrong = [name for name, value in found.items() if not isinstance(value, Tensor)]
     if wrong:
         raise refused(f"{wrong[0]!r} is no tensor")
-    return {name: _array(raw(tensor.storage), tensor) for name, tensor in found.items()}
+    if sum(tensor.bytes for tensor in found.values()) > most:
+        raise refused("its tensors are more than the file holds")
+    storages = {tensor.storage for tensor in found.values()}
+    held = {storage.key: raw(storage) for storage in storages}
+    return {name: _array(held[tensor.storage.key], tensor) for name, tensor in found.items()}
 
 
 def _array(raw: bytes, tensor: Tensor) -> np.ndarray:

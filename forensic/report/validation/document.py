@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageBreak, PageTemplate
+from reportlab.platypus import Flowable, PageBreak
 
+from forensic.report.binding import Properties, typeset_pdf
 from forensic.report.blocks import Content, Heading, facts, keep_room, notice, paragraph, table
-from forensic.report.canvas import Contents, Furniture, canvas_for
-from forensic.report.document import pdf_date
+from forensic.report.canvas import Contents, Furniture
 from forensic.report.sections.summary import PROTECTED, sentences_on
-from forensic.report.theme import BOTTOM, HEADING, MARGIN, PAGE_HEIGHT, PAGE_WIDTH, SUBTITLE, TEXT_HEIGHT, TEXT_WIDTH
+from forensic.report.theme import HEADING, SUBTITLE
 from forensic.report.theme import TITLE as TITLE_STYLE
 from forensic.report.typeset import bold, mono
 from forensic.report.validation import parts
 from forensic.report.validation.record import ValidationRecord
 from forensic.report.validation.saying import finding, verdict
 from forensic.report.values import at, spoken
-from forensic.report.visible import visible
 from forensic.report.wording import validation as say
 
 _SECTIONS = (
@@ -121,20 +119,11 @@ def build_validation_pdf(predicate: Mapping[str, Any], attestation: bytes) -> by
         header=f"{spoken(record.get('examiner', 'lab'))} · {suite}", title=title, run=identifier, noun="Validation"
     )
     finished = spoken(record.get("validation", "finished_utc"))
-    out = io.BytesIO()
-    document = BaseDocTemplate(
-        out,
-        pagesize=(PAGE_WIDTH, PAGE_HEIGHT),
-        title=visible(f"{title}: {suite}, {spoken(record.get('verdict'))}"),
-        author=visible(spoken(record.get("examiner", "name"))),
-        subject=visible(f"Validation {identifier}, finished {finished}"),
-        creator=visible(f"{spoken(record.get('tool', 'name'))} {spoken(record.get('tool', 'version'))}"),
-        lang="en",
-        invariant=1,
-        pageCompression=1,
-        initialFontName="Helvetica",
+    properties = Properties(
+        title=f"{title}: {suite}, {spoken(record.get('verdict'))}",
+        author=spoken(record.get("examiner", "name")),
+        subject=f"Validation {identifier}, finished {finished}",
+        creator=f"{spoken(record.get('tool', 'name'))} {spoken(record.get('tool', 'version'))}",
+        finished=finished,
     )
-    frame = Frame(MARGIN, BOTTOM, TEXT_WIDTH, TEXT_HEIGHT, leftPadding=0, rightPadding=0, topPadding=0, bottomPadding=0)
-    document.addPageTemplates([PageTemplate("page", [frame])])
-    document.build(_story(record), canvasmaker=canvas_for(furniture, attestation, pdf_date(finished), _DESCRIPTION))
-    return out.getvalue()
+    return typeset_pdf(_story(record), furniture, properties, attestation, _DESCRIPTION)

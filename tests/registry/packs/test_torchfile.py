@@ -7,7 +7,6 @@ import io
 import os
 import pickle
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -93,17 +92,42 @@ def test_structures_that_want_more_than_plain_tensors(structure: bytes) -> None:
     assert caught.value.code in {"model.pack-unsafe", "model.pack-weights"}
 
 
-def test_a_damaged_compressed_member_is_refused() -> None:
+def test_a_file_that_unpacks_to_more_than_was_fetched() -> None:
+    """A thousand times its size: refused before anything is unpacked."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(1000))
-    data = bytearray(stream.getvalue())
-    at = 30 + len("archive/data.pkl")
-    data[at : at + 4] = b"\xff" * 4
-    with pytest.raises(zlib.error), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        archive.read("archive/data.pkl")
-    with pytest.raises(BadInput, match=r"model\.pack-weights"):
-        torch_tensors(bytes(data))
+    data = io.BytesIO(saved({"a": torch.zeros(1_000_000)}))
+    with zipfile.ZipFile(data) as plain, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    assert len(stream.getvalue()) < 20_000
+    with pytest.raises(BadInput, match="compressed"):
+        torch_tensors(stream.getvalue())
+
+
+def test_parts_that_lie_over_each_other() -> None:
+    data = saved({"a": torch.zeros(1000), "b": torch.zeros(1000)})
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        first, second = (info for info in archive.infolist() if "/data/" in info.filename)
+    entries = []
+    at = data.index(b"PK\x01\x02")
+    while data[at : at + 4] == b"PK\x01\x02":  # APPNOTE 4.3.12: lengths of name, extra, comment from byte 28 on
+        length = 46 + sum(int.from_bytes(data[at + 28 + 2 * i : at + 30 + 2 * i], "little") for i in range(3))
+        entries.append(bytearray(data[at : at + length]))
+        at += length
+    for entry in entries:
+        if second.filename.encode() in entry:  # it now begins where the first does, and is as long as the whole file
+            entry[42:46] = first.header_offset.to_bytes(4, "little")
+            entry[20:24] = entry[24:28] = len(data).to_bytes(4, "little")
+    start = data.index(b"PK\x01\x02")
+    with pytest.raises(BadInput, match="more than the file holds"):
+        torch_tensors(data[:start] + b"".join(entries) + data[at:])
+
+
+def test_many_tensors_over_one_storage() -> None:
+    base = torch.zeros(1000)
+    torch_tensors(saved({"a": base, "b": base[:10]}))
+    with pytest.raises(BadInput, match="more than the file holds"):
+        torch_tensors(saved({str(number): base for number in range(100)}))
 
 
 def test_every_kind_of_number_and_layout_that_torch_saves() -> None:
