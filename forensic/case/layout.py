@@ -22,7 +22,7 @@ REFUSED = ".refused"
 _SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
 _RECORDED = re.compile(
     r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|stills/[0-9]{6,}(\.source)?\.png(\.json)?|"
-    r"stills/labelled-source/[0-9]{6,}\.png|risk/(regions\.json|[0-9]{6,}\.(risk|level|overlay)\.png)|"
+    r"stills/(labelled-source|beside)/[0-9]{6,}\.png|risk/(regions\.json|[0-9]{6,}\.(risk|level|overlay)\.png)|"
     r"fusion/[0-9]{6,}\.(weights|effective|even|odd)\.png"
 )
 
@@ -107,6 +107,20 @@ class WorkspaceLayout:
     def validations(self) -> Path:
         """Folder of the validations, where no other place is named."""
         return self.root / "validations"
+
+    def name(self, path: Path) -> str:
+        """How the ledger's entries name ``path``: relative to the workspace if inside, so that both can move."""
+        path, root = path.absolute(), self.root.absolute()
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+    def validation_named(self, name: str) -> Path:
+        """The folder of a validation that an entry of the ledger calls ``name``.
+
+        Entries of early 0.3.0 name it absolutely: where the workspace has moved since, it is looked for inside.
+        """
+        path = self.root / name  # an absolute name stays as it is
+        moved = self.validations / path.name
+        return moved if path.parent.name == moved.parent.name and not path.exists() else path
 
     def exhibit(self, sha256: str) -> ExhibitFolder:
         """Folder of the exhibit whose original has this digest."""
@@ -312,6 +326,10 @@ class RunFolder(SignedFolder):
     def labelled_source_still(self, frame: int) -> Path:
         """The frame of a generative exhibit whose pixels lacked the label; with it, it is no frame of the exhibit."""
         return self.stills / "labelled-source" / f"{frame:06d}.png"
+
+    def beside_still(self, frame: int) -> Path:
+        """Beside a generative still: the same input without what invents (``case.beside``)."""
+        return self.stills / "beside" / f"{frame:06d}.png"
 
     def risk_map(self, frame: int) -> Path:
         """Risk in 1/256 grey level, 16-bit."""

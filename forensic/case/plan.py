@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from forensic.case.approvals import terms_of, usable, use
 from forensic.case.exhibits import Exhibit
 from forensic.case.workspace import Workspace, utc_now
-from forensic.errors import BadInput, InternalError, UsageError
+from forensic.errors import BadInput, InternalError, PolicyRefused, UsageError
 from forensic.frames.frame import Geometry
 from forensic.frames.stageclass import StageClass
 from forensic.policy.decision import PolicyDecision
@@ -257,6 +257,8 @@ def _stage_request(planned: PlannedStage) -> StageRequest:
     stage, model = planned.stage, None
     if stage.model is not None:
         card = load_card(stage.model.id)
+        if card.works_on == "comparison":
+            raise PolicyRefused("model.not-a-stage", f"Model {card.id} is a metric: it makes no picture.")
         verify_card(card)  # raises PolicyRefused on any doubt, before the policy is even asked
         require_engine(card)
         model = {**card.facts(), "digest_verified": True}

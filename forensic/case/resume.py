@@ -217,6 +217,7 @@ def _as_decided(
             f"The stages of run {run_id} are not what they were: program or models have changed.",
             "Begin a new run.",
         )
+    _require_same_calibration(plan, begun)
     with scratch_folder(workspace.layout) as scratch:
         texts = (terms.policy.encode("utf-8"), terms.policy_schema.encode("utf-8"))
         again = judge_again(plan, texts, decided[0], scratch)
@@ -228,6 +229,18 @@ def _as_decided(
             "run.decision", f"The policy does not decide about run {run_id} as it did when the run began."
         )
     return plan, terms, decision
+
+
+def _require_same_calibration(plan: RunPlan, begun: LedgerEntry) -> None:
+    """The maps already made were judged under the calibration, or without one, that the run began with."""
+    here = None if plan.calibration is None else plan.calibration.sha256
+    if begun.data.get("calibration") != here:
+        raise VerificationFailed(
+            "resume.calibration",
+            f"Run {begun.run} began with another calibration of its risk maps "
+            f"({begun.data.get('calibration') or 'none'}) than there is now ({here or 'none'}).",
+            "Put the calibration back as it was, or begin a new run.",
+        )
 
 
 def _request(record: dict[str, Any]) -> EnhanceRequest:

@@ -18,6 +18,7 @@ from forensic.errors import UsageError
 @click.option(
     "--originals", type=click.Choice(["include", "hash-only"]), help="Whether originals go along; default: include."
 )
+@click.option("--with-validations", "validations", is_flag=True, help="Every completed validation goes along.")
 @click.option("--again", type=click.IntRange(1), metavar="SEQ", help="Write the bundle issued by this entry again.")
 @workspace_option
 @json_option
@@ -27,6 +28,7 @@ def bundle(
     out: Path | None,
     archive: bool,
     originals: str | None,
+    validations: bool,
     again: int | None,
     workspace: Path | None,
     as_json: bool,
@@ -42,10 +44,10 @@ def bundle(
 
     if (target is None) == (again is None):
         raise UsageError("bundle.target", "Name either a run or case, or an entry with --again.")
-    if again is not None and originals is not None:
-        raise UsageError("bundle.target", "Whether originals go along was settled when the bundle was issued.")
+    if again is not None and (originals is not None or validations):
+        raise UsageError("bundle.target", "What goes along was settled when the bundle was issued.")
     say = reporter(quiet)
-    request = BundleRequest(out, archive, originals)
+    request = BundleRequest(out, archive, originals, validations)
     with existing(workspace) as opened:
         if again is not None:
             written = write_again(opened, again, request, say)

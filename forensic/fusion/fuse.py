@@ -236,7 +236,12 @@ def _global_motion(
 def _solved(
     frames: Sequence[Frame], options: FusionOptions, noise: float, sigma: float, shape: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """The picture of a reference of ``shape`` (by default that of the nearest frame) that ``frames`` make."""
+    """The picture of a reference of ``shape`` (by default that of the nearest frame) that ``frames`` make.
+
+    At scale 1 it is made at ``SCALE`` and averaged: optics act on finer things than pixels, and a blur narrower than a
+    pixel is none where there is nothing finer.
+    """
+    scale = SCALE if options.scale == 1 else options.scale
     nearest = min(frames, key=lambda frame: frame.distance)
     shape = shape or nearest.y.shape
     aligned = nearest.y if nearest.distance == 0 else sampled(nearest.y, *nearest.motion.places_in_frame(shape))
@@ -244,15 +249,19 @@ def _solved(
     repeats = repeated(frames, shape)
 
     def make(piece: Piece) -> np.ndarray:
-        canvas = Canvas(piece.bottom - piece.top, piece.right - piece.left, options.scale, _MARGIN)
-        seen = [_observed(frame, piece, canvas, sigma * options.scale) for frame in frames]
+        canvas = Canvas(piece.bottom - piece.top, piece.right - piece.left, scale, _MARGIN)
+        seen = [_observed(frame, piece, canvas, sigma * scale) for frame in frames]
         start = cv2.copyMakeBorder(piece.of(aligned), _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REFLECT)
         start = cv2.resize(start, (canvas.shape[1], canvas.shape[0]), interpolation=cv2.INTER_CUBIC)
         used = [each for each in seen if each is not None]
         made = reconstruct(canvas, used, start, noise, effort, options.strength, repeats)
         return np.ascontiguousarray(canvas.cut(made))
 
-    return in_pieces(shape[0], shape[1], options.scale, options.tile, make)
+    picture = in_pieces(shape[0], shape[1], scale, options.tile, make)
+    if scale == options.scale:
+        return picture
+    size = (options.scale * shape[1], options.scale * shape[0])
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
 
 
 def repeated(frames: Sequence[Frame], shape: tuple[int, int]) -> float:

@@ -125,7 +125,7 @@ class ModelCard(_Part):
     class_label: Annotated[str, Field(alias="class")]
     architecture: Architecture
     scale: Annotated[int, Field(ge=1, le=8)]
-    channels: Literal["luma"]
+    channels: Literal["luma", "chroma", "rgb"]
     precision: Literal["float32", "int8"]
     parameters: Annotated[int, Field(ge=1)]
     #: Radius in input pixels; "tile" where a pixel depends on all that the network is given at once.
@@ -133,8 +133,11 @@ class ModelCard(_Part):
     overlap: Annotated[int, Field(ge=0, le=256)] | None = None  # least overlap of tiles, where the field is the tile
     #: What it works on beside single frames; None if nothing.
     refines: Literal["fusion"] | None = None
-    #: What one result is made of; None for single frames.
-    works_on: Literal["sequence"] | None = None
+    #: What one result is made of; None for single frames. "comparison": of two pictures it makes a number, no picture;
+    #: every stage refuses it.
+    works_on: Literal["sequence", "colour", "comparison"] | None = None
+    #: For works_on = "colour": how many times the picture was enlarged whose colour it restores; ``scale`` is then 1.
+    enlarged: Annotated[int, Field(ge=1, le=8)] | None = None
     #: Model whose version for another scale this is; a recipe that names that one uses this one where asked to.
     sibling_of: Annotated[str, Field(pattern=rf"\A{ID_PATTERN}\z")] | None = None
     weights: Weights
@@ -142,7 +145,7 @@ class ModelCard(_Part):
     licence: Text
     explanation: Text
     calibration: Literal["uncalibrated", "calibrated"]
-    forward_model: ForwardModel
+    forward_model: ForwardModel | None = None
     training: Training
     measured: Annotated[list[Measurement], Field(min_length=1)]
     known_artefacts: Annotated[list[Text], Field(min_length=1)]
@@ -153,6 +156,30 @@ class ModelCard(_Part):
     def _overlap_where_unbounded(self) -> ModelCard:
         if (self.receptive_field == "tile") != (self.overlap is not None):
             raise ValueError('overlap is stated if, and only if, receptive_field is "tile"')
+        return self
+
+    @model_validator(mode="after")
+    def _colour_of_single_frames(self) -> ModelCard:
+        if self.channels == "rgb" and (self.refines or self.works_on or self.precision != "float32"):
+            raise ValueError('channels = "rgb" is for float32 models of single frames')
+        return self
+
+    @model_validator(mode="after")
+    def _comparison(self) -> ModelCard:
+        if self.works_on == "comparison" and self.stage_class is not StageClass.GENERATIVE:
+            # It touches no pixel. Were it ever taken for a stage, no policy for evidence may permit it.
+            raise ValueError('a model that compares pictures states class = "generative"')
+        if (self.works_on == "comparison") != (self.forward_model is None):
+            raise ValueError('forward_model is stated, except where works_on = "comparison"')
+        return self
+
+    @model_validator(mode="after")
+    def _colour_of_an_enlarged_picture(self) -> ModelCard:
+        colour = self.works_on == "colour"
+        if colour != (self.channels == "chroma") or colour != (self.enlarged is not None):
+            raise ValueError('works_on = "colour", channels = "chroma" and enlarged go together')
+        if colour and (self.scale != 1 or self.refines):
+            raise ValueError("a model that works on colour enlarges nothing itself (scale 1) and refines no fusion")
         return self
 
     @model_validator(mode="after")
@@ -176,6 +203,11 @@ class ModelCard(_Part):
     def stage_class(self) -> StageClass:
         """Class of every pixel that the model touches."""
         return StageClass.parse(self.class_label)
+
+    @property
+    def made_for(self) -> int:
+        """Factor by which siblings differ: that of enlargement, by the model or, where it restores colour, before."""
+        return self.scale if self.enlarged is None else self.enlarged
 
     @property
     def engine(self) -> str:

@@ -25,11 +25,12 @@ def siblings(card: ModelCard, models_dir: Path | None = None) -> dict[int, str]:
             continue
         if root not in (other.id, other.sibling_of):
             continue
-        if other.scale in found:
+        scale = other.made_for
+        if scale in found:
             raise PolicyRefused(
                 "model.siblings-ambiguous",
-                f"Models {found[other.scale]} and {other.id} both say that they are {root} at scale {other.scale}.",
+                f"Models {found[scale]} and {other.id} both say that they are {root} at scale {scale}.",
                 "Take one of them out of the models folder, or name the model in a recipe of your own.",
             )
-        found[other.scale] = other.id
+        found[scale] = other.id
     return dict(sorted(found.items()))

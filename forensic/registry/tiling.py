@@ -69,12 +69,16 @@ def cut_tiles(plane: np.ndarray, plan: TilePlan) -> list[np.ndarray]:
 
 
 def cut_inside(plane: np.ndarray, plan: TilePlan) -> list[np.ndarray]:
-    """Tiles with what surroundings the plane has, up to the plan's overlap: nothing is repeated at its borders."""
-    if plane.shape != (plan.height, plan.width):
+    """Tiles with what surroundings the plane has, up to the plan's overlap: nothing is repeated at its borders.
+
+    ``plane`` is [H, W], or [C, H, W] for planes that are cut alike.
+    """
+    if plane.shape[-2:] != (plan.height, plan.width):
         raise InternalError("model.tile-plan", f"A plan for {plan.height}x{plan.width} met a plane {plane.shape}.")
     around = plan.overlap
     return [
         plane[
+            ...,
             max(row - around, 0) : row + plan.tile_height + around,
             max(column - around, 0) : column + plan.tile_width + around,
         ]
@@ -82,19 +86,23 @@ def cut_inside(plane: np.ndarray, plan: TilePlan) -> list[np.ndarray]:
     ]
 
 
-def blend_tiles(tiles: Iterable[np.ndarray], plan: TilePlan, scale: int) -> np.ndarray:
+def blend_tiles(tiles: Iterable[np.ndarray], plan: TilePlan, scale: int, *, faded: bool = True) -> np.ndarray:
     """Put enlarged pieces of :func:`cut_inside` in their places, cross-faded where tiles meet.
 
     Each tile's share falls linearly from 1 to 0 over half the overlap (at most half a tile) on either
     side of a border, along rows and columns alike, so that shares sum to 1 and nothing steps.
+    Not ``faded``, each tile gives its own place alone: for networks whose field of view the overlap covers.
     The sums are formed in the order of the plan. One tile alone comes out as it is, to the byte.
     """
-    whole = np.zeros((scale * plan.height, scale * plan.width), np.float32)
+    whole = np.zeros(0, np.float32)
     for (row, column), tile in zip(plan.origins, tiles, strict=True):
+        if not whole.size:
+            whole = np.zeros((*tile.shape[:-2], scale * plan.height, scale * plan.width), np.float32)
         above, left = row - min(row, plan.overlap), column - min(column, plan.overlap)
-        down = _share(row, plan.tile_height, plan.height, plan.overlap, scale)[scale * above :][: tile.shape[0]]
-        across = _share(column, plan.tile_width, plan.width, plan.overlap, scale)[scale * left :][: tile.shape[1]]
-        own = whole[scale * above :, scale * left :][: tile.shape[0], : tile.shape[1]]
+        reach = plan.overlap if faded else 0
+        down = _share(row, plan.tile_height, plan.height, reach, scale)[scale * above :][: tile.shape[-2]]
+        across = _share(column, plan.tile_width, plan.width, reach, scale)[scale * left :][: tile.shape[-1]]
+        own = whole[..., scale * above :, scale * left :][..., : tile.shape[-2], : tile.shape[-1]]
         own += down[:, None] * across[None] * tile
     return whole
 

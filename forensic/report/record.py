@@ -89,6 +89,7 @@ class RunRecord:
             self._add(at(still, "after"), at(still, "sha256"))
             self._add(at(still, "after"), at(still, "after_sha256"))
             self._add(at(still, "before"), at(still, "before_sha256"))
+            self._add(at(still, "beside"), at(still, "beside_sha256"))
         self._add(self.get("output", "file"), self.get("output", "sha256"))
         try:
             lines = (self.folder / MANIFEST).read_text("utf-8").splitlines()

@@ -2,7 +2,7 @@
 
 UNCALIBRATED, unless a calibration is given and the frame lies in its domain.
 
-R = sqrt(c² + n² + d²), in grey levels at every output pixel, of
+The score ``sum/1`` is R = sqrt(c² + n² + d²), in grey levels at every output pixel, of
 
 c  range conflict: local RMS of y − A x̂ before projection, less the power of the input's noise,
 n  null-space injection: local RMS of what the output holds and the input cannot determine,
@@ -10,7 +10,8 @@ d  self-ensemble dispersion, where it was measured.
 
 c lives where the data speak and n where they do not, which makes the sum of squares their natural
 size together; d overlaps with both, so that R errs on the side of more risk. R is never below the
-largest of the three.
+largest of the three. The score ``quantile/1``, which a calibration may name, is what a learned head
+makes of these and other features (:mod:`forensic.risk.learned`).
 """
 
 from __future__ import annotations
@@ -19,31 +20,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 
-from forensic.errors import InternalError, UsageError
+from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.frame import CodedFrame, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
-from forensic.fusion.projection import PRIOR_SIGMA, noise_weight, soft_projection
 from forensic.media.opencv import opencv
 from forensic.risk.calibration import domain
-from forensic.risk.calibration.artefact import Calibration
-from forensic.risk.calibration.judging import CALIBRATED, Judgement, judge
-from forensic.risk.clipping import Clipping, find_clipping
+from forensic.risk.calibration.artefact import QUANTILE, Calibration
+from forensic.risk.calibration.judging import CALIBRATED, Judgement, judge, judge_before, unusable
+from forensic.risk.calibration.shelf import head_of
 from forensic.risk.dihedral import Dispersion
-from forensic.risk.noise import estimate_sigma
-from forensic.risk.nullspace import local_rms, nullspace_injection, rms_window
-from forensic.risk.quantiles import LARGEST_UNIT, UNITS_PER_GREY_LEVEL, describe
-from forensic.risk.regions import CONFLICT, DISPERSION, INJECTION, Region, TileMeasurements, find_regions
-from forensic.risk.tiles import TILE, Level, Thresholds, grid_shape, tile_levels, tile_percentile, tile_share
+from forensic.risk.head import Head
+from forensic.risk.learned import HIGH_FROM, learned_score, missing
+from forensic.risk.measurement import SUM, Measurement, compare, incompatible
+from forensic.risk.regions import Region, TileMeasurements, find_regions
+from forensic.risk.tiles import (
+    LEAST_LOW_GROUP,
+    TILE,
+    Level,
+    Thresholds,
+    grid_shape,
+    in_groups,
+    tile_levels,
+    tile_percentile,
+    tile_share,
+)
 
 STATUS = "UNCALIBRATED"
-COMBINATION = "root of the sum of squares of range conflict, null-space injection and self-ensemble dispersion"
 FORCED = "forced HIGH: generative"
 OUTSIDE = "HIGH: these tiles hold pixels that show no recording"
-CONFLICT_WINDOW = 3  # input pixels
 WORST_TILES = 5
 
 
@@ -71,6 +78,7 @@ class RiskAssessment:
     reason: str | None
     facts: Mapping[str, Any]
     judgement: Judgement | None = None
+    measures: Mapping[str, float | None] | None = None
 
     @property
     def status(self) -> str:
@@ -97,109 +105,68 @@ class RiskAssessment:
         }
 
 
-@dataclass(frozen=True)
-class _Measurement:
-    """What comparing one pair of pictures gives."""
-
-    risk: np.ndarray
-    conflict: np.ndarray
-    components: dict[str, np.ndarray]
-    clipped_share: np.ndarray
-    facts: dict[str, Any]
-
-
-def _incompatible(reference: WorkingFrame, output: CodedFrame) -> str | None:
-    """Why luma of the two cannot be compared, or None."""
-    families = reference.geometry.layout.family, output.geometry.layout.family
-    if families[0] != families[1]:
-        return f"The input is {families[0]}, the output {families[1]}: their luma cannot be compared."
-    if families[0] != "rgb" and reference.colour.assumed_full_range() != output.colour.assumed_full_range():
-        return "Input and output have different luma ranges: their luma cannot be compared."
-    return None
-
-
-def _measure(
-    y: np.ndarray, x: np.ndarray, clipping: Clipping, forward: ForwardModel, dispersion: Dispersion | None
-) -> _Measurement:
-    sigma = estimate_sigma(y, clipping.mask)
-    tau = noise_weight(sigma)
-    projection = soft_projection(x, y, forward, tau)
-    injection = nullspace_injection(projection, y, forward, tau)
-    raw = local_rms(projection.conflict, CONFLICT_WINDOW)
-    excess = np.sqrt(np.maximum(raw * raw - np.float32(sigma**2), np.float32(0.0)))
-    components = {CONFLICT: forward.replicate(excess), INJECTION: injection.rms}
-    if dispersion is not None:
-        components[DISPERSION] = np.asarray(dispersion.deviation, dtype=np.float32)
-    power = np.zeros_like(x)
-    for component in components.values():
-        cv2.accumulateSquare(component, power)
-    risk = np.asarray(cv2.sqrt(power))
-    if not np.isfinite(np.sum(risk, dtype=np.float64)):
-        raise InternalError("risk.not-finite", "The risk map holds a value that is not a finite number.")
-    facts = {
-        "noise_sigma": round(sigma, 4),
-        "prior_sigma": PRIOR_SIGMA,
-        "tau": round(tau, 8),
-        "forward_model": forward.to_record(),
-        "projection": projection.solution.to_record(),
-        "tikhonov_reference": injection.reference_solution.to_record(),
-        "windows": {"conflict_input_px": CONFLICT_WINDOW, "injection_output_px": rms_window(forward.factor)},
-        "risk": describe(risk),
-        "range_conflict": {
-            "mean_signed": round(float(projection.conflict.mean(dtype=np.float64)), 3),
-            "before_projection": describe(np.abs(projection.conflict)),
-            "above_noise": describe(excess),
-        },
-        "null_space_injection": describe(injection.rms),
-        "dispersion": None
-        if dispersion is None
-        else {
-            **describe(components[DISPERSION]),
-            "transforms": list(dispersion.transforms),
-            "note": dispersion.note,
-        },
-        "clipped_input": {
-            "share": round(float(clipping.mask.mean()), 5),
-            "black_level": clipping.black,
-            "white_level": clipping.white,
-        },
-        "risk_png": {
-            "unit_grey_levels": 1 / UNITS_PER_GREY_LEVEL,
-            "clipped_pixels": int(np.count_nonzero(risk * np.float32(UNITS_PER_GREY_LEVEL) > LARGEST_UNIT)),
-        },
-    }
-    share = tile_share(forward.replicate(clipping.mask.astype(np.uint8)) > 0)
-    return _Measurement(risk, projection.conflict, components, share, facts)
-
-
-def _compare(
-    reference: WorkingFrame, output: CodedFrame, forward: ForwardModel | None, dispersion: Dispersion | None
-) -> _Measurement:
-    model = forward or ForwardModel.between(reference.geometry, output.geometry)
-    inside = (reference.geometry.height, reference.geometry.width)
-    if model.output_shape(inside) != (output.geometry.height, output.geometry.width):
-        raise UsageError(
-            "risk.geometry",
-            f"The forward model's scale {model.factor} does not lead from {output.geometry.width}x"
-            f"{output.geometry.height} to {inside[1]}x{inside[0]} pixels.",
-        )
-    y = _codes(reference)
-    x = np.ascontiguousarray(output.to_working().luma)
-    return _measure(y, x, find_clipping(reference, y), model, dispersion)
-
-
-def _codes(reference: WorkingFrame) -> np.ndarray:
-    """The luma limited to its code range."""
-    layout = reference.geometry.layout
-    return np.clip(reference.luma, np.float32(0.0), np.float32(layout.maximum / layout.grey_scale))
-
-
 def _calibrated(limits: Thresholds, judgement: Judgement) -> Thresholds:
     """``limits`` with the calibrated threshold of LOW; 0, so that nothing is LOW, where there is none."""
     if judgement.status != CALIBRATED:
         return replace(limits, medium=0.0, status=judgement.status)
-    told = "LOW: calibrated; HIGH and clipped_share: UNCALIBRATED, engineering thresholds"
+    told = (
+        f"LOW: calibrated, in groups of at least {LEAST_LOW_GROUP} tiles; HIGH and clipped_share: UNCALIBRATED, "
+        "engineering thresholds"
+    )
     return replace(limits, medium=min(judgement.low_below, limits.high), status=told)
+
+
+def _judged(
+    measurement: Measurement,
+    reference: WorkingFrame,
+    limits: Thresholds,
+    dispersion: Dispersion | None,
+    calibration: Calibration | None,
+    head: Head | None,
+) -> tuple[Measurement, Thresholds, Judgement | None, dict[str, float | None]]:
+    """The measurement with the score that was asked for, the thresholds, the calibration's judgement, the measures.
+
+    Where a calibration of the learned score has no LOW for the frame, its score is worth nothing there and the
+    measurement keeps ``sum/1``.
+    """
+    noise = float(measurement.facts["noise_sigma"])
+    measures = domain.measured(reference, measurement.conflict, noise)
+    if head is not None:
+        if dispersion is None or (why := missing(reference, dispersion)) is not None:
+            raise UsageError("risk.no-bootstrap", f"The learned score cannot be made: {why or 'no dispersion'}.")
+        measurement, distance = learned_score(measurement, reference, dispersion, head)
+        return measurement, _learned(limits), None, measures | {"features": _rounded(distance)}
+    if calibration is None:
+        return measurement, limits, None, measures
+    if calibration.score != QUANTILE:
+        if dispersion is None or dispersion.note is not None:
+            return measurement, limits, None, measures  # the score that was calibrated has all its parts
+        whole = judge(calibration, measures)
+        return measurement, _calibrated(limits, whole), whole, measures
+    known = {name: value for name, value in measures.items() if name != "features"}
+    judgement = judge_before(calibration, known)
+    if judgement is None:
+        refused = missing(reference, dispersion)
+        if refused is None and dispersion is not None:
+            try:
+                learned, distance = learned_score(measurement, reference, dispersion, head_of(calibration))
+                measures |= {"features": _rounded(distance)}
+                judgement = judge(calibration, measures)
+                if judgement.status == CALIBRATED:
+                    return learned, _calibrated(_learned(limits), judgement), judgement, measures
+            except BadInput as error:
+                refused = error.message
+        if judgement is None:
+            judgement = unusable(calibration, measures, refused or "")
+    return measurement, _calibrated(limits, judgement), judgement, measures
+
+
+def _learned(limits: Thresholds) -> Thresholds:
+    return replace(limits, high=max(limits.high, HIGH_FROM))
+
+
+def _rounded(distance: float) -> float:
+    return round(distance, 4)
 
 
 def _tiles_outside(shown: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
@@ -236,6 +203,7 @@ def assess(
     thresholds: Thresholds | None = None,
     shown: np.ndarray | None = None,
     calibration: Calibration | None = None,
+    head: Head | None = None,
 ) -> RiskAssessment:
     """Assess ``output`` against ``reference``, the input after presentation and geometric stages only.
 
@@ -244,13 +212,18 @@ def assess(
     the reference is limited to its code range first, as the output was when it was quantised. ``shown``
     (boolean, of the reference's size, see ``Pipeline.shows_recording``) is False where the picture has a
     fixed value because there is no recording: such tiles are HIGH, measured or not. ``calibration``, made for
-    exactly the stages that made the output, sets the threshold of LOW where the frame lies in its domain; outside,
-    or where it found no threshold, no tile is LOW.
+    exactly the stages that made the output, sets the threshold of LOW where the frame lies in its domain (and small
+    groups of LOW tiles are MEDIUM: :data:`forensic.risk.tiles.LEAST_LOW_GROUP`); outside, or where it found no
+    threshold, no tile is LOW. A calibration of the score ``quantile/1`` needs its head and the bootstrap
+    (``dispersion.stray``): without them the score is ``sum/1``, the map is UNCALIBRATED, no tile is LOW and the reason
+    is recorded; a frame outside its domain has ``sum/1`` too. ``head``: take the score ``quantile/1`` of this head, to
+    calibrate it; then no calibration is heeded.
 
     Geometries, planes or ranges that do not fit each other give NOT ASSESSED everywhere and the
     reason, never an error. If ``output`` or ``reference`` is of generative class, every tile is
     HIGH, measured or not. Raises ``InternalError`` (``risk.frame-mismatch``,
-    ``risk.dispersion-shape``, ``risk.not-finite``) where the caller or the machine went wrong.
+    ``risk.dispersion-shape``, ``risk.not-finite``) where the caller or the machine went wrong, and ``UsageError``
+    (``risk.no-bootstrap``) where a ``head`` was given without what it needs.
     """
     opencv()  # sets this thread to the arithmetic that is the same everywhere
     if reference.timing.index != output.timing.index:
@@ -265,21 +238,19 @@ def assess(
             "risk.dispersion-shape", f"Dispersion of {dispersion.deviation.shape} for an output of {shape}."
         )
     stage_class = max(reference.stage_class, output.stage_class)
-    measurement: _Measurement | None = None
-    reason = _incompatible(reference, output)
+    measurement: Measurement | None = None
+    reason = incompatible(reference, output)
     if reason is None:
         try:
-            measurement = _compare(reference, output, forward, dispersion)
+            measurement = compare(reference, output, forward, dispersion)
         except UsageError as error:
             reason = error.message
     forced = stage_class >= StageClass.GENERATIVE
-    judgement: Judgement | None = None
-    whole = dispersion is not None and dispersion.note is None  # the score that was calibrated has all its parts
-    if measurement is not None and calibration is not None and not forced and whole:
-        sigma = float(measurement.facts["noise_sigma"])
-        found = domain.measured(_codes(reference), measurement.conflict, sigma, reference.coding)
-        judgement = judge(calibration, found)
-        limits = _calibrated(limits, judgement)
+    judgement, measures = None, None
+    if measurement is not None:
+        measurement, limits, judgement, measures = _judged(
+            measurement, reference, limits, dispersion, None if forced else calibration, head
+        )
     measured = None if measurement is None else tile_percentile(measurement.risk)
     if measurement is None or measured is None:
         levels = np.full(grid_shape(shape), Level.NOT_ASSESSED, dtype=np.uint8)
@@ -288,6 +259,9 @@ def assess(
     outside = None if shown is None else _tiles_outside(shown, shape)
     if outside is not None:
         levels = np.where(outside, np.uint8(Level.HIGH), levels)
+    if judgement is not None and judgement.status == CALIBRATED:
+        low = levels == Level.LOW
+        levels = np.where(low & ~in_groups(low), np.uint8(Level.MEDIUM), levels)
     before_forcing = levels
     if forced:
         levels = np.full_like(levels, Level.HIGH)
@@ -314,7 +288,7 @@ def assess(
         "levels_before_forcing": _level_shares(before_forcing) if forced else None,
         "regions_not_listed": omitted,
         "worst_tiles": _worst_tiles(tiles),
-        "combination": COMBINATION,
+        "combination": SUM if measurement is None else measurement.combination,
         "thresholds": limits.to_record(),
         **({} if measurement is None else measurement.facts),
         **({} if judgement is None else {"calibration": judgement.to_record()}),
@@ -334,4 +308,5 @@ def assess(
         reason=reason,
         facts=facts,
         judgement=judgement,
+        measures=measures,
     )

@@ -28,7 +28,7 @@ from forensic.frames.frame import CodedFrame
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.media.opencv import opencv
-from forensic.risk.assessment import COMBINATION, STATUS, RiskAssessment
+from forensic.risk.assessment import STATUS, RiskAssessment
 from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.overlay import GENERATIVE_LABEL, draw_overlay, title_of
 from forensic.risk.quantiles import NOT_ASSESSED_UNIT, to_units
@@ -145,7 +145,7 @@ def risk_record(
 
     ``files``: names of the three pictures by frame, added to each frame's entry where given. ``calibration``: the
     one that the frames were judged by, which then stands in the record, whole.
-    ``forward_model`` and ``thresholds`` stand at the top if all frames share them, else null: every
+    ``forward_model``, ``thresholds`` and ``combination`` stand at the top if all frames share them, else null: every
     frame's summary has its own.
     """
 
@@ -161,7 +161,7 @@ def risk_record(
         "selection": {"frames": list(selection.frames), "rule": selection.rule},
         "forward_model": shared("forward_model"),
         "thresholds": shared("thresholds"),
-        "combination": COMBINATION,
+        "combination": shared("combination"),
         "tile": TILE,
         **({} if calibration is None else {"calibration": _cited(calibration)}),
         "frames": [

@@ -232,8 +232,9 @@ def _legend(assessment: RiskAssessment, width: int, scale: _Scale) -> np.ndarray
         paragraphs.append((f"Not assessed: {assessment.reason}", 700))
     paragraphs += [(text, 400) for text in _told(assessment)]
     lines = [(line, weight) for text, weight in paragraphs for line in _wrapped(text, size, weight, width - 2 * margin)]
+    meaning = "what is stated above" if assessment.status == CALIBRATED else "that these checks found little added"
     last = _wrapped(
-        "LOW means only that these checks found little added. It does not mean that the picture is true or complete.",
+        f"LOW means only {meaning}. It does not mean that the picture is true or complete.",
         size,
         400,
         width - 2 * margin,

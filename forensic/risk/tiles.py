@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
+import cv2
 import numpy as np
 
 TILE = 16
+#: With a calibration, LOW tiles that hang together by their sides in groups of fewer than this are MEDIUM.
+LEAST_LOW_GROUP = 16
 
 
 class Level(IntEnum):
@@ -93,6 +96,19 @@ def tile_levels(risk: np.ndarray, clipped: np.ndarray, thresholds: Thresholds) -
     levels[risk >= thresholds.medium] = Level.MEDIUM
     levels[(risk >= thresholds.high) | (clipped >= thresholds.clipped_share)] = Level.HIGH
     return levels
+
+
+def in_groups(low: np.ndarray, least: int = LEAST_LOW_GROUP) -> np.ndarray:
+    """``low`` (boolean, per tile) without groups of fewer than ``least`` tiles that hang together by their sides.
+
+    A tile that is low alone among others that are not is more often wrong than one among its like.
+    """
+    if least <= 1 or not low.any():
+        return low
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(low.astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    kept = stats[:, cv2.CC_STAT_AREA] >= least
+    kept[0] = False  # what is not low
+    return np.asarray(kept[labels])
 
 
 def to_pixels(tiles: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

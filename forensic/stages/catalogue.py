@@ -19,6 +19,8 @@ from forensic.stages.deflicker import Deflicker
 from forensic.stages.deinterlace import Deinterlace
 from forensic.stages.follow import Follow
 from forensic.stages.fusion import Fusion
+from forensic.stages.generative_upscale import GenerativeUpscale
+from forensic.stages.learned_colour import LearnedColour
 from forensic.stages.learned_sequence import LearnedSequence
 from forensic.stages.learned_upscale import LearnedUpscale
 from forensic.stages.levels import Levels
@@ -77,6 +79,9 @@ STAGES: tuple[type[Stage[Any]], ...] = (
     LearnedUpscale,
     LearnedSequence,
     RefinedFusion,
+    LearnedColour,
+    # generative
+    GenerativeUpscale,
 )
 
 _extra: dict[str, type[Stage[Any]]] = {}

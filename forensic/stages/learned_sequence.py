@@ -14,6 +14,7 @@ from forensic.stages.learned_upscale import LearnedUpscale, LearnedUpscaleParame
 from forensic.stages.parameters import parameter
 from forensic.stages.shots import continuous
 from forensic.stages.stage import StageCard
+from forensic.stages.suited import purpose
 
 if TYPE_CHECKING:
     from forensic.registry.card import ModelCard
@@ -97,7 +98,7 @@ class LearnedSequence(LearnedUpscale):
             raise BadInput(
                 "model.not-for-sequences",
                 f"Model {card.id} does not work on sequences; stage {self.name!r} needs one that does.",
-                f"Use it with the stage {'refined-fusion' if card.refines else 'learned-upscale'!r}.",
+                f"Use it with the stage {purpose(card)[1]!r}.",
             )
 
     @property

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from forensic.errors import BadInput, UsageError
+from forensic.errors import BadInput
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.media.opencv import opencv
 from forensic.registry.cards import load_card
-from forensic.registry.siblings import siblings
 from forensic.stages.kernels import KERNELS
+from forensic.stages.learned import RunsModel, model_for_scale
 from forensic.stages.luma import combine, separate
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import resample, scaled_axes
 from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry
+from forensic.stages.suited import purpose
 
 if TYPE_CHECKING:
     from forensic.registry.card import ModelCard
-    from forensic.registry.loading import LoadedModel
 
 
 class LearnedUpscaleParameters(Parameters):
@@ -79,7 +77,7 @@ class LearnedUpscaleParameters(Parameters):
     )
 
 
-class LearnedUpscale(Stage[LearnedUpscaleParameters]):
+class LearnedUpscale(RunsModel, Stage[LearnedUpscaleParameters]):
     """A super-resolution network for luma."""
 
     name = "learned-upscale"
@@ -112,8 +110,7 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
     def __init__(self, parameters: LearnedUpscaleParameters, models_dir: Path | None = None) -> None:
         """Reads the model's card, not the weights. Raises ``PolicyRefused`` (``model.*``) for a bad card."""
         super().__init__(parameters, models_dir)
-        self._model_card = load_card(parameters.model, models_dir)
-        self._lock = Lock()
+        self.use(load_card(parameters.model, models_dir))
         self._check_input(self._model_card)
         if parameters.overlap < self._model_card.least_overlap:
             raise BadInput(
@@ -125,18 +122,19 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
 
     def _check_input(self, card: ModelCard) -> None:
         """Raise ``BadInput`` (``model.not-for-single-frames``) if the model works on something else."""
+        what, stage = purpose(card)
+        if card.channels != "luma":
+            raise BadInput(
+                "model.not-for-luma",
+                f"Model {card.id} {what}; stage {self.name!r} needs one that works on luma.",
+                f"Use it with the stage {stage!r}.",
+            )
         if card.refines is not None or card.works_on is not None:
-            what = f"refines a {card.refines}" if card.refines else f"works on a {card.works_on} of frames"
             raise BadInput(
                 "model.not-for-single-frames",
                 f"Model {card.id} {what}; stage {self.name!r} needs one that works on single frames.",
-                f"Use it with the stage {'refined-fusion' if card.refines else 'learned-sequence'!r}.",
+                f"Use it with the stage {stage!r}.",
             )
-
-    @property
-    def model(self) -> ModelCard:
-        """The model's card."""
-        return self._model_card
 
     @property
     def scale(self) -> float:
@@ -146,36 +144,15 @@ class LearnedUpscale(Stage[LearnedUpscaleParameters]):
     def with_scale(self, factor: int) -> LearnedUpscale:
         """With the model's sibling for ``factor``, all other parameters as they are; itself if the model has it.
 
-        Raises ``UsageError`` (``recipe.scale``) where there is none: a network has one factor.
+        Raises ``UsageError`` (``recipe.scale``) where there is none.
         """
-        if factor == self._model_card.scale:
-            return self
-        found = siblings(self._model_card, self.models_dir)
-        if factor not in found:
-            none = ", nor has it a sibling for that." if len(found) > 1 else "."
-            raise UsageError(
-                "recipe.scale",
-                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times"
-                + none,
-                f"Use --scale {', '.join(map(str, found))}, or another recipe.",
-            )
-        return self.varied(model=found[factor])
+        model = model_for_scale(self._model_card, factor, self.models_dir)
+        return self if model == self._model_card.id else self.varied(model=model)
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """Both sides times the model's factor."""
         factor = self._model_card.scale
         return resized_geometry(geometry, geometry.width * factor, geometry.height * factor, geometry.sample_aspect)
-
-    @cached_property
-    def _loaded(self) -> LoadedModel:
-        from forensic.registry.loading import load_model  # torch is loaded only where it is used
-
-        return load_model(self._model_card)
-
-    def prepare(self) -> None:
-        """Load and check the weights now rather than at the first frame. Raises as ``load_model`` does."""
-        with self._lock:
-            self._loaded  # noqa: B018
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame = window[at]

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from forensic.errors import BadInput, InternalError, UsageError
+from forensic.errors import InternalError, UsageError
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.stages.comparison import chains_for_recorded, recorded_through
-from forensic.stages.deinterlace import Deinterlace
+from forensic.stages.order import check_order
 from forensic.stages.stage import Stage
 
 AnyStage = Stage[Any]
@@ -80,30 +80,10 @@ class Pipeline:
     """An ordered chain of stages."""
 
     def __init__(self, stages: Iterable[AnyStage]) -> None:
-        """Raises ``BadInput`` (``recipe.order``) if a stage names pixels of an already resampled picture, or
-        separates fields after their lines may have moved.
-        """
+        """Raises ``BadInput`` (``recipe.order``) as :func:`check_order` does."""
         self.stages = tuple(stages)
         self._recorded = chains_for_recorded(self.stages)
-        resampled = False
-        moved: AnyStage | None = None
-        for stage in self.stages:
-            if moved is not None and isinstance(stage, Deinterlace):
-                raise BadInput(
-                    "recipe.order",
-                    f"Stage {stage.name!r} tells fields by the number of the line, which stage {moved.name!r} before "
-                    "it may change.",
-                    f"Put {stage.name!r} before it.",
-                )
-            if stage.effective_class is StageClass.GEOMETRIC or stage.resamples or stage.scale != 1.0:
-                moved = stage
-            if resampled and stage.positional:
-                raise BadInput(
-                    "recipe.order",
-                    f"Stage {stage.name!r} names places in the picture but comes after a change of size.",
-                    "Put it before the stage that resizes: its pixels are then those of the exhibit.",
-                )
-            resampled = resampled or stage.scale != 1.0
+        check_order(self.stages)
 
     # --- what it declares -------------------------------------------------------------------
 

@@ -129,8 +129,8 @@ class Recipe:
         *,
         models_dir: Path | None = None,
     ) -> BoundRecipe:
-        """Fix all parameters; ``scale`` goes to the one resampling stage, ``roi`` = (x, y, width, height)
-        puts a crop first, or right after deinterlacing. Both are recorded as overrides.
+        """Fix all parameters; ``scale`` goes to the one resampling stage and what follows it, ``roi`` = (x, y, width,
+        height) puts a crop first, or right after deinterlacing. Both are recorded as overrides.
 
         Raises ``BadInput`` (``stage.unknown``, ``stage.parameters``, ``recipe.order``), ``UsageError``
         (``recipe.scale``, ``recipe.roi``) and what a learned stage's model card raises.
@@ -139,14 +139,14 @@ class Recipe:
         whys = [step.why for step in self.steps]
         overrides: list[Override] = []
         if scale is not None:
-            self._set_scale(stages, scale, overrides)
+            self._set_scale(stages, whys, scale, overrides)
         if roi is not None:
             self._insert_crop(stages, whys, roi, overrides)
         bound = BoundRecipe(self, tuple(stages), tuple(whys), tuple(overrides))
         bound.pipeline  # noqa: B018 - refuses an impossible order now
         return bound
 
-    def _set_scale(self, stages: list[Stage[Any]], scale: int, overrides: list[Override]) -> None:
+    def _set_scale(self, stages: list[Stage[Any]], whys: list[str], scale: int, overrides: list[Override]) -> None:
         if not 1 <= scale <= 16:
             raise UsageError("recipe.scale", f"A scale of {scale} is not possible.", "Use a whole number from 1 to 16.")
         places = [number for number, stage in enumerate(stages) if stage.resamples]
@@ -161,6 +161,15 @@ class Recipe:
         after = before.with_scale(scale)
         stages[places[0]] = after
         _note_changes(before, after, "--scale", overrides)
+        following = stages[places[0] + 1 :]
+        for number, stage in reversed(list(enumerate(following, start=places[0] + 1))):
+            changed = stage.for_scale(scale)
+            if changed is None:
+                del stages[number], whys[number]
+                overrides.append(Override(stage.name, "stage", None, "in the recipe", "--scale"))
+            else:
+                stages[number] = changed
+                _note_changes(stage, changed, "--scale", overrides)
 
     def _insert_crop(
         self,

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forensic.errors import BadInput, InternalError, UsageError
+from forensic.errors import BadInput, InternalError
 from forensic.frames.frame import WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.options import Fused, FusionOptions
 from forensic.registry.cards import load_card
 from forensic.stages.coding import coding_of_window
 from forensic.stages.fusion import Fusion, FusionParameters
+from forensic.stages.learned import RunsModel, model_for_scale
 from forensic.stages.parameters import parameter
 from forensic.stages.stage import Applied, StageCard
-
-if TYPE_CHECKING:
-    from forensic.registry.card import ModelCard
-    from forensic.registry.loading import LoadedModel
+from forensic.stages.suited import purpose
 
 _TILE = 256  # recorded pixels: pieces that the single-frame network works on
 LEAST_BLUR, MOST_BLUR = 0.2, 0.9  # recorded pixels: as trained
@@ -53,7 +48,7 @@ class RefinedFusionParameters(FusionParameters):
     )
 
 
-class RefinedFusion(Fusion):
+class RefinedFusion(RunsModel, Fusion):
     """Multi-frame super-resolution with a learned last step."""
 
     name = "refined-fusion"
@@ -90,13 +85,13 @@ class RefinedFusion(Fusion):
         """Reads the model's card, not the weights. Raises ``PolicyRefused`` (``model.*``) for a bad card, and
         ``BadInput`` (``stage.parameters``, ``model.not-a-refiner``) for a model that does not fit."""
         super().__init__(parameters, models_dir)
-        self._model_card = card = load_card(parameters.model, models_dir)
-        self._lock = Lock()
+        card = load_card(parameters.model, models_dir)
+        self.use(card)
         if card.refines != "fusion":
             raise BadInput(
                 "model.not-a-refiner",
                 f"Model {card.id} refines no fusion; stage {self.name!r} needs one that does.",
-                f"Use it with the stage {'learned-sequence' if card.works_on else 'learned-upscale'!r}.",
+                f"Use it with the stage {purpose(card)[1]!r}.",
             )
         self._require("scale", parameters.scale == card.scale, f"{card.scale}, the model's factor")
         self._require("registration", parameters.registration in _MOTIONS, " or ".join(_MOTIONS))
@@ -115,31 +110,13 @@ class RefinedFusion(Fusion):
                 "Leave it out of the recipe, or use the stage 'fusion'.",
             )
 
-    @property
-    def model(self) -> ModelCard:
-        """The model's card."""
-        return self._model_card
-
     def with_scale(self, factor: int) -> RefinedFusion:
-        """Itself if the model enlarges by ``factor``; else ``UsageError``: a network has one factor."""
-        if factor != self._model_card.scale:
-            raise UsageError(
-                "recipe.scale",
-                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
-                f"Use --scale {self._model_card.scale}, or the recipe 'fuse'.",
-            )
-        return self
+        """By ``factor``, with the model's sibling for it, all else as it is; itself if the model has it.
 
-    @cached_property
-    def _loaded(self) -> LoadedModel:
-        from forensic.registry.loading import load_model  # torch is loaded only where it is used
-
-        return load_model(self._model_card)
-
-    def prepare(self) -> None:
-        """Load and check the weights now rather than at the first frame. Raises as ``load_model`` does."""
-        with self._lock:
-            self._loaded  # noqa: B018
+        Raises ``UsageError`` (``recipe.scale``) where there is none.
+        """
+        model = model_for_scale(self._model_card, factor, self.models_dir)
+        return self if model == self._model_card.id else self.varied(model=model, scale=factor)
 
     def _told(self, quantisers: tuple[float | None, ...]) -> FusionOptions:
         from forensic.registry.architectures.refiner.network import SHARPER

@@ -78,6 +78,7 @@ class Stage(ABC, Generic[P]):
     keeps_coding: ClassVar[bool] = False
     reads_coding: ClassVar[bool] = False  # wants to know how the frames were coded
     shows_source: ClassVar[bool] = False  # is given the recorded picture too, through the geometric stages before it
+    keeps_luma: ClassVar[bool] = False  # hands on the luma plane that it was given: checked for every frame
 
     def __init__(self, parameters: P, models_dir: Path | None = None) -> None:
         self.parameters = parameters
@@ -142,6 +143,15 @@ class Stage(ABC, Generic[P]):
         """This stage with the resampling factor ``factor``. Raises ``UsageError`` where it cannot have it."""
         raise UsageError("recipe.scale", f"Stage {self.name!r} has no scale to set.")
 
+    @property
+    def enlarged_before(self) -> int | None:
+        """Factor by which the stages before it must have enlarged the picture; None where it does not matter."""
+        return None
+
+    def for_scale(self, factor: int) -> Stage[P] | None:
+        """This stage behind an enlargement of ``factor``; None where it has nothing to do there and is left out."""
+        return self
+
     def after_crop(self, x: int, y: int) -> Stage[P]:
         """This stage for a picture whose origin was moved to (``x``, ``y``) by cropping; most do not care."""
         return self
@@ -185,7 +195,7 @@ class Stage(ABC, Generic[P]):
         ``window`` holds up to ``radius`` frames before and after it, fewer only at the ends of the
         clip. ``recorded`` is for a stage that ``shows_source``, which gets it as the last of its window.
         Raises ``InternalError``: ``stage.window`` for a window that is not so,
-        ``stage.geometry`` for a result that is not as declared, ``frame.not-finite`` for NaN.
+        ``stage.geometry`` or ``stage.luma`` for a result that is not as declared, ``frame.not-finite`` for NaN.
         """
         if not (0 <= at < len(window) and at <= self.radius and len(window) - 1 - at <= self.radius):
             raise InternalError("stage.window", f"{self.name}: frame {at} of a window of {len(window)} frames.")
@@ -202,6 +212,8 @@ class Stage(ABC, Generic[P]):
         shapes = tuple(plane.shape for plane in applied.planes)
         if shapes != geometry.plane_shapes or any(plane.dtype != np.float32 for plane in applied.planes):
             raise InternalError("stage.geometry", f"{self.name} made planes {shapes}, declared {geometry}.")
+        if self.keeps_luma and applied.planes[0] is not frame.planes[0]:
+            raise InternalError("stage.luma", f"{self.name} changed luma, which it says that it keeps.")
         try:
             touched = frame.touched(
                 self.effective_class,

@@ -9,7 +9,7 @@ import numpy as np
 from forensic.errors import UsageError
 from forensic.fusion.registration import register
 from forensic.simulation.simulator import Recording
-from forensic.validation import artefacts, fidelity, temporal
+from forensic.validation import artefacts, fidelity, perceptual, temporal
 from forensic.validation.recordings import known_shifts
 
 BORDER = 8  # recorded pixels cut from every side: what the motion brought in has no neighbours there
@@ -36,6 +36,8 @@ def still_metric(metric: str, result: np.ndarray, recording: Recording, frame: i
             return fidelity.ssim(seen, truth)
         case "psnr-b":
             return fidelity.psnr_b(seen, truth, block, phase)
+        case "lpips":
+            return perceptual.lpips(seen, truth)
         case "edge-overshoot":
             return artefacts.edge_overshoot(seen, truth, factor)
         case "block-steps":

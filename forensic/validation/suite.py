@@ -31,6 +31,7 @@ METRICS: dict[str, tuple[str, Literal["more", "less"]]] = {
     "psnr-y": ("dB", "more"),
     "ssim-y": ("", "more"),
     "psnr-b": ("dB", "more"),
+    "lpips": ("", "less"),
     "edge-overshoot": ("grey levels", "less"),
     "block-steps": ("grey levels squared", "less"),
     "mosquito": ("grey levels squared", "less"),
@@ -42,7 +43,7 @@ METRICS: dict[str, tuple[str, Literal["more", "less"]]] = {
     "blur-covered": ("1 or 0", "more"),
     "differing-samples": ("samples", "less"),
 }
-Still = Literal["psnr-y", "ssim-y", "psnr-b", "edge-overshoot", "block-steps", "mosquito"]
+Still = Literal["psnr-y", "ssim-y", "psnr-b", "lpips", "edge-overshoot", "block-steps", "mosquito"]
 Moving = Literal["t-of", "warping-error", "flicker"]
 
 

@@ -75,6 +75,15 @@ def window(plane: np.ndarray, rng: np.random.Generator, most: tuple[int, int] = 
     return reduced[top : top + rows, left : left + columns].astype(np.float32)
 
 
+def averaged(truth: np.ndarray, scale: int) -> np.ndarray:
+    """A true picture [SCALE*H, SCALE*W] as an ideal sensor of ``scale*H`` x ``scale*W`` sees it: means over areas."""
+    step = SCALE // scale
+    if step == 1:
+        return truth
+    rows, columns = truth.shape
+    return truth.reshape(rows // step, step, columns // step, step).mean(axis=(1, 3), dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class Sharpening:
     """By the camera: in what share of recordings, and up to what strength."""

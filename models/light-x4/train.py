@@ -10,24 +10,21 @@ A run that was stopped goes on from ``OUT/checkpoint.pt`` as if it had not been.
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import json
 import math
-import platform
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import recordings
 import safetensors.torch
 import torch
-from recordings import OF_LIGHT, SCALE, SEED, Sharpening
+from recordings import OF_LIGHT, SCALE, SEED, Sharpening, averaged
+from runs import State
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,11 +34,9 @@ from forensic.registry.cards import load_card, read_weights
 
 ARCHITECTURE = "nafnet"
 BATCH = 4
-AVERAGING = 0.998  # exponential moving average of the weights
 SOFTNESS = 1.0  # of the Charbonnier loss, grey levels
 CONSISTENCY = 0.1  # weight of the same loss on means over the pixels that one of the recording's becomes
 LOG_EVERY, KEEP_EVERY = 500, 100
-POWER_METER = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -102,15 +97,6 @@ def _patch(cache: Sequence[Pair], rng: np.random.Generator, patch: int, context:
     )
 
 
-def averaged(truth: np.ndarray, scale: int) -> np.ndarray:
-    """A true picture [SCALE*H, SCALE*W] as an ideal sensor of ``scale*H`` x ``scale*W`` sees it: means over areas."""
-    step = SCALE // scale
-    if step == 1:
-        return truth
-    rows, columns = truth.shape
-    return truth.reshape(rows // step, step, columns // step, step).mean(axis=(1, 3), dtype=np.float32)
-
-
 def _dihedral(plane: np.ndarray, turns: int, mirror: bool) -> np.ndarray:
     turned = np.rot90(plane, turns)
     return turned[:, ::-1] if mirror else turned
@@ -141,8 +127,8 @@ def start_of(plan: Plan) -> tuple[dict[str, Tensor], str]:
     return state, card.weights.sha256
 
 
-class Run:
-    """The state of a training: everything that the next step depends on."""
+class Run(State[NafNet]):
+    """The state of a training of ``plan``."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -154,12 +140,8 @@ class Run:
             torch.nn.init.zeros_(network.tail.bias)
         else:
             network.load_state_dict(start_of(plan)[0])
-        self.network, self.average = network, copy.deepcopy(network)
-        self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.95), weight_decay=1e-4)
-        self.rng = np.random.default_rng([plan.seed, 0])
-        self.step, self.running = 0, 0.0
-        self.rows: list[list[float]] = []
-        self.seconds = {"wall": 0.0, "cpu": 0.0}
+        optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.95), weight_decay=1e-4)
+        super().__init__(network, optimiser, plan.seed)
 
     def one(self, cache: Sequence[Pair]) -> None:
         """One step."""
@@ -168,37 +150,7 @@ class Run:
         low, truth = batch(cache, self.rng, self.plan.patch, self.network.context, self.plan.scale)
         with torch.autocast("cpu", torch.bfloat16):  # nearly twice as fast; weights and sums stay float32
             result = self.network(low)
-        loss = loss_of(result, truth, self.plan.scale)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 0.5)
-        self.optimiser.step()
-        decay = min(AVERAGING, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for kept, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(now, 1 - decay)
-        self.running += float(loss.detach())
-        self.step += 1
-
-    def save(self, path: Path) -> None:
-        """Write the state so that a stop at any moment leaves a whole file."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rest": json.dumps([self.rng.bit_generator.state, self.step, self.running, self.rows, self.seconds]),
-        }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
-
-    def restore(self, path: Path) -> None:
-        """Go on from a state written by :meth:`save`."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.rng.bit_generator.state, self.step, self.running, self.rows, self.seconds = json.loads(state["rest"])
+        self.learn(loss_of(result, truth, self.plan.scale))
 
 
 def gains(network: NafNet, cache: Sequence[Pair]) -> float:
@@ -230,12 +182,10 @@ def train(plan: Plan, photos: Path, out: Path, cache: Path, until: int | None = 
     kept = out / "checkpoint.pt"
     if kept.is_file():
         run.restore(kept)
-    wall, cpu, joules = time.monotonic(), time.process_time(), _joules()
-    before = dict(run.seconds)
+    run.start_watch()
     while run.step < (plan.steps if until is None else min(until, plan.steps)):
         run.one(learnt)
-        run.seconds["wall"] = before["wall"] + time.monotonic() - wall
-        run.seconds["cpu"] = before["cpu"] + time.process_time() - cpu
+        run.lap()
         if run.step % LOG_EVERY == 0:
             held = [round(gains(run.average, pictures), 3) for pictures in held_out]
             run.rows.append([run.step, round(run.running / LOG_EVERY, 4), *held])
@@ -246,7 +196,7 @@ def train(plan: Plan, photos: Path, out: Path, cache: Path, until: int | None = 
             run.save(kept)
     if run.step == plan.steps:
         _write(out, run)
-        (out / "training.json").write_text(json.dumps(_facts(run, joules), indent=2) + "\n", encoding="utf-8")
+        (out / "training.json").write_text(json.dumps(_facts(run), indent=2) + "\n", encoding="utf-8")
 
 
 def _write(out: Path, run: Run) -> None:
@@ -259,33 +209,16 @@ def _write(out: Path, run: Run) -> None:
         writer.writerows(run.rows)
 
 
-def _joules() -> float | None:
-    try:
-        return int(POWER_METER.read_text()) / 1e6
-    except (OSError, ValueError):
-        return None
-
-
-def _facts(run: Run, joules: float | None) -> dict[str, Any]:
-    now = _joules()
+def _facts(run: Run) -> dict[str, Any]:
     start = {} if run.plan.start is None else {"start": run.plan.start, "start_sha256": start_of(run.plan)[1]}
-    return {
-        "seed": run.plan.seed,
-        **start,
-        "steps": run.step,
-        "parameters": sum(weight.numel() for weight in run.network.parameters()),
-        "training_wall_seconds": round(run.seconds["wall"]),
-        "training_cpu_seconds": round(run.seconds["cpu"]),
-        "energy_joules": "not readable on this machine" if joules is None or now is None else round(now - joules),
-        "software": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "opencv": cv2.__version__,
-            "numpy": np.__version__,
-            "av": av.__version__,
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        },
-    }
+    return run.facts(
+        {
+            "seed": run.plan.seed,
+            **start,
+            "steps": run.step,
+            "parameters": sum(weight.numel() for weight in run.network.parameters()),
+        }
+    )
 
 
 def main(*plans: Plan) -> None:

@@ -23,7 +23,7 @@ from tests.case.bundling import (
 
 def test_it_is_short_and_needs_the_standard_library_and_cryptography_alone() -> None:
     text = SCRIPT.read_text("utf-8")
-    assert len(text.splitlines()) < 400 and max(map(len, text.splitlines())) <= 120
+    assert len(text.splitlines()) < 450 and max(map(len, text.splitlines())) <= 120
     imported = set()
     for statement in ast.walk(ast.parse(text)):
         if isinstance(statement, ast.Import):

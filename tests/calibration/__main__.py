@@ -1,44 +1,69 @@
-"""``python -m tests.calibration``: record and measure the scenes of a split, a row per recording.
+"""``python -m tests.calibration``: from scenes to a calibration, and what it is worth. Order of the steps:
 
-    python -m tests.calibration --list                                        # the scenes' list, once
+    python -m tests.calibration --list                                          # the scenes' list, once
+    python -m tests.calibration --recipe light --model light-x4 --learn         # the head, on the train scenes
+    python -m tests.calibration --recipe light --model light-x4 --split tune    # a look
     python -m tests.calibration --recipe light --model light-x4 --split calibrate
-    python -m tests.calibration --recipe light --model light-x4 --fit         # models/light-x4/calibration.json
+    python -m tests.calibration --recipe light --model light-x4 --fit           # models/light-x4/calibration.json
+    python -m tests.calibration --recipe light --model light-x4 --evaluate      # held-out test scenes, once
+    python -m tests.calibration --recipe light --model light-x4 --plant 60      # planted hallucinations
+    python -m tests.calibration --recipe light --model light-x4 --unfamiliar 40
 
-A call goes on where the last one stopped. Rows go to ``models/MODEL/calibration-SPLIT.csv``.
+``--split`` goes on where the last call stopped. Rows go to ``models/MODEL/calibration-SPLIT.csv``.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
+from dataclasses import asdict
 
 import cv2
 
 from forensic.resources import models_dir
-from forensic.stages.recipe import load_recipe
-from tests.calibration import fitting, scenes
+from forensic.risk.calibration.artefact import Calibration
+from forensic.risk.calibration.shelf import FILE, head_for, head_of, read_calibration
+from forensic.stages.recipe import BoundRecipe, load_recipe
+from tests.calibration import evaluation, fitting, learning, planted, scenes, unfamiliar
 from tests.calibration.recordings import STRATA, mapped, recorded
 from tests.calibration.rows import Table, row_of
 
 
-def _measure(recipe: str, model: str, split: str, most: int | None) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+def _bound(recipe: str, model: str) -> BoundRecipe:
     bound = load_recipe(recipe).bind()
-    named = [stage.model.id for stage in bound.stages if stage.model is not None]
+    named = [stage.model.id for stage in bound.stages if stage.model is not None and not stage.keeps_luma]
     if named != [model]:
         raise SystemExit(f"Recipe {recipe} runs {named}, not {model}.")
+    return bound
+
+
+def _measure(bound: BoundRecipe, model: str, split: str, most: int | None) -> None:
     table = Table(models_dir() / model / f"calibration-{split}.csv")
+    head = head_for(bound.stages)
     # A stratum after the other, so that what is there when time runs out is whole strata.
     for stratum in STRATA:
         for number, scene in list(enumerate(scenes.listed(split)))[:most]:
             if (scene.file, stratum.name) in table.done:
                 continue
             recording = recorded(scenes.picture(scene), number, stratum, split)
-            found = None if recording is None else mapped(recording, bound.pipeline)
+            found = None if recording is None else mapped(recording, bound.pipeline, head)
             table.add(row_of(scene, stratum, recording, found))
+
+
+def _calibration(model: str) -> Calibration:
+    found = read_calibration(models_dir() / model / FILE)
+    if found is None:
+        raise SystemExit(f"There is no {FILE} beside the card of {model}.")
+    return found
+
+
+def _plant(bound: BoundRecipe, model: str, most: int) -> None:
+    rows = [asdict(one) for one in planted.planted(bound.pipeline, _calibration(model), most)]
+    with (models_dir() / model / "planted.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def main() -> int:
@@ -47,16 +72,39 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--recipe")
     parser.add_argument("--model")
-    parser.add_argument("--split", choices=("train", "tune", "calibrate", "test"))
+    parser.add_argument("--learn", action="store_true")
+    parser.add_argument("--split", choices=("train", "tune", "calibrate"))
     parser.add_argument("--most", type=int)
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--evaluate", action="store_true")
+    parser.add_argument("--plant", type=int, metavar="SCENES")
+    parser.add_argument("--unfamiliar", type=int, metavar="SCENES")
     asked = parser.parse_args()
     if asked.list:
         scenes.write_list()
-    if asked.split:
-        _measure(asked.recipe, asked.model, asked.split, asked.most)
     if asked.fit:
         fitting.write(asked.recipe, asked.model)
+    if asked.learn or asked.split or asked.evaluate or asked.plant or asked.unfamiliar:
+        import torch
+
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+        bound = _bound(asked.recipe, asked.model)
+        folder = models_dir() / asked.model
+        if asked.learn:
+            learning.write(bound.pipeline, asked.model)
+        if asked.split:
+            _measure(bound, asked.model, asked.split, asked.most)
+        if asked.evaluate:
+            calibration = _calibration(asked.model)
+            found = list(evaluation.recordings(bound.pipeline, calibration, head_of(calibration)))
+            evaluation.write(folder / "evaluation.csv", evaluation.table(found, calibration))
+        if asked.plant:
+            _plant(bound, asked.model, asked.plant)
+        if asked.unfamiliar:
+            calibration = _calibration(asked.model)
+            rows = unfamiliar.rows(bound.pipeline, calibration, head_of(calibration), asked.unfamiliar)
+            evaluation.write(folder / "unfamiliar.csv", list(rows))
     return 0
 
 

@@ -11,11 +11,11 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Coding, FrameTiming, Geometry, WorkingFrame
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
-from forensic.risk.assessment import RiskAssessment, assess
-from forensic.risk.calibration import domain, losses
-from forensic.risk.dihedral import dispersion
-from forensic.risk.tiles import Level, Thresholds, tile_percentile
-from forensic.simulation.degradation import Codec, Optics
+from forensic.risk.calibration import counting
+from forensic.risk.calibration.counting import Mapped
+from forensic.risk.dihedral import Dispersion, dispersion
+from forensic.risk.head import Head
+from forensic.simulation.degradation import Codec, Optics, Recorder
 from forensic.simulation.draw import draw
 from forensic.simulation.simulator import Recording, simulate
 from forensic.stages.pipeline import Pipeline
@@ -23,9 +23,12 @@ from tests.calibration.scenes import MARGIN
 
 SEED = 20261122
 FRAMES = 9
+FACTOR = 4
 DRAWS = 12
 SPLITS = ("train", "tune", "calibrate", "test")
-NEVER = Thresholds(medium=1e9, high=1e9)  # then only what is barred for another reason is HIGH
+#: Recorded columns and rows of a lying picture; a standing one has them the other way round.
+COLUMNS, ROWS = (80, 88, 96, 104, 112), (56, 64, 72)
+LIMITED = (16.0, 235.0)  # black and white of a recorder that keeps to the limited range
 
 
 @dataclass(frozen=True)
@@ -45,23 +48,37 @@ STRATA = (
 )
 
 
-def recorded(scene: np.ndarray, number: int, stratum: Stratum, split: str) -> Recording | None:
+def recorded(scene: np.ndarray, number: int, stratum: Stratum, split: str, repeat: int = 0) -> Recording | None:
     """``scene`` (the ``number``-th of the list), drawn until its middle frame lies in ``stratum``; None if none did.
 
-    Lens blur is Gaussian of 0.2 to 0.7 recorded pixels, the rest as in the profile ``issue-table``.
+    Lens blur is Gaussian of 0.2 to 0.7 recorded pixels; the size and whether the range is full or limited are drawn;
+    the rest is as in the profile ``issue-table``. ``repeat``: another recording of the same scene (train only).
     """
-    rng = np.random.default_rng([SEED, SPLITS.index(split), number, STRATA.index(stratum)])
+    rng = np.random.default_rng([SEED, SPLITS.index(split), number, STRATA.index(stratum), repeat])
+    scene = _middle(scene, int(rng.choice(COLUMNS)), int(rng.choice(ROWS)))
+    recorder = Recorder() if rng.random() < 0.5 else Recorder(black=LIMITED[0], white=LIMITED[1])
     for attempt in range(DRAWS):
         sigma, crf = float(rng.uniform(0.2, 0.7)), float(rng.uniform(*stratum.crf))
         how = draw(
-            rng, "issue-table", optics=Optics("gaussian", sigma_x=sigma, sigma_y=sigma),
+            rng, "issue-table", recorder=recorder, optics=Optics("gaussian", sigma_x=sigma, sigma_y=sigma),
             codec=Codec("h264", crf=round(crf, 2), gop=50, preset="medium"),
         )  # fmt: skip
-        made = simulate(scene, how, FRAMES, SEED + 1000 * number + attempt, margin=MARGIN)
+        made = simulate(scene, how, FRAMES, SEED + 1000 * number + 100 * repeat + attempt, margin=MARGIN)
         quantiser = made.qp[made.reference]
         if quantiser is not None and stratum.above < quantiser <= stratum.up_to:
             return made
     return None
+
+
+def _middle(scene: np.ndarray, columns: int, rows: int) -> np.ndarray:
+    """The middle of ``scene`` that gives that many recorded pixels (turned for a standing one), with its margin; the
+    whole of a smaller one."""
+    across, down = (columns, rows) if scene.shape[1] >= scene.shape[0] else (rows, columns)
+    height, width = FACTOR * down + 2 * MARGIN, FACTOR * across + 2 * MARGIN
+    if height > scene.shape[0] or width > scene.shape[1]:
+        return scene
+    top, left = (scene.shape[0] - height) // 2, (scene.shape[1] - width) // 2
+    return scene[top : top + height, left : left + width]
 
 
 def source(recording: Recording) -> WorkingFrame:
@@ -69,48 +86,33 @@ def source(recording: Recording) -> WorkingFrame:
     number = recording.reference
     plane = np.clip(np.rint(recording.frames[number]), 0, 255).astype(np.uint8)
     geometry = Geometry(plane.shape[1], plane.shape[0], LAYOUTS["gray"])
-    coding = Coding(recording.frame_types[number], "h264", recording.qp[number])
+    coded = None if recording.encoded is None else recording.encoded.codings[number]
+    coding = None if coded is None else Coding(coded.picture_type, coded.scale, coded.mean, coded.why_not)
     timing = FrameTiming(number, number, Fraction(1, 25))
-    frame = CodedFrame((plane,), geometry, ColourSpec(full_range=True), timing, StageClass.PRESENTATION, coding)
+    full = recording.degradation.recorder.white == 255.0
+    frame = CodedFrame((plane,), geometry, ColourSpec(full_range=full), timing, StageClass.PRESENTATION, coding)
     return frame.to_working()
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """A mapped frame and its truth; ``tile_risk`` and ``barred`` per tile, ``error`` per output pixel."""
+class Enlarged:
+    """A recording's middle frame, its enlargement, and how that varies."""
 
     frame: WorkingFrame
     output: CodedFrame
-    assessment: RiskAssessment
-    tile_risk: np.ndarray
-    barred: np.ndarray
-    error: np.ndarray
-    edges: np.ndarray
-
-    def counts(self) -> list[losses.Count]:
-        """At every threshold."""
-        return list(losses.counts(self.tile_risk, self.barred, self.error, self.edges))
-
-    def measures(self) -> dict[str, float | None]:
-        """For the envelope."""
-        conflict = self.assessment.conflict
-        assert conflict is not None
-        noise = float(self.assessment.summary()["noise_sigma"])
-        return domain.measured(self.frame.luma, conflict, noise, self.frame.coding)
+    spread: Dispersion
+    truth: np.ndarray
 
 
-def mapped(recording: Recording, pipeline: Pipeline) -> Mapped:
-    """Enlarge the middle frame with ``pipeline`` and map it, as a run does."""
+def enlarged(recording: Recording, pipeline: Pipeline) -> Enlarged:
+    """Enlarge the middle frame with ``pipeline``, with the bootstrap, as a run does for a mapped frame."""
     frame = source(recording)
-    made = pipeline.process_window([frame], 0)
-    output = made.quantise()
-    spread = dispersion(pipeline.process_window, [frame], 0)
-    assessment = assess(frame, output, dispersion=spread, thresholds=NEVER)
-    assert assessment.risk is not None
-    truth = recording.truth[recording.reference]
-    error = np.abs(output.to_working().luma - truth)
-    scale = output.geometry.width // frame.geometry.width
-    return Mapped(
-        frame, output, assessment, tile_percentile(assessment.risk), assessment.levels == Level.HIGH, error,
-        losses.truth_edges(truth, scale),
-    )  # fmt: skip
+    output = pipeline.process_window([frame], 0).quantise()
+    spread = dispersion(pipeline.process_window, [frame], 0, bootstrap=True)
+    return Enlarged(frame, output, spread, recording.truth[recording.reference])
+
+
+def mapped(recording: Recording, pipeline: Pipeline, head: Head | None = None) -> Mapped:
+    """Enlarge and map the middle frame, beside its truth."""
+    made = enlarged(recording, pipeline)
+    return counting.mapped(made.frame, made.output, made.spread, made.truth, head)

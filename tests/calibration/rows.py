@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 
-from forensic.risk.calibration.domain import MEASURES
-from forensic.risk.calibration.losses import THRESHOLDS, TOLERANCES
+from forensic.risk.calibration import counting
+from forensic.risk.calibration.counting import Mapped
 from forensic.simulation.simulator import Recording
-from tests.calibration.recordings import Mapped, Stratum
+from tests.calibration.recordings import Stratum
 from tests.calibration.scenes import Scene
 
 FIELDS = (
-    "scene", "scene_sha256", "stratum", "recording_sha256", "crf", "blur_sigma", *MEASURES, "pixels", "low",
-    "edge_low", *(f"{what}_{t}" for t in TOLERANCES for what in ("wrong", "largest", "edge_wrong")), "remark",
+    "scene", "scene_sha256", "stratum", "recording_sha256", "crf", "blur_sigma", *counting.FIELDS, "remark",
 )  # fmt: skip
 
 
@@ -24,25 +22,9 @@ def row_of(scene: Scene, stratum: Stratum, recording: Recording | None, found: M
     if recording is None or found is None:
         return row | {"remark": "no draw of this scene lay in the stratum"}
     how = recording.degradation
-    counts = found.counts()
-    cells: dict[str, object] = {
-        "recording_sha256": recording.sha256,
-        "crf": how.codec.crf,
-        "blur_sigma": round(how.optics.sigma_x, 4),
-        "pixels": counts[0].pixels,
-        "low": " ".join(str(count.low) for count in counts),
-        "edge_low": " ".join(str(count.edge_low) for count in counts),
-    }
-    for place, tolerance in enumerate(TOLERANCES):
-        for what in ("wrong", "largest", "edge_wrong"):
-            cells[f"{what}_{tolerance}"] = " ".join(str(getattr(count, what)[place]) for count in counts)
-    measures = {name: "" if value is None else value for name, value in found.measures().items()}
-    return row | {name: str(value) for name, value in (cells | measures).items()}
-
-
-def numbers(row: Mapping[str, str], name: str) -> dict[float, int]:
-    """A cell of counts, by threshold."""
-    return dict(zip(THRESHOLDS, map(int, row[name].split()), strict=True))
+    about = {"crf": how.codec.crf, "blur_sigma": round(how.optics.sigma_x, 4)}
+    told = {name: str(value) for name, value in about.items()}
+    return row | {"recording_sha256": recording.sha256} | told | found.cells()
 
 
 class Table:

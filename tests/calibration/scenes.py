@@ -14,7 +14,7 @@ from tests.footage import shared_data
 
 LIST = Path(__file__).with_name("scenes.csv")
 SPLITS = {"train": 60, "tune": 40, "calibrate": 200}
-SIZE = (240, 320)  # rows and columns of a lying scene; a standing one has them the other way round
+SIZE = (288, 448)  # rows and columns of a lying scene; a standing one has them the other way round
 MARGIN = 16  # scene pixels on every side that the camera's motion may uncover
 
 

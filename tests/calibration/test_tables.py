@@ -9,6 +9,7 @@ import pytest
 
 from forensic.resources import models_dir
 from forensic.risk.calibration import artefact
+from forensic.risk.calibration.counting import recording_of
 from forensic.risk.calibration.shelf import FILE, read_calibration
 from forensic.stages.recipe import load_recipe
 from tests.calibration import fitting, recordings, rows, scenes
@@ -38,7 +39,7 @@ def test_a_recording_becomes_a_row_and_a_row_what_was_counted() -> None:
     found = recordings.mapped(made, load_recipe("light").bind().pipeline)
     row = rows.row_of(listed, stratum, made, found)
     assert tuple(row) == rows.FIELDS
-    recording = fitting.recording(row)
+    recording = recording_of(row)
     counted = found.counts()
     assert recording.pixels == found.error.size == 16 * made.frames[0].size
     assert [recording.low[one.threshold] for one in counted] == [one.low for one in counted]

@@ -40,7 +40,7 @@ def _cards_name_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
 def _made(low: float, high: float, **changes: Any) -> Calibration:
     """For the recipe ``light``, whatever the quantiser, with one envelope for every measure."""
     made = calibration()
-    envelope = {name: Limits(low=low, high=high, absent=False) for name in MEASURES}
+    envelope = {name: Limits(low=low, high=high, absent=True) for name in MEASURES}
     strata = [made.strata[0].model_copy(update={"envelope": envelope, "up_to": 52.0})]
     return made.model_copy(update={"strata": strata, "subject": _subject(**changes)})
 
@@ -79,7 +79,7 @@ def test_a_calibrated_run_cites_its_calibration_and_verifies(
     assert risk["status"] == "CALIBRATED" and risk["calibration"]["sha256"] == made.sha256
     (frame,) = risk["frames"]
     told = frame["summary"]["calibration"]
-    assert told["measures"]["quantiser"] is not None and told["statements"] and told["low_below"] == 3.5
+    assert told["measures"]["quantiser"] is not None and told["statements"] and told["low_below"] == 3.0
     assert json.loads((folder / "risk" / "regions.json").read_bytes())["calibration"] == risk["calibration"]
     assert run(["verify", str(folder)]) == 0
     assert run(["reproduce", folder.name, "-w", str(tmp_path / "ws")]) == 0
@@ -98,8 +98,12 @@ def test_outside_the_domain_the_run_has_no_low(
 
 def test_a_file_that_the_card_knows_nothing_of_calibrates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the cards as they are shipped
-    monkeypatch.setattr(shelf, "read_calibration", lambda path: _made(-1e6, 1e6))
-    assert shelf.shipped_for(load_recipe("light").bind().stages) is None
+    stages = load_recipe("single").bind().stages
+    told = shelf.subject_of(stages)
+    assert told is not None and told[1].calibration == "uncalibrated"
+    made = _made(-1e6, 1e6).model_copy(update={"subject": told[0]})
+    monkeypatch.setattr(shelf, "read_calibration", lambda path: made)
+    assert shelf.shipped_for(stages) is None
 
 
 def test_a_learned_stage_with_another_behind_it_has_no_calibration() -> None:

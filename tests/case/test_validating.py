@@ -188,20 +188,23 @@ def test_pictures_of_the_laboratory_are_hashed_registered_and_measured(tmp_path:
     with _workspace(tmp_path / "ws") as workspace:
         done = validate(workspace, request, Silent())
         registered = next(iter(workspace.ledger.entries(event="validation.registered"))).data
+        events = _events(workspace)
     assert [one["sha256"] for one in registered["pictures"]] == [sha256_file(pictures / f"{n}.png") for n in range(3)]
     assert done.passed
     assert done.predicate["results"][1]["estimate"]["count"] == 3
     assert done.folder == tmp_path / "out"
     assert verify(tmp_path / "out").verdict >= Verdict.SIGNED
     assert (tmp_path / "master.json").read_bytes() == (done.folder / "attestation.json").read_bytes()
+    assert events[-2:] == ["validation.completed", "validation.master-kept"]
     assert verify(tmp_path / "bench" / "bench").verdict >= Verdict.SIGNED
 
 
 def test_a_second_validation_is_compared_with_the_first_and_agrees(copied: tuple[Path, ValidationFolder]) -> None:
     root, first = copied
     with open_workspace(root, lambda: "") as workspace:
-        # The copy lies elsewhere than the ledger says, so the master is named.
-        done = validate(workspace, ValidateRequest(suite=str(MINI), master=first.attestation), Silent())
+        entry = next(iter(workspace.ledger.entries(event="validation.completed")))
+        assert entry.data["folder"] == f"validations/{first.root.name}"  # so that the master is found in a copy
+        done = validate(workspace, ValidateRequest(suite=str(MINI)), Silent())
     master = done.predicate["master"]
     assert master["agrees"]
     assert master["same_platform"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -23,6 +23,7 @@ from forensic.stages import catalogue
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import load_recipe, recipe_names
 from forensic.stages.refined_fusion import LEAST_DOUBT
+from forensic.stages.stage import Stage
 
 #: Reference methods as chains of stages, with the stages' defaults where nothing is said; FACTOR is filled in.
 CHAINS: dict[str, tuple[tuple[str, dict[str, object]], ...]] = {
@@ -94,6 +95,11 @@ def _settings(record: dict[str, Any]) -> dict[str, object]:
     return {"name": record["name"], "parameters": given, "model": record["model"]}
 
 
+def of_luma(stages: Iterable[Stage[Any]]) -> list[Stage[Any]]:
+    """Those of ``stages`` that can change luma: the recordings are grey, and have no colour to restore."""
+    return [stage for stage in stages if not stage.keeps_luma]
+
+
 def coded(frames: Sequence[np.ndarray], recording: Recording | None = None) -> list[CodedFrame]:
     """Luma planes in whole grey levels as decoded grey frames, coded as those of ``recording`` were."""
     height, width = frames[0].shape
@@ -149,7 +155,7 @@ def method(name: str, factor: int) -> Method:
             stages = list(load_recipe(LOCKED.get(name, name)).bind(scale=factor).stages)
     except ForensicError as error:
         raise NotAvailable(error.message) from error
-    built = Method(name, factor, Pipeline(stages))
+    built = Method(name, factor, Pipeline(of_luma(stages)))
     geometry = Geometry(80, 60, LAYOUTS["gray"])
     try:
         reached = built.pipeline.output_geometry(geometry)

@@ -28,7 +28,7 @@ from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import load_recipe
 from tests.fidelity import ocr, tables
 from tests.fidelity.cells import FRAMES, MIDDLE
-from tests.fidelity.methods import LOCKED, Method, digest
+from tests.fidelity.methods import LOCKED, Method, digest, of_luma
 from tests.fidelity.synthetic import dead_leaves
 
 FACTOR, CRFS = 4, ("none", "20", "28", "35")
@@ -136,7 +136,7 @@ def following(one: Method, recording: Recording, drawn: Plate) -> tuple[np.ndarr
     region = marked(recording, drawn)
     start = time.perf_counter()
     recipe = locked(load_recipe(LOCKED[one.name]), tracked(recording, region), LAYOUTS["gray"], one.name)
-    behind = Method(one.name, FACTOR, Pipeline(recipe.bind(scale=FACTOR).stages))
+    behind = Method(one.name, FACTOR, Pipeline(of_luma(recipe.bind(scale=FACTOR).stages)))
     made, _ = behind(recording.frames, (MIDDLE, MIDDLE + 1), recording)
     seconds = time.perf_counter() - start
     whole = np.zeros((SIZE[0] * FACTOR, SIZE[1] * FACTOR), np.uint8)

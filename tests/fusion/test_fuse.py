@@ -39,6 +39,18 @@ def test_every_scale_gains_over_interpolation(scale):
     assert psnr(fused.luma, truth) > psnr(bicubic(frames[2], scale), truth) + 1.0
 
 
+def test_a_blur_narrower_than_a_pixel_is_undone_at_the_recordings_own_size():
+    """The scene is finer than the recording; the truth is its mean over each recorded pixel, without the blur."""
+    made = recording(drawn(192, 224), frames=7, factor=2, noise=0.5)
+    frames = luma(made)
+    truth = cv2.resize(made.truth[3].astype(np.float32), frames[3].shape[::-1], interpolation=cv2.INTER_AREA)
+    fused = fuse(frames, 3, FusionOptions(scale=1, **QUICK)).luma
+    assert fused.shape == frames[3].shape
+    assert psnr(fused, truth) > psnr(frames[3], truth) + 4.0
+    twice = fuse(frames, 3, FusionOptions(scale=2, **QUICK)).luma.reshape(*frames[3].shape[:1], 2, -1, 2)
+    assert np.abs(fused - twice.mean(axis=(1, 3))).max() < 1e-2
+
+
 @pytest.mark.parametrize(("crf", "least"), [(24, 0.5), (35, -0.1)])
 def test_with_strong_compression_the_gain_shrinks_to_nothing_and_not_far_below(crf, least):
     made = recording(drawn(160, 192), frames=7, noise=1.5, crf=crf)

@@ -43,12 +43,13 @@ def inputs(
     return low, enlarged, rng.uniform(1, 9, (height, width)).astype(np.float32)
 
 
-def test_before_training_it_is_half_fusion_and_half_mean() -> None:
-    made = Refiner(4, 8, 2)
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_before_training_it_is_half_fusion_and_half_mean(scale: int) -> None:
+    made = Refiner(scale, 8, 2)
     torch.nn.init.zeros_(made.tail.weight)
-    low, enlarged, _ = (torch.from_numpy(each)[None] for each in inputs())
+    low, enlarged, _ = (torch.from_numpy(each)[None] for each in inputs(scale=scale))
     out = made(low[None], enlarged, torch.zeros(1, len(CONDITIONS), *low.shape[1:]))[0, 0]
-    around = 4 * made.context
+    around = scale * made.context
     expected = enlarged[0, [PLANES.index("mean"), PLANES.index("fused")]].mean(0)[around:-around, around:-around]
     assert torch.allclose(out, expected, atol=1e-3)
 
@@ -66,7 +67,7 @@ def test_an_offset_of_all_pictures_passes_through(offset: float) -> None:
     assert np.abs(after - before - offset).max() < 2e-2
 
 
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_pixel_sees_no_farther_than_it_says(scale: int) -> None:
     model, reach = loaded(scale), network(scale).refiner.context
     low, enlarged, effective = inputs(scale=scale)

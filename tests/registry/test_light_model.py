@@ -70,7 +70,7 @@ def test_a_pixel_sees_no_farther_than_the_card_says(model: LoadedModel) -> None:
 
 
 def test_the_card_repeats_the_measurement_file_to_the_digit(model: LoadedModel) -> None:
-    assert model.card.stage_class is StageClass.FIDELITY and model.card.calibration == "uncalibrated"
+    assert model.card.stage_class is StageClass.FIDELITY and model.card.calibration == "calibrated"
     with (models_dir() / MODEL / "measured.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     expected = []

@@ -22,7 +22,7 @@ from forensic.registry.loading import load_model
 from forensic.resources import models_dir
 
 RECIPE = models_dir() / "light-x4"
-MODULES = ("recordings", "train")
+MODULES = ("recordings", "runs", "train")
 
 
 @pytest.fixture

@@ -12,12 +12,16 @@ SUBJECT: dict[str, Any] = {
     "model": "made-up", "weights_sha256": "ab" * 32, "precision": "float32", "scale": 2, "stage": "learned-upscale",
     "parameters": {"consistency": 0.0},
 }  # fmt: skip
-LIKE = {"noise": 1.0, "blur": 2.0, "residual": 3.0, "whiteness": 0.1, "quantiser": 25.0}
+SPREAD = ("noise", "blur", "residual", "whiteness", "quantiser")
+LIKE: dict[str, float] = {
+    "noise": 1.0, "blur": 2.0, "residual": 3.0, "whiteness": 0.1, "quantiser": 25.0, "size": 4800.0,
+    "depth": 8.0, "range": 1.0, "features": 1.0,
+}  # fmt: skip
 
 
 def recording(fails_from: float = 1e9, number: int = 0, **measures: float | None) -> Recording:
     """A recording of 1000 pixels; from ``fails_from`` on a tenth of the LOW pixels is wrong."""
-    spread = {name: value + 0.01 * number for name, value in LIKE.items()}
+    spread = {name: value + 0.01 * number if name in SPREAD else value for name, value in LIKE.items()}
     wrong = {one: 10 if one >= fails_from else 0 for one in THRESHOLDS}
     low = {one: int(10 * one) for one in THRESHOLDS}
     nothing = dict.fromkeys(THRESHOLDS, 0)
@@ -39,7 +43,8 @@ def calibration(
         {
             "schema": artefact.SCHEMA,
             "origin": origin,
-            "score": artefact.SCORE,
+            "score": artefact.SUM,
+            "head_sha256": None,
             "subject": artefact.Subject(**(subject or SUBJECT)),
             "class": "Made-up recordings.",
             "epsilon": 0.05,

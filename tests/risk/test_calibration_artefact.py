@@ -19,10 +19,10 @@ INSIDE = LIKE | {"noise": 1.5, "blur": 2.5, "residual": 3.5, "whiteness": 0.6, "
 
 def test_strata_get_the_strictest_threshold_that_all_claims_keep() -> None:
     fine, coarse = calibration().strata
-    assert fine.threshold == 3.5  # 20 of 200 recordings fail from 4 on
-    assert [sequence.threshold for sequence in fine.sequences] == [3.5, 10.0, 10.0]
+    assert fine.threshold == 3.0  # 20 of 200 recordings fail from 4 on
+    assert [sequence.threshold for sequence in fine.sequences] == [3.0, 3.0, 3.0]
     assert fine.sequences[0].steps[-1].failures == 20 and not fine.sequences[0].steps[-1].passed
-    assert coarse.threshold is None and "3 recordings are fewer than the 94" in str(coarse.refused)
+    assert coarse.threshold is None and "3 recordings are fewer than the 72" in str(coarse.refused)
     assert coarse.abstained == 3
 
 
@@ -78,12 +78,16 @@ def test_a_shelf_without_the_file_has_no_calibration(tmp_path: Any) -> None:
 
 def test_inside_the_envelope_only_the_permitted_sentence_is_said() -> None:
     found = judge(calibration(), INSIDE)
-    assert (found.status, found.low_below, found.stratum, found.n) == (CALIBRATED, 3.5, "fine", 200)
+    assert (found.status, found.low_below, found.stratum, found.n) == (CALIBRATED, 3.0, "fine", 200)
     assert found.statements[0] == (
         "For recordings of class S, tested on 200 independent scenes, we are 95% confident that in at least 95% of "
         "such recordings at most 5% of the pixels marked LOW differ from the reference by more than 16 grey levels."
     )
-    assert len(found.statements) == 3
+    assert len(found.statements) == 4
+    assert found.statements[3] == (
+        "Of these 200 recordings 0 have no pixel marked LOW; of the other 200, these statements failed in 0, 0, 0, in "
+        "this order."
+    )
     assert not any("likely" in one or "probab" in one for one in found.statements)
 
 

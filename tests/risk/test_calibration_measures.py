@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 
 import cv2
@@ -10,10 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forensic.frames.frame import Coding
+from forensic.frames.colour import ColourSpec
+from forensic.frames.frame import Coding, FrameTiming, Geometry, WorkingFrame
+from forensic.frames.layout import LAYOUTS
+from forensic.frames.stageclass import StageClass
 from forensic.risk.calibration.domain import MEASURES, Range, envelope, measured, outside
-from forensic.risk.calibration.losses import area_failed, counts, share_failed, truth_edges
+from forensic.risk.calibration.losses import area_failed, counts, edges_failed, share_failed, truth_edges
 from forensic.risk.noise import estimate_sigma
+from forensic.risk.tiles import in_groups
 
 
 def test_low_pixels_and_wrong_ones_are_counted_by_tile() -> None:
@@ -25,7 +30,7 @@ def test_low_pixels_and_wrong_ones_are_counted_by_tile() -> None:
     barred = np.array([[False, False, False], [False, False, True]])
     edges = np.zeros(error.shape, bool)
     edges[:, 0] = True
-    strict, lax = counts(risk, barred, error, edges, thresholds=(2.0, 4.0), tolerances=(16, 32))
+    strict, lax = counts(risk, barred, error, edges, thresholds=(2.0, 4.0), tolerances=(16, 32), least=1)
     assert (strict.low, strict.edge_low) == (512, 16) and (lax.low, lax.edge_low) == (1024, 32)
     assert strict.wrong == lax.wrong == (16, 0)
     assert strict.largest == (16, 0) and strict.edge_wrong == (4, 0)
@@ -42,6 +47,7 @@ def test_groups_hang_together_over_corners_and_stop_at_the_border_of_low() -> No
         error > 0,
         thresholds=(2.0,),
         tolerances=(16,),
+        least=1,
     )
     assert one.wrong == (11,) and one.largest == (8,)
 
@@ -49,6 +55,8 @@ def test_groups_hang_together_over_corners_and_stop_at_the_border_of_low() -> No
 def test_the_losses_hold_at_their_limits() -> None:
     assert not share_failed(5, 100) and share_failed(6, 100)
     assert not share_failed(0, 0)  # no LOW pixel is no failure
+    assert edges_failed(145, 1000, 9.0, 4) and not edges_failed(144, 1000, 9.0, 4)  # 9 recorded pixels of 4 x 4
+    assert not edges_failed(500, 10_000, 9.0, 4)  # 5 %
     assert not area_failed(144, 9.0, 4) and area_failed(145, 9.0, 4)
 
 
@@ -57,9 +65,19 @@ def test_the_losses_hold_at_their_limits() -> None:
 def test_low_grows_with_the_threshold_and_wrong_falls_with_the_tolerance(seed: int) -> None:
     rng = np.random.default_rng(seed)
     risk, error = rng.uniform(0, 12, (2, 3)).astype(np.float32), rng.uniform(0, 60, (32, 48)).astype(np.float32)
-    found = list(counts(risk, rng.random((2, 3)) < 0.3, error, error > 30))
+    found = list(counts(risk, rng.random((2, 3)) < 0.3, error, error > 30, least=1))
     assert all(a.low <= b.low and a.wrong <= b.wrong for a, b in pairwise(found))
     assert all(one.wrong[1] <= one.wrong[0] <= one.low and one.largest[0] <= one.wrong[0] for one in found)
+
+
+def test_low_tiles_in_small_groups_are_not_low() -> None:
+    low = np.zeros((10, 12), bool)
+    low[0:4, 0:4] = True  # sixteen
+    low[4:7, 4:9] = True  # fifteen, which touch the sixteen at a corner only
+    low[9, :] = True
+    kept = in_groups(low)
+    assert kept[0:4, 0:4].all() and int(kept.sum()) == 16
+    assert int(in_groups(low, 12).sum()) == 16 + 15 + 12 and not in_groups(low & False).any()
 
 
 def test_edges_are_where_the_truth_changes_fast() -> None:
@@ -76,7 +94,26 @@ def _scene() -> np.ndarray:
 
 
 def _measures(y: np.ndarray, residual: np.ndarray, coding: Coding | None = None) -> dict[str, float | None]:
-    return measured(y, residual, estimate_sigma(y), coding)
+    return measured(_frame(y, coding), residual, estimate_sigma(y))
+
+
+def _frame(
+    y: np.ndarray, coding: Coding | None = None, *, full_range: bool = True, layout: str = "gray"
+) -> WorkingFrame:
+    geometry = Geometry(y.shape[1], y.shape[0], LAYOUTS[layout])
+    timing = FrameTiming(0, 0, Fraction(1, 25))
+    planes = (y,) * len(geometry.plane_shapes)
+    return WorkingFrame(planes, geometry, ColourSpec(full_range=full_range), timing, StageClass.PRESENTATION, coding)
+
+
+def test_size_depth_and_range_of_the_picture_are_measures() -> None:
+    y = _scene()[:48]
+    found = measured(_frame(y), np.zeros_like(y), 1.0, 1.23456)
+    assert [found[name] for name in ("size", "depth", "range", "features")] == [48.0 * 64.0, 8.0, 1.0, 1.2346]
+    limited = measured(_frame(y, full_range=False, layout="gray10le"), np.zeros_like(y), 1.0)
+    assert [limited[name] for name in ("depth", "range", "features")] == [10.0, 0.0, None]
+    rgb = next(name for name, form in LAYOUTS.items() if form.family == "rgb" and form.bits == 8)
+    assert measured(_frame(y, layout=rgb), np.zeros_like(y), 1.0)["depth"] is None
 
 
 def test_a_white_residual_is_told_from_one_that_hangs_together() -> None:

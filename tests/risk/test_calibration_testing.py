@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensic.risk.calibration.binomial import clopper_pearson, fewest, most_failures, p_value
-from forensic.risk.calibration.testing import DELTA, EPSILON, fixed_sequence
+from forensic.risk.calibration.testing import DELTA, EPSILON, fixed_sequence, fixed_walk
 
 LAMBDAS = tuple(float(one) for one in range(1, 11))
 
@@ -144,3 +144,31 @@ def test_pooled_pixels_and_mean_risk_miss_the_same_claim_almost_always() -> None
     for method in (_pooled_pixels, _mean_risk):
         low, _ = clopper_pearson(_violations(method), TRIALS, 0.99)
         assert low > 0.5
+
+
+def test_claims_tested_by_turns_keep_the_failure_rate_together() -> None:
+    """Three claims with failure rates of their own: a threshold at which any of them fails too often is accepted no
+    more often than delta allows, although each step has the whole of delta."""
+    rng = np.random.default_rng(11)
+    rates = np.stack([RATES, RATES * 0.8, RATES * 1.1])
+    violations, idle = 0, 0
+    for _ in range(TRIALS):
+        bad = rng.random((3, 1, N)) > 1.0 - rates[:, :, None]
+        losses = [{one: list(row) for one, row in zip(LAMBDAS, claim, strict=True)} for claim in bad]
+        accepted = [tested.threshold for tested in fixed_walk(losses)]
+        least = 0 if None in accepted else int(min(one for one in accepted if one is not None))
+        violations += bool(least and rates[:, least - 1].max() > EPSILON)
+        idle += least == 0
+    low, _ = clopper_pearson(violations, TRIALS, 0.99)
+    assert low <= DELTA and idle < 0.1 * TRIALS
+
+
+def test_the_first_failure_ends_the_walk_for_every_claim() -> None:
+    good, bad = [False] * 100, [True] * 20 + [False] * 80
+    first, second, third = fixed_walk([{1.0: good, 2.0: good}, {1.0: good, 2.0: bad}, {1.0: good, 2.0: good}])
+    assert (first.threshold, second.threshold, third.threshold) == (2.0, 1.0, 1.0)
+    assert [len(one.steps) for one in (first, second, third)] == [2, 2, 1]
+    none, untested = fixed_walk([{1.0: bad, 2.0: good}, {1.0: good, 2.0: good}])
+    assert none.threshold is None and untested.steps == () and "not tested" in str(untested.refused)
+    with pytest.raises(ValueError, match="same recordings"):
+        fixed_walk([{1.0: good}, {2.0: good}])

@@ -248,9 +248,9 @@ def test_no_bytes_cause_anything_but_a_clean_refusal(data):
 
 def test_recipes_are_offered_for_the_scales_that_they_can_do():
     for scale in (1, 2, 4):
-        assert {"classic", "plain-lanczos", "fuse", "light", "light-steady", "single"} <= set(recipes_for_scale(scale))
-    assert "multi" in recipes_for_scale(4) and "multi" not in recipes_for_scale(2)
-    assert {"light", "single"}.isdisjoint(recipes_for_scale(3)) and "fuse" in recipes_for_scale(3)
+        able = set(recipes_for_scale(scale))
+        assert {"classic", "plain-lanczos", "fuse", "light", "light-steady", "single", "multi"} <= able
+    assert {"light", "single", "multi"}.isdisjoint(recipes_for_scale(3)) and "fuse" in recipes_for_scale(3)
     assert "fuse" not in recipes_for_scale(5) and "plain-lanczos" in recipes_for_scale(5)
 
 

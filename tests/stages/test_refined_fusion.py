@@ -31,15 +31,39 @@ def test_it_is_a_learned_stage_of_fidelity_class_with_the_models_scale() -> None
     assert stage.learned and stage.effective_class is StageClass.FIDELITY
     assert stage.radius == 4 and stage.scale == 4.0 and stage.with_scale(4) is stage
     with pytest.raises(UsageError) as caught:
-        stage.with_scale(2)
-    assert caught.value.code == "recipe.scale"
+        stage.with_scale(3)
+    assert caught.value.code == "recipe.scale" and "1, 2, 4" in caught.value.remedy
 
 
-def test_the_recipe_is_one_stage_and_policy_sees_its_model() -> None:
+def test_the_recipe_fuses_in_one_stage_and_policy_sees_its_model() -> None:
     bound = load_recipe("multi").bind(scale=4)
-    (stage,) = bound.stages
+    stage, colour = bound.stages
+    assert colour.keeps_luma
     assert stage.record()["model"]["id"] == "multi-x4" and stage.combines and stage.reads_coding
     assert bound.pipeline.effective_class is StageClass.FIDELITY
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_another_scale_takes_the_models_sibling_and_keeps_all_else(scale: int) -> None:
+    stage = catalogue.build("refined-fusion", {**QUICK, "blur_error": 0.1, "psf_sigma": 0.5}).with_scale(scale)
+    assert stage.scale == scale and stage.record()["model"]["id"] == f"multi-x{scale}"
+    assert (stage.parameters.frames, stage.parameters.blur_error, stage.parameters.psf_sigma) == (1, 0.1, 0.5)
+    assert (
+        stage.with_scale(4).record()
+        == catalogue.build("refined-fusion", {**QUICK, "blur_error": 0.1, "psf_sigma": 0.5, "scale": 4}).record()
+    )
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_sibling_hands_out_the_scene_at_its_scale(scale: int, working: Any) -> None:
+    frames = [working(48, 40, "gray", index=index) for index in range(3)]
+    stage = catalogue.build("refined-fusion", QUICK).with_scale(scale)
+    made, note = stage.process_noted(frames, 1)
+    assert made.luma.shape == (scale * 40, scale * 48) and note["fusion"]["scale"] == scale
+    mean = made.luma.reshape(40, scale, 48, scale).mean(axis=(1, 3))
+    assert np.abs(mean - frames[1].luma).mean() < 6.0
+    halves = stage.split_halves(frames, 1).halves
+    assert halves is not None and halves[0].shape == made.luma.shape
 
 
 def test_any_number_of_workers_gives_the_same_bytes(clip: Any) -> None:

@@ -13,7 +13,7 @@ from forensic.case.bundle.selecting import Selection
 from forensic.case.bundle.writing import Part
 from forensic.case.filelist import read_manifest_file
 from forensic.case.identities import IdentityRegister
-from forensic.case.layout import AnchorFolder, RunFolder
+from forensic.case.layout import AnchorFolder, SignedFolder, ValidationFolder
 from forensic.case.regularfile import digest_regular, read_regular
 from forensic.case.storage import create_file, is_regular
 from forensic.case.verification.bundleform import bag as names
@@ -26,6 +26,7 @@ from forensic.case.verification.bundleform.description import (
     exhibit_folder,
     models_of,
     run_folder,
+    validation_folder,
 )
 from forensic.case.verification.custody import Custody
 from forensic.case.workspace import Workspace
@@ -93,6 +94,7 @@ class Payload:
             *self._certificates(),
             *self._exhibits(disclosed),
             *(part for run_id, _ in disclosed.runs for part in self._run(run_id)),
+            *(part for one in disclosed.validations for part in self._validation(one)),
             *self._models(disclosed),
         ]
 
@@ -143,19 +145,28 @@ class Payload:
                     yield _recorded(name, files[name], path)
 
     def _run(self, run_id: str) -> Iterator[Part]:
-        folder = self.workspace.layout.run(run_id)
+        yield from self._signed(self.workspace.layout.run(run_id), f"Run {run_id}", run_folder(run_id))
+
+    def _signed(self, folder: SignedFolder, what: str, place: str) -> Iterator[Part]:
+        """A run or validation as it lies there, with the timestamps over its reports."""
         try:
             listed = read_manifest_file(folder.manifest)
         except (OSError, ValueError) as error:
-            raise _changed(run_id, f"its list of files cannot be read: {error}") from error
+            raise _changed(what, folder, f"its list of files cannot be read: {error}") from error
         present = {folder.name(path) for path in folder.files()} - {folder.manifest.name}
         if present != listed.keys():
-            raise _changed(run_id, f"files are missing or added: {', '.join(sorted(present ^ listed.keys())[:5])}")
+            odd = ", ".join(sorted(present ^ listed.keys())[:5])
+            raise _changed(what, folder, f"files are missing or added: {odd}")
         for name, digest in {**listed, folder.manifest.name: digest_regular(folder.manifest)}.items():
-            yield _recorded(f"{run_folder(run_id)}{name}", digest, folder.root / name)
+            yield _recorded(f"{place}{name}", digest, folder.root / name)
         yield from self._timestamps(folder, listed)
 
-    def _timestamps(self, folder: RunFolder, listed: dict[str, str]) -> Iterator[Part]:
+    def _validation(self, listed: dict[str, Any]) -> Iterator[Part]:
+        completed = self.workspace.ledger.entry(listed["completed"])
+        folder = ValidationFolder(self.workspace.layout.validation_named(str(completed.data["folder"])))
+        yield from self._signed(folder, f"Validation {listed['id']}", validation_folder(listed["id"]))
+
+    def _timestamps(self, folder: SignedFolder, listed: dict[str, str]) -> Iterator[Part]:
         for name, digest in listed.items():
             response = self.workspace.layout.document_timestamp(digest)
             if name.endswith(".pdf") and is_regular(response):
@@ -201,9 +212,9 @@ def _made(name: str, path: Path) -> Part:
     return Part(name, digest_regular(path), path.stat().st_size, path)
 
 
-def _changed(run_id: str, reason: str) -> ForensicError:
+def _changed(what: str, folder: SignedFolder, reason: str) -> ForensicError:
     return VerificationFailed(
         "bundle.source-changed",
-        f"Run {run_id} is not what was recorded: {reason}.",
-        f"Nothing was disclosed. See: forensic verify runs/{run_id}",
+        f"{what} is not what was recorded: {reason}.",
+        f"Nothing was disclosed. See: forensic verify {folder.root}",
     )

@@ -9,7 +9,14 @@ from typing import Any
 
 from forensic import resources
 from forensic.case.verification.bundleform import bag as names
-from forensic.case.verification.bundleform.description import LABEL, Disclosed, exhibit_folder, is_original, run_folder
+from forensic.case.verification.bundleform.description import (
+    LABEL,
+    Disclosed,
+    exhibit_folder,
+    is_original,
+    run_folder,
+    validation_folder,
+)
 from forensic.errors import InternalError
 
 WORDING = "bundle.toml"
@@ -58,6 +65,8 @@ def _contents(disclosed: Disclosed, size: int) -> Iterator[str]:
         yield f"- Run `{run_folder(run_id)}` on exhibit {_quoted(entry.exhibit)}: {stage_class} class.{label}"
     for run_id, end in disclosed.other_runs:
         yield f"- Run {_quoted(run_id)}: `{end}`; in the history, its files are not in this bundle"
+    for one in disclosed.validations:
+        yield f"- Validation `{validation_folder(one['id'])}` of the program at this laboratory, with its requirements"
     yield f"- The laboratory's history about this: `{names.ENTRIES}`, each entry with a proof in `{names.PROOFS}`"
 
 

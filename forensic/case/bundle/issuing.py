@@ -23,7 +23,7 @@ from forensic.case.lognames import LOG
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
 from forensic.case.storage import is_regular, make_folder, remove_tree
-from forensic.case.verification.bundle_links import ISSUED, KEY_ENTRIES, RELATED_ENTRIES
+from forensic.case.verification.bundle_links import ISSUED
 from forensic.case.verification.bundleform import bag as names
 from forensic.case.verification.bundleform.description import INCLUDE
 from forensic.case.verification.bundles import verify_bundle
@@ -42,11 +42,13 @@ class BundleRequest:
     """How to disclose. ``out``: file, or folder to be; in an existing folder under the bundle's own name.
 
     ``originals``: ``include`` or ``hash-only``, None for the default. ``archive``: one zip file, else a folder.
+    ``validations``: whether the workspace's validations go along.
     """
 
     out: Path | None = None
     archive: bool = True
     originals: str | None = None
+    validations: bool = False
 
     def originals_record(self) -> dict[str, Any]:
         """What ``bundle.issued`` says of the originals, and what nobody chose."""
@@ -94,7 +96,7 @@ def disclose(workspace: Workspace, scope: Scope, request: BundleRequest, progres
         _check_exhibits(workspace, scope, progress)
         with log_lock(workspace.layout):
             signer_for(workspace, LOG)  # its introduction belongs before the entry that ends the extract
-        selection = select(workspace, scope, workspace.ledger.size)
+        selection = select(workspace, scope, workspace.ledger.size, validations=request.validations)
         data = {**request.originals_record(), **selection.record()}
         for default in data["defaults"]:
             progress.say(f"Default: {default}")
@@ -194,8 +196,9 @@ def _write(workspace: Workspace, issued: LedgerEntry, request: BundleRequest, pr
 
 def _selection(workspace: Workspace, issued: LedgerEntry) -> Selection:
     """The selection as it is now; another process may have added a key between looking and issuing."""
-    selection = select(workspace, _scope_of(issued), issued.seq - 1)
-    if any(issued.data.get(key) != selection.record()[key] for key in (KEY_ENTRIES, RELATED_ENTRIES)):
+    asked = "validations" in issued.data
+    selection = select(workspace, _scope_of(issued), issued.seq - 1, validations=asked)
+    if any(issued.data.get(key) != told for key, told in selection.record().items()):
         raise StorageFailed(
             "bundle.raced",
             "Another process wrote about keys or about this exhibit while the bundle was issued.",

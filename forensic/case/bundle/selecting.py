@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +65,15 @@ class Selection:
     key_entries: tuple[int, ...]
     related_entries: tuple[int, ...]
     thread: tuple[int, ...]
+    validations: tuple[dict[str, Any], ...] | None
+    """What ``bundle.issued`` lists of the validations that go along; None if none were asked for."""
     early: int
     """All entries up to this one go along: the older form has no links, so only all of them together are complete."""
 
     def record(self) -> dict[str, Any]:
         """What ``bundle.issued`` says of it."""
-        return {KEY_ENTRIES: list(self.key_entries), RELATED_ENTRIES: list(self.related_entries)}
+        listed = {} if self.validations is None else {"validations": list(self.validations)}
+        return {KEY_ENTRIES: list(self.key_entries), RELATED_ENTRIES: list(self.related_entries), **listed}
 
     def numbers(self, issued: int) -> list[int]:
         """All of them, the one that issues the bundle included."""
@@ -77,8 +81,12 @@ class Selection:
         return sorted({*self.key_entries, *self.related_entries, *self.thread, *early, issued})
 
 
-def select(workspace: Workspace, scope: Scope, until: int) -> Selection:
-    """The entries up to number ``until`` that a bundle about ``scope`` needs."""
+def select(workspace: Workspace, scope: Scope, until: int, *, validations: bool = False) -> Selection:
+    """The entries up to number ``until`` that a bundle about ``scope`` needs.
+
+    ``validations``: all that were completed here go along, whatever the verdict: none is chosen. Raises ``UsageError``
+    (``bundle.no-validation``) where there is none.
+    """
     ledger = workspace.ledger
     keys = [entry.seq for event in _KEY_EVENTS for entry in ledger.entries(event=event) if entry.seq <= until]
     thread = [entry for entry in scope.thread(workspace) if entry.seq <= until]
@@ -89,4 +97,27 @@ def select(workspace: Workspace, scope: Scope, until: int) -> Selection:
         if entry.event == ACQUIRED:
             history = history_of(workspace, exhibit_of(workspace, entry), until)
             related.update(seq for seq in history.entries if seq > early and seq not in own)
-    return Selection(tuple(sorted(keys)), tuple(sorted(related)), tuple(sorted(own)), early)
+    listed = None
+    if validations:
+        listed = tuple(_validations(workspace, until))
+        related.update(one[key] for one in listed for key in ("registered", "completed"))
+    return Selection(tuple(sorted(keys)), tuple(sorted(related)), tuple(sorted(own)), listed, early)
+
+
+def _validations(workspace: Workspace, until: int) -> Iterator[dict[str, Any]]:
+    found = False
+    for entry in workspace.ledger.entries(event="validation.completed"):
+        if entry.seq <= until:
+            found = True
+            yield {
+                "id": entry.data["validation"],
+                "registered": entry.data["registered"],
+                "completed": entry.seq,
+                "manifest_sha256": entry.data["manifest_sha256"],
+            }
+    if not found:
+        raise UsageError(
+            "bundle.no-validation",
+            "No validation was completed in this workspace.",
+            "Leave --with-validations out, or make one first: forensic validate",
+        )

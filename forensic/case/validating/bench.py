@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,13 @@ class Original:
     status: os.stat_result
 
     def differences(self) -> list[str]:
-        """What is no longer as it was: content, size, time of change, permissions."""
-        now = self.path.stat()
+        """What is no longer as it was: content, size, time of change, permissions; all of it where the file is gone."""
+        try:
+            now = self.path.lstat()
+        except FileNotFoundError:
+            return ["gone"]
+        if not stat.S_ISREG(now.st_mode):
+            return ["no longer a regular file"]
         found = [] if sha256_file(self.path) == self.sha256 else ["content"]
         pairs = (("size", "st_size"), ("time of change", "st_mtime_ns"), ("permissions", "st_mode"))
         return found + [name for name, key in pairs if getattr(now, key) != getattr(self.status, key)]

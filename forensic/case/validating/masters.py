@@ -94,7 +94,7 @@ def master_of(workspace: Workspace, suite: Suite) -> Master | None:
     if not kept:
         return None
     data = kept[-1].data
-    path = ValidationFolder(Path(data["folder"])).attestation
+    path = ValidationFolder(workspace.layout.validation_named(data["folder"])).attestation
     master = read_master(path, f"this workspace, ledger entry {kept[-1].seq}")
     if sha256_bytes(master.data) != data["attestation_sha256"]:
         raise VerificationFailed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from forensic.case.storage import write_file
 from forensic.case.surveying import survey_exhibit
 from forensic.case.validating.bench import Bench, Made, NotRunHere, several_workers
 from forensic.estimation.estimate import Estimate
+from forensic.registry.cards import load_card, verify_card
 from forensic.stages.recipe import load_recipe
 from forensic.validation.measures import differing_samples, moving_metric, registration_error, still_metric
+from forensic.validation.perceptual import LPIPS
 from forensic.validation.recordings import Simulated, known_width
 from forensic.validation.suite import Determinism, Estimation, Fidelity, Temporal
 from forensic.validation.verdicts import Case
@@ -24,6 +27,7 @@ _SMALL_TILE = 32
 def fidelity(bench: Bench, method: Fidelity) -> list[Case]:
     """The metric of the middle frame, scene by scene; less that of ``against`` where there is one."""
     cases = []
+    behind = _weights(bench, method.metric)
     for simulated in bench.recordings(method.condition):
         middle = simulated.recording.reference
 
@@ -31,8 +35,22 @@ def fidelity(bench: Bench, method: Fidelity) -> list[Case]:
             made = bench.made(one, recipe, (frame, frame + 1))
             return still_metric(method.metric, made.planes[0], one.recording, frame)
 
-        cases.append(_compared(simulated.scene, value(method.recipe), method.against and value(method.against)))
+        case = _compared(simulated.scene, value(method.recipe), method.against and value(method.against))
+        cases.append(replace(case, detail={**case.detail, **behind}))
     return cases
+
+
+def _weights(bench: Bench, metric: str) -> dict[str, str]:
+    """The weights that a metric rests on, for the record; looked at first, for without them nothing need be made.
+
+    Raises ``PolicyRefused`` (``model.pack-not-fetched``).
+    """
+    if metric != "lpips":
+        return {}
+    card = load_card(LPIPS)
+    verify_card(card)
+    bench.models.add(card.id)
+    return {"model": card.id, "weights_sha256": card.weights.sha256}
 
 
 def temporal(bench: Bench, method: Temporal) -> list[Case]:

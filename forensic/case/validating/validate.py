@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from forensic.case.issue import issue_signed
 from forensic.case.layout import INCOMPLETE, ValidationFolder
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
+from forensic.case.regularfile import digest_regular
 from forensic.case.storage import make_folder, storage, sync_folder, write_file
 from forensic.case.validating.bench import Bench
 from forensic.case.validating.carrying import carry_out
@@ -35,6 +36,7 @@ from forensic.validation.verdicts import Verdict, overall
 
 REGISTERED = "validation.registered"
 _REFUSED, _FAILED, _CANCELLED = "validation.refused", "validation.failed", "validation.cancelled"
+MASTER_KEPT, MASTER_NOT_KEPT = "validation.master-kept", "validation.master-not-kept"
 _REASON = "Record of a validation"
 
 
@@ -61,6 +63,7 @@ class FinishedValidation:
     folder: Path
     predicate: dict[str, Any]
     report_sha256: str
+    attestation: bytes = field(repr=False)
 
     @property
     def passed(self) -> bool:
@@ -68,13 +71,16 @@ class FinishedValidation:
         return bool(self.predicate["verdict"] == Verdict.PASS.value)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Settled:
+    """``begun``: the folder called incomplete is ours, and not somebody else's of the same name."""
+
     suite: Suite
     pictures: tuple[Picture, ...]
     master: Master | None
     folder: Path
     defaults: tuple[str, ...]
+    begun: bool = False
 
 
 def validate(workspace: Workspace, request: ValidateRequest, progress: Progress) -> FinishedValidation:
@@ -88,6 +94,7 @@ def validate(workspace: Workspace, request: ValidateRequest, progress: Progress)
     identifier = f"V-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     registered: Registered | None = None
     done: FinishedValidation | None = None
+    settled: _Settled | None = None
     try:
         _complete_renames(workspace)
         settled = _settle(workspace, request, identifier)
@@ -101,19 +108,59 @@ def validate(workspace: Workspace, request: ValidateRequest, progress: Progress)
         workspace.ledger.append(COMPLETED, data)
     except BaseException as error:
         if done is not None and _has_completed(workspace, identifier):
-            _settle_folder(done.folder)  # an interrupt that came after the entry came too late
-            return done
+            # An interrupt that came after the entry came too late.
+            return _finished(workspace, done, request, progress)
         ended = _ended(error, identifier)
         code, reason = why_ended(error)
         begun = {} if registered is None else {"registered": registered.seq}
         event = _REFUSED if registered is None else _CANCELLED if _by_user(error) else _FAILED
-        told = {"validation": identifier, **begun, "code": code, "reason": reason}
+        left = _unsigned(settled.folder) if settled is not None and settled.begun else {}
+        told = {"validation": identifier, **begun, "code": code, "reason": reason, **left}
         record_end(workspace.ledger, event, told, ended)
         if ended is error:
             raise
         raise ended from None
+    return _finished(workspace, done, request, progress)
+
+
+def _finished(
+    workspace: Workspace, done: FinishedValidation, request: ValidateRequest, progress: Progress
+) -> FinishedValidation:
+    """Name the folder, keep the master where that was asked for: only now is it one that the ledger holds."""
     _settle_folder(done.folder)
+    if request.keep_master is None:
+        return done
+    if not done.passed:
+        progress.say(f"Warning: not kept as a master, because its verdict is {done.predicate['verdict']}.")
+        return done
+    about = {"validation": done.id, "file": workspace.layout.name(request.keep_master)}
+    try:
+        write_file(request.keep_master, done.attestation)
+        workspace.ledger.append(MASTER_KEPT, {**about, "sha256": sha256_bytes(done.attestation)})
+    except BaseException as error:
+        code, reason = why_ended(error)
+        record_end(workspace.ledger, MASTER_NOT_KEPT, {**about, "code": code, "reason": reason}, error)
+        error.add_note(f"Validation {done.id} itself is completed: {done.folder}")
+        raise
     return done
+
+
+def _unsigned(final: Path) -> dict[str, Any]:
+    """What the entry on a bad end says of the folder that is left: the measurements stay, whatever is signed goes.
+
+    A killed process leaves both; ``forensic verify`` accepts no folder called incomplete that no ledger completes.
+    """
+    folder = ValidationFolder(final.with_name(f"{final.name}{INCOMPLETE}"))
+    removed = []
+    for path in (folder.manifest, folder.report, folder.attestation):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return {"incomplete_folder": folder.root.name, "not_removed": f"{path.name}: {error.strerror}"}
+        removed.append(path.name)
+    return {"incomplete_folder": folder.root.name, "removed": removed, "result": digest_regular(folder.result)}
 
 
 def _has_completed(workspace: Workspace, identifier: str) -> bool:
@@ -214,7 +261,7 @@ def _carried_out(
         record["master"] = settled.master.compared(settled.suite, record)
     record["verdict"] = settled_verdict(record)
     progress.say("Signing record and report")
-    return _filed(workspace, settled, request, record, progress)
+    return _filed(workspace, settled, record, progress)
 
 
 def settled_verdict(record: dict[str, Any]) -> str:
@@ -236,11 +283,14 @@ def _bench_root(workspace: Workspace, kept: Path | None) -> Iterator[Path]:
 
 
 def _filed(
-    workspace: Workspace, settled: _Settled, request: ValidateRequest, record: dict[str, Any], progress: Progress
+    workspace: Workspace, settled: _Settled, record: dict[str, Any], progress: Progress
 ) -> tuple[FinishedValidation, dict[str, Any]]:
     """Write and sign everything under the name ``….incomplete``, which the entry on the end then makes final."""
     folder = ValidationFolder(settled.folder.with_name(f"{settled.folder.name}{INCOMPLETE}"))
-    make_folder(folder.root)
+    with storage(folder.root, "creating"):
+        folder.root.parent.mkdir(parents=True, exist_ok=True)
+        folder.root.mkdir()
+    settled.begun = True
     passed = record["verdict"] == Verdict.PASS.value
     here = passed and settled.master is None
     record["kept_as_master"] = here
@@ -258,12 +308,6 @@ def _filed(
     report = issue_signed(workspace, pdf, {}, _REASON, when, folder.report, progress.say)
     digests |= {folder.name(folder.attestation): sha256_bytes(attestation), folder.name(folder.report): report}
     manifest = write_manifest(folder, digests)
-    kept = None
-    if request.keep_master is not None and passed:
-        write_file(request.keep_master, attestation)
-        kept = str(request.keep_master)
-    elif request.keep_master is not None:
-        progress.say(f"Warning: not kept as a master, because its verdict is {record['verdict']}.")
     data = {
         "validation": record["validation"]["id"],
         "registered": record["validation"]["registered"]["seq"],
@@ -273,17 +317,16 @@ def _filed(
         "attestation_sha256": sha256_bytes(attestation),
         "report_sha256": report,
         "manifest_sha256": manifest,
-        "folder": str(settled.folder),
+        "folder": workspace.layout.name(settled.folder),
         "master_here": here,
-        "master_kept": kept,
     }
-    return FinishedValidation(record["validation"]["id"], settled.folder, record, report), data
+    return FinishedValidation(record["validation"]["id"], settled.folder, record, report, attestation), data
 
 
 def _complete_renames(workspace: Workspace) -> None:
     """Give folders their final name that a kill left between the entry on their end and the rename."""
     for entry in workspace.ledger.entries(event=COMPLETED):
-        final = Path(entry.data["folder"])
+        final = workspace.layout.validation_named(entry.data["folder"])
         left = ValidationFolder(final.with_name(f"{final.name}{INCOMPLETE}")).attestation
         if not final.exists() and left.is_file() and sha256_file(left) == entry.data["attestation_sha256"]:
             _settle_folder(final)

@@ -16,10 +16,12 @@ from forensic.case.verification.bundleform.description import (
     exhibit_folder,
     models_of,
     run_folder,
+    validation_folder,
 )
 from forensic.case.verification.checks import Verdict, Verification
 from forensic.case.verification.runs import cited_head, verify_run
 from forensic.case.verification.trust import Trust
+from forensic.case.verification.validations import verify_validation
 from forensic.errors import ForensicError
 from forensic.hashes import sha256_bytes
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
@@ -96,6 +98,30 @@ def _predicate(bag: OpenedBag, run_id: str) -> dict[str, Any] | None:
         return None
 
 
+def check_validations(
+    verification: Verification, bag: OpenedBag, disclosed: Disclosed, extract: Extract, trust: Trust
+) -> None:
+    """B21 and the checks of every validation that goes along; those that ``bundle.issued`` lists, and no others."""
+    present = {name.removeprefix(names.VALIDATIONS).partition("/")[0] for name in bag.below(names.VALIDATIONS)}
+    listed = {str(one.get("id")): one for one in disclosed.validations}
+    if not present and "validations" not in disclosed.issued.data:
+        return
+    odd = sorted(present ^ listed.keys())
+    if len(listed) != len(disclosed.validations):
+        odd.append("one is listed twice")
+    for identifier in sorted(listed.keys() & present):
+        folder, entries = validation_folder(identifier), extract.custody.validations.get(identifier, [])
+        told = {key: listed[identifier].get(key) for key in ("registered", "completed", "manifest_sha256")}
+        found = {"registered": entries[0].seq, "completed": entries[-1].seq} if entries else {}
+        if told != {**found, "manifest_sha256": bag.digests.get(f"{folder}manifest.sha256")}:
+            odd.append(identifier)
+        part = verify_validation(bag.root / folder, ledger=extract.custody, trust=trust)
+        verification.absorb(part, identifier)
+        verification.not_checked += [line for line in part.not_checked if line not in verification.not_checked]
+    title = "the validations are those that bundle.issued lists, and no others"
+    verification.record("B21", title, not odd, ", ".join(odd[:5]))
+
+
 def check_models(verification: Verification, bag: OpenedBag, predicates: list[dict[str, Any]], listed: Any) -> None:
     """B18: the models are those of the runs' records, and a card that is here has the digest recorded."""
     try:
@@ -124,6 +150,7 @@ def check_places(
 def _has_place(bag: OpenedBag, disclosed: Disclosed, name: str) -> bool:
     fixed = {names.ENTRIES, names.CHECKPOINT, names.CHECKPOINT_TIMESTAMP, names.COSIGNED, *disclosed.exhibit_files()}
     folders = (names.PROOFS, names.MODELS, *(run_folder(run_id) for run_id, _ in disclosed.runs))
+    folders += tuple(validation_folder(str(one.get("id"))) for one in disclosed.validations)
     if name in fixed or name.startswith(folders) or _ANCHOR.fullmatch(name):
         return True
     stamped = _TIMESTAMP.fullmatch(name)

@@ -16,7 +16,13 @@ from forensic.case.verification.anchors import TrustedKeys
 from forensic.case.verification.bundle_anchors import Checkpoints, check_checkpoints, read_checkpoints
 from forensic.case.verification.bundle_container import OpenedBag, opened_bag
 from forensic.case.verification.bundle_extract import Extract, read_extract
-from forensic.case.verification.bundle_material import check_exhibits, check_models, check_places, check_runs
+from forensic.case.verification.bundle_material import (
+    check_exhibits,
+    check_models,
+    check_places,
+    check_runs,
+    check_validations,
+)
 from forensic.case.verification.bundle_timestamps import check_report_timestamps
 from forensic.case.verification.bundleform import bag as names
 from forensic.case.verification.bundleform.certificates import certificate_files
@@ -113,6 +119,7 @@ def _check(verification: Verification, bag: OpenedBag, trust: Trust, say: Callab
     check_exhibits(verification, bag, disclosed)
     check_handling(verification, extract.custody.handling)
     runs = check_runs(verification, bag, disclosed, extract, trust, say)
+    check_validations(verification, bag, disclosed, extract, trust)
     check_models(verification, bag, runs.predicates, predicate.get("models"))
     check_places(verification, bag, disclosed, certificate_files(extract.custody.signing.register))
     check_report_timestamps(verification, bag, disclosed, runs.stamped, trust)

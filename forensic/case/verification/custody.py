@@ -20,6 +20,7 @@ from forensic.ledger.order import ACQUIRED, INTERRUPTED, RESUMED, STARTED, TERMI
 from forensic.ledger.reading import audited_entries
 
 FINISHED = "run.finished"
+VALIDATION = "validation."
 
 
 @dataclass
@@ -27,6 +28,7 @@ class RunEntries:
     """What the ledger says about one run; ``end`` is the event that ended it, if any has."""
 
     started: bool = False
+    begun: LedgerEntry | None = None
     end: str | None = None
     decided: list[LedgerEntry] = field(default_factory=list)
     finished: list[LedgerEntry] = field(default_factory=list)
@@ -43,6 +45,8 @@ class Custody:
     handling: Handling = field(default_factory=Handling)
     signing: Signing = field(default_factory=Signing)
     timestamps: list[LedgerEntry] = field(default_factory=list)
+    validations: dict[str, list[LedgerEntry]] = field(default_factory=dict)
+    """All entries about a validation, by its id."""
     complete: bool = True
     """Whether this is a whole ledger; False for an extract, from which entries are missing."""
 
@@ -55,9 +59,11 @@ class Custody:
         return custody
 
     def take_aside(self, entry: LedgerEntry) -> None:
-        """Add what the next entry says about keys and custody alone: it is about other exhibits and runs."""
+        """Add what the next entry says about keys, custody and validations alone: it is about other exhibits."""
         self.handling.admit(entry)
         self.signing.admit(entry)
+        if entry.event.startswith(VALIDATION) and isinstance(named := entry.data.get("validation"), str):
+            self.validations.setdefault(named, []).append(entry)
 
     def take(self, entry: LedgerEntry) -> None:
         """Add what the next entry says."""
@@ -72,7 +78,7 @@ class Custody:
     @staticmethod
     def _about_run(entry: LedgerEntry, run: RunEntries) -> None:
         if entry.event == STARTED:
-            run.started = True
+            run.started, run.begun = True, entry
         elif entry.event in TERMINAL:
             run.end = entry.event
         if entry.event == FINISHED:
@@ -94,9 +100,10 @@ class Custody:
         return max((entry.seq for entry in (*entries, *(self.exhibits if run_id is None else ()))), default=0)
 
     def reports(self) -> set[str]:
-        """SHA-256 of every report that was ever issued for a run."""
-        entries = (entry for run in self.runs.values() for entry in (*run.finished, *run.issued))
-        return {str(entry.data.get("report_sha256")) for entry in entries}
+        """SHA-256 of every report that was ever issued for a run or validation."""
+        issued = [entry for run in self.runs.values() for entry in (*run.finished, *run.issued)]
+        completed = [entry for about in self.validations.values() for entry in about]
+        return {str(entry.data.get("report_sha256")) for entry in (*issued, *completed)}
 
     def is_dated(self, run_id: str) -> bool:
         """Whether the run ended when entries had format version 1, before records told the exhibit's history."""
@@ -128,6 +135,8 @@ def end_differences(custody: Custody, folder: RunFolder, predicate: dict[str, An
         ("number of frames", finished.get("frames"), at(predicate, "output", "frames", "count")),
         ("class", finished.get("stage_class"), at(predicate, "output", "stage_class")),
     ]
+    if run.begun is not None and "calibration" in run.begun.data:  # absent in entries before 0.3.0
+        pairs.append(("calibration", run.begun.data["calibration"], at(predicate, "risk", "calibration", "sha256")))
     differ = [name for name, recorded, found in pairs if recorded != found]
     reports = [finished.get("report_sha256")]
     for issue in run.issued:

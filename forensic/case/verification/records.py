@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from forensic.errors import PolicyRefused
+from forensic.errors import ForensicError, PolicyRefused
 from forensic.frames.stageclass import StageClass
+from forensic.hashes import canonical_json, sha256_bytes
 from forensic.signing.statement import Statement
 
 
@@ -71,6 +72,9 @@ def _contradictions(statement: Statement) -> Iterator[str]:
     ):
         if not _is_digest_of(statement, claimed, file):
             yield f"the digest of the {name} is not that of its file"
+    cited = at(predicate, "risk", "calibration")
+    if cited is not None and at(cited, "sha256") != _digest_of(at(cited, "artefact")):
+        yield "the digest of the calibration is not that of the artefact"
     stills = predicate.get("stills")
     if not isinstance(stills, list):
         yield "the stills are not listed"
@@ -80,6 +84,18 @@ def _contradictions(statement: Statement) -> Iterator[str]:
             statement, at(still, "before_sha256"), at(still, "before")
         ):
             yield f"the digest of the still of frame {at(still, 'frame')} is not that of its file"
+        due = predicate.get("beside") is not None and at(predicate, "beside", "why_none") is None
+        named = at(still, "beside")
+        if (due or named is not None) and not _is_digest_of(statement, at(still, "beside_sha256"), named):
+            yield f"the digest of what stands beside the still of frame {at(still, 'frame')} is not that of its file"
+
+
+def _digest_of(value: Any) -> str | None:
+    """SHA-256 of a part of the record in its canonical form, None where it has none."""
+    try:
+        return sha256_bytes(canonical_json(value))
+    except (ForensicError, TypeError, ValueError):
+        return None
 
 
 def _objects(value: Any) -> list[Any]:

@@ -53,11 +53,11 @@ def check_inside(verification: Verification, report: ReportCheck) -> None:
 
 
 def check_beside(verification: Verification, report: Path, trust: Trust, *, sound: bool) -> None:
-    """T2: a token over the report in ``REPORT.pdf.tsr`` beside it, or in the workspace around its run folder."""
+    """T2: a token over the report in ``REPORT.pdf.tsr`` beside it, or in the workspace around its folder."""
     places = [timestamp_beside(report)]
     workspace = WorkspaceLayout(report.absolute().parent.parent.parent)
     digest = ""
-    if workspace.ledger.is_file() and report.absolute().parent.parent == workspace.runs:
+    if workspace.ledger.is_file() and report.absolute().parent.parent in (workspace.runs, workspace.validations):
         digest = digest_regular(report)
         places.append(workspace.document_timestamp(digest))
     for place in places:

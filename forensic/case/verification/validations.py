@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from forensic.case.layout import REPORT, ValidationFolder, WorkspaceLayout
+from forensic.case.layout import INCOMPLETE, REPORT, ValidationFolder, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
+from forensic.case.verification.custody import Custody
 from forensic.case.verification.listing import check_listing
 from forensic.case.verification.records import at
 from forensic.case.verification.reports import verify_report
@@ -22,17 +23,21 @@ from forensic.errors import ForensicError
 from forensic.hashes import canonical_json
 from forensic.ledger.audit import audit
 from forensic.ledger.entry import LedgerEntry
-from forensic.ledger.reading import audited_entries
 from forensic.signing.statement import VALIDATION_PREDICATE, Statement
 from forensic.validation.suite import parse_suite
 from forensic.validation.verdicts import contradictions
 
 _REGISTERED, _COMPLETED = "validation.registered", "validation.completed"
+_COPIES = ("validation.master-kept", "validation.master-not-kept")
+_TITLE_V5 = "it was completed"
 _TOLD = ("suite", "requirements", "conditions", "pictures", "deviations", "command")
 
 
-def verify_validation(root: Path, *, trust: Trust = NOTHING) -> Verification:
-    """Verify the folder of a validation, also against the workspace around it, if there is one."""
+def verify_validation(root: Path, *, ledger: Custody | None = None, trust: Trust = NOTHING) -> Verification:
+    """Verify the folder of a validation, also against the workspace around it, if there is one.
+
+    ``ledger`` is what that workspace's ledger says, where it was audited already.
+    """
     folder = ValidationFolder(root)
     verification = Verification(str(root), "validation")
     listed = check_listing(verification, folder)
@@ -51,7 +56,7 @@ def verify_validation(root: Path, *, trust: Trust = NOTHING) -> Verification:
     verification.record("R3", "the report carries this record", inside is not None and inside == statement)
     verification.record("R4", "report and record have one signer", len(verification.signers) == 1)
     _check_result(verification, folder, statement)
-    _check_ledger(verification, folder, statement)
+    _check_ledger(verification, folder, statement, ledger)
     verification.not_checked.append("that the measurements come out the same again: forensic validate --master")
     return verification
 
@@ -111,18 +116,21 @@ def _check_result(verification: Verification, folder: ValidationFolder, statemen
     verification.record("V3", "the master is the one that the record names", named == digest, str(named or "none"))
 
 
-def _check_ledger(verification: Verification, folder: ValidationFolder, statement: Statement) -> None:
-    workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
-    if folder.root.absolute().parent != workspace.validations or not workspace.ledger.is_file():
-        verification.not_checked.append("that it was registered before it was measured: no ledger is beside it")
-        return
-    head = cited_head(statement.predicate)
-    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
-    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
-    if not verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons):
-        return
+def _check_ledger(
+    verification: Verification, folder: ValidationFolder, statement: Statement, ledger: Custody | None
+) -> None:
+    """V4, and V5: what is called incomplete counts only where a ledger says that it was completed."""
     identifier = at(statement.predicate, "validation", "id")
-    entries = [entry for entry in audited_entries(workspace.ledger) if entry.data.get("validation") == identifier]
+    incomplete = folder.root.name.endswith(INCOMPLETE)
+    custody, beside = (ledger, True) if ledger is not None else _audited(verification, folder, statement)
+    if custody is None:
+        if not beside:
+            verification.not_checked.append("that it was registered before it was measured: no ledger is beside it")
+        if incomplete:
+            reason = "it is called incomplete, and no ledger says that it was completed"
+            verification.record("V5", _TITLE_V5, False, reason)
+        return
+    entries = custody.validations.get(identifier, []) if isinstance(identifier, str) else []
     faults = _ledger_faults(entries, folder, statement.predicate)
     verification.record(
         "V4",
@@ -130,18 +138,35 @@ def _check_ledger(verification: Verification, folder: ValidationFolder, statemen
         not faults,
         "; ".join(faults),
     )
+    if incomplete:
+        completed = any(entry.event == _COMPLETED for entry in entries)
+        verification.record("V5", _TITLE_V5, completed, "" if completed else "the ledger does not say so")
+        verification.not_checked.append(f"why the folder is still called {folder.root.name}: rename interrupted")
+
+
+def _audited(verification: Verification, folder: ValidationFolder, statement: Statement) -> tuple[Custody | None, bool]:
+    """What the ledger around the folder says, None if it is not sound; and whether there is one."""
+    workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
+    if folder.root.absolute().parent != workspace.validations or not workspace.ledger.is_file():
+        return None, False
+    head = cited_head(statement.predicate)
+    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
+    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
+    sound = verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons)
+    return (Custody.read(workspace.ledger) if sound else None), True
 
 
 def _ledger_faults(entries: list[LedgerEntry], folder: ValidationFolder, predicate: dict[str, Any]) -> list[str]:
-    if [entry.event for entry in entries] != [_REGISTERED, _COMPLETED]:
+    told = [entry for entry in entries if entry.event not in _COPIES]
+    if [entry.event for entry in told] != [_REGISTERED, _COMPLETED]:
         return ["the ledger does not have exactly one registration and then one completion of it"]
-    first, last = entries
+    first, last = told
     faults = []
     registered = at(predicate, "validation", "registered")
     if registered != {"seq": first.seq, "hash": first.hash, "utc": first.utc}:
         faults.append("the record names another registration")
-    told = {**predicate, "command": at(predicate, "validation", "command")}
-    faults += [f"{key} is not as registered" for key in _TOLD if canonical_json(told.get(key)) !=
+    says = {**predicate, "command": at(predicate, "validation", "command")}
+    faults += [f"{key} is not as registered" for key in _TOLD if canonical_json(says.get(key)) !=
                canonical_json(first.data.get(key))]  # fmt: skip
     if at(predicate, "master", "sha256") != at(first.data, "master", "sha256"):
         faults.append("the master is not the one registered")
@@ -151,5 +176,6 @@ def _ledger_faults(entries: list[LedgerEntry], folder: ValidationFolder, predica
         ("manifest.sha256", last.data.get("manifest_sha256"), digest_regular(folder.manifest)),
         ("verdict", last.data.get("verdict"), predicate.get("verdict")),
         ("registration", last.data.get("registered"), first.seq),
+        ("signer", last.actor.get("key_id"), at(predicate, "examiner", "identity", "key_id")),
     )
     return faults + [f"{name} is not as completed" for name, recorded, found in pairs if recorded != found]

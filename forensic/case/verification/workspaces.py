@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 
 from forensic.case.acquired import parse_acquired
-from forensic.case.layout import INCOMPLETE, RunFolder, WorkspaceLayout
+from forensic.case.layout import INCOMPLETE, SignedFolder, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.anchors import check_anchors
 from forensic.case.verification.checks import Verification
@@ -19,10 +19,11 @@ from forensic.case.verification.identities import check_ledger_signers, note_sig
 from forensic.case.verification.runs import cited_head, verify_run
 from forensic.case.verification.timestamps import check_received, check_strays, check_timestamps
 from forensic.case.verification.trust import NOTHING, Trust
+from forensic.case.verification.validations import verify_validation
 from forensic.errors import ForensicError
 from forensic.ledger.audit import audit
 from forensic.ledger.entry import LedgerEntry
-from forensic.signing.statement import RUN_PREDICATE, verify_statement
+from forensic.signing.statement import RUN_PREDICATE, VALIDATION_PREDICATE, verify_statement
 
 
 def verify_workspace(
@@ -32,10 +33,11 @@ def verify_workspace(
     layout = WorkspaceLayout(root)
     verification = Verification(str(root), "workspace")
     folders, others = _entries(layout.runs)
-    result = audit(layout.ledger, cited_heads=_cited_heads(RunFolder(layout.runs / name) for name in sorted(folders)))
+    result = audit(layout.ledger, cited_heads=[*_cited_heads(layout.runs, RUN_PREDICATE),
+                                               *_cited_heads(layout.validations, VALIDATION_PREDICATE)])  # fmt: skip
     sound = verification.record(
         "C1",
-        "ledger is sound and holds every head that a run cites",
+        "ledger is sound and holds every head that a run or validation cites",
         result.ok,
         "; ".join(f"{found.check} {found.reason}" for found in result.findings[:5]) or f"{result.entries} entries",
     )
@@ -78,6 +80,7 @@ def verify_workspace(
         for run_id, run in sorted(custody.runs.items())
         if run.started and run.end is None
     )
+    _check_validations(verification, layout, custody, say, trust)
     verification.not_checked.append(
         "whether entries after the last head that a run cites were cut off: only a later document can show that"
     )
@@ -119,6 +122,49 @@ def _check_finished(
     return explained
 
 
+def _check_validations(
+    verification: Verification, layout: WorkspaceLayout, custody: Custody, say: Callable[[str], None], trust: Trust
+) -> None:
+    """W4 and the checks of every completed validation; W5: the ledger knows every folder among the validations."""
+    folders, others = _entries(layout.validations)
+    explained = set()
+    for identifier, entries in sorted(custody.validations.items()):
+        completed = [entry for entry in entries if entry.event == "validation.completed"]
+        if not completed:
+            ended = entries[-1].event
+            if (left := f"{identifier}{INCOMPLETE}") in folders:
+                explained.add(left)
+                note = f"validations/{left}: left by a validation with end {ended}, not evidence"
+            else:
+                note = f"validation {identifier}: {ended}, not completed"
+            verification.not_checked.append(note)
+            continue
+        place = PurePosixPath(str(completed[-1].data.get("folder")).replace("\\", "/"))
+        # Entries of early 0.3.0 name absolutely what lay in the workspace too.
+        here = place.parent == PurePosixPath(layout.validations.name) or (
+            place.parent.name == layout.validations.name and place.name in {identifier, *folders}
+        )
+        if not here:
+            verification.not_checked.append(f"validation {identifier}: its folder {place} lies elsewhere")
+            continue
+        say(f"validation {identifier}")
+        # The ledger's entry is written before the rename: after a power cut only the old name may be there.
+        name = next((name for name in (place.name, f"{place.name}{INCOMPLETE}") if name in folders), None)
+        if name is None:
+            reason = "the ledger says completed, the folder is gone or is no folder"
+            verification.record("W4", f"validation {identifier} is there", False, reason)
+            continue
+        explained.add(name)
+        record = digest_regular(SignedFolder(layout.validations / name).attestation)
+        named = record == completed[-1].data.get("attestation_sha256")
+        verification.record("W4", f"validation {identifier} is there", named, "" if named else
+                            "the record in its folder is not the one that the ledger names")  # fmt: skip
+        verification.absorb(verify_validation(layout.validations / name, ledger=custody, trust=trust), identifier)
+    unknown = sorted((folders | others) - explained)
+    verification.record("W5", "nothing lies among the validations that the ledger does not know", not unknown,
+                        _some(unknown))  # fmt: skip
+
+
 def _exhibit_faults(layout: WorkspaceLayout, entry: LedgerEntry, handling: Handling) -> tuple[list[str], str]:
     """W1: the files that are not as recorded; and, where nothing else is wrong, why the copy is absent."""
     try:
@@ -151,12 +197,13 @@ def _check_exhibit_folders(verification: Verification, layout: WorkspaceLayout, 
         verification.not_checked.append(f"exhibits/{name}: the ledger knows no such exhibit, not evidence")
 
 
-def _cited_heads(folders: Iterable[RunFolder]) -> list[tuple[int, str]]:
-    """Heads cited by the records of run folders; a record that cannot be read fails its own checks later."""
+def _cited_heads(folder: Path, kind: str) -> list[tuple[int, str]]:
+    """Heads cited by the records of the folders in ``folder``; one that cannot be read fails its own checks later."""
     heads = []
-    for folder in folders:
+    for name in sorted(_entries(folder)[0]):
         try:
-            statement, _ = verify_statement(read_regular(folder.attestation, JSON_LIMIT), predicate_type=RUN_PREDICATE)
+            data = read_regular(SignedFolder(folder / name).attestation, JSON_LIMIT)
+            statement, _ = verify_statement(data, predicate_type=kind)
         except (OSError, ForensicError):
             continue
         head = cited_head(statement.predicate)

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from forensic.errors import BadInput
 from forensic.registry.architectures.basicvsr.network import BasicVsr
+from forensic.registry.architectures.chroma.network import GuidedChroma
 from forensic.registry.architectures.dat.network import Dat
 from forensic.registry.architectures.luma_residual.network import LumaResidual
 from forensic.registry.architectures.nafnet.network import NafNet
 from forensic.registry.architectures.refiner.network import FusionRefiner
+from forensic.registry.architectures.rrdb.network import RrdbNet
+from forensic.registry.architectures.srvgg.network import SrvggNet
 
 
 class LumaNetwork(Protocol):
@@ -50,6 +53,10 @@ def _fusion_refiner(scale: int, hyperparameters: Mapping[str, int]) -> FusionRef
     return FusionRefiner(scale, **hyperparameters)
 
 
+def _guided_chroma(scale: int, hyperparameters: Mapping[str, int]) -> GuidedChroma:
+    return GuidedChroma(scale, **hyperparameters)
+
+
 def _luma_residual(scale: int, hyperparameters: Mapping[str, int]) -> LumaResidual:
     return LumaResidual(scale, **hyperparameters)
 
@@ -62,13 +69,24 @@ def _nafnet(scale: int, hyperparameters: Mapping[str, int]) -> NafNet:
     return NafNet(scale, **hyperparameters)
 
 
-Network = LumaResidual | NafNet | Dat | FusionRefiner | BasicVsr
+def _rrdb(scale: int, hyperparameters: Mapping[str, int]) -> RrdbNet:
+    return RrdbNet(scale, **hyperparameters)
+
+
+def _srvgg(scale: int, hyperparameters: Mapping[str, int]) -> SrvggNet:
+    return SrvggNet(scale, **hyperparameters)
+
+
+Network = LumaResidual | NafNet | Dat | FusionRefiner | BasicVsr | GuidedChroma | RrdbNet | SrvggNet
 ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], Network]] = {
     "basicvsr": _basicvsr,
     "dat": _dat,
     "fusion-refiner": _fusion_refiner,
+    "guided-chroma": _guided_chroma,
     "luma-residual": _luma_residual,
     "nafnet": _nafnet,
+    "rrdb": _rrdb,
+    "srvgg": _srvgg,
 }
 
 

@@ -1,4 +1,4 @@
-"""The engine of a model: what turns a padded luma plane into the enlarged one."""
+"""The engine of a model: what turns a padded luma plane, or a picture of R'G'B', into the enlarged one."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class Engine(Protocol):
     def run(self, padded: np.ndarray) -> np.ndarray:
         """Map float32 [H + 2*context, W + 2*context], grey levels, to float32 [scale*H, scale*W], not clipped.
 
+        An engine of a model of R'G'B' maps float32 [3, H, W], 0 to 1, to [3, scale*H, scale*W], not clipped.
         The same plane gives the same bytes, whatever ran before and whatever runs beside it.
         """
         ...

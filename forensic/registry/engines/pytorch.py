@@ -53,9 +53,9 @@ class TorchEngine:
     def run(self, padded: np.ndarray) -> np.ndarray:
         """As :meth:`forensic.registry.engines.engine.Engine.run`."""
         with torch.inference_mode():
-            luma = torch.from_numpy(np.require(padded, requirements=["C", "W"]))[None, None]
-            out: np.ndarray = self.network(luma)[0, 0].contiguous().numpy()
-        return out
+            given = torch.from_numpy(np.require(padded, requirements=["C", "W"]))[(None,) * (4 - padded.ndim)]
+            out: np.ndarray = self.network(given)[0].contiguous().numpy()
+        return out if padded.ndim == 3 else out[0]
 
 
 def make_engine(card: ModelCard, data: bytes) -> TorchEngine:

@@ -12,8 +12,10 @@ from forensic.hashes import sha256_bytes
 from forensic.registry.card import ModelCard
 from forensic.registry.packs.canonical import canonical_safetensors
 from forensic.registry.packs.description import WeightPack
+from forensic.registry.packs.flaxfile import flax_tensors
+from forensic.registry.packs.ncnnfile import ncnn_tensors
 from forensic.registry.packs.pipconfiguration import configured_indexes
-from forensic.registry.packs.receiving import from_file, member_of
+from forensic.registry.packs.receiving import from_file, member_of, structure_of
 from forensic.registry.packs.store import keep_weights
 from forensic.registry.packs.torchfile import torch_tensors
 
@@ -48,14 +50,14 @@ def fetch(card: ModelCard, store: Path, *, brought: Path | None = None, index_ur
 
         file, source = download(pack, configured_indexes(index_url))
     with closing(file):
-        member = member_of(file, pack)
-    return Fetched(keep_weights(card, converted(card, member), store), source)
+        member, structure = member_of(file, pack), structure_of(file, pack)
+    return Fetched(keep_weights(card, converted(card, member, structure), store), source)
 
 
-def converted(card: ModelCard, member: bytes) -> bytes:
-    """The safetensors file that the card pins, from the member.
+def converted(card: ModelCard, member: bytes, structure: bytes | None = None) -> bytes:
+    """The safetensors file that the card pins, from the member and, for ncnn, the list of layers.
 
-    Raises ``VerificationFailed`` (``model.pack-weights-digest``) and as ``torch_tensors``.
+    Raises ``VerificationFailed`` (``model.pack-weights-digest``) and as ``torch_tensors`` or ``ncnn_tensors``.
     """
     pack = pack_of(card)
     data = member
@@ -64,6 +66,10 @@ def converted(card: ModelCard, member: bytes) -> bytes:
         data = canonical_safetensors(
             {name: value for name, value in tensors.items() if name.rpartition(".")[2] not in pack.left_out}
         )
+    elif pack.format == "flax":
+        data = canonical_safetensors(flax_tensors(member))
+    elif structure is not None:
+        data = canonical_safetensors(ncnn_tensors(structure, member))
     found = sha256_bytes(data)
     if found != card.weights.sha256:
         raise VerificationFailed(

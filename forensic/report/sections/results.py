@@ -126,7 +126,7 @@ def _detail_box(pair: _Comparison) -> tuple[int, int, int, int]:
     return (*shots.busiest(pair.before, width, height), width, height)
 
 
-def _detail(pair: _Comparison, box: tuple[int, int, int, int]) -> PictureRow:
+def _detail(pair: _Comparison, box: tuple[int, int, int, int], beside: Image.Image | None) -> PictureRow:
     scale, (x, y, width, height) = pair.scale, box
     small = pair.before.crop((x, y, x + width, y + height))
     edges = [round(x * scale), round(y * scale), round((x + width) * scale), round((y + height) * scale)]
@@ -134,7 +134,10 @@ def _detail(pair: _Comparison, box: tuple[int, int, int, int]) -> PictureRow:
     place = f"left {x}, top {y}, {width} × {height} elements"
     row = [Picture(shots.exact(small), width * _CELL, height * _CELL, f"Before, 1:1: {place}.")]
     printed = large.width * _CELL, large.height * _CELL
-    if scale > 1:
+    if beside is not None and beside.size == pair.after.size:
+        shown = beside.crop((edges[0], edges[1], min(edges[2], beside.width), min(edges[3], beside.height)))
+        row.append(Picture(shots.exact(shown), *printed, "Without what invents, 1:1: the same place."))
+    elif scale > 1:
         repeated = small.resize(large.size, Image.Resampling.NEAREST)
         caption = f"Before, each element repeated to the same zoom ({scale:g} times)."
         row.append(Picture(shots.exact(repeated), *printed, caption))
@@ -168,9 +171,14 @@ def _still(record: RunRecord, still: Any, tallest: float) -> list[Flowable]:
     before, after = shots.read_picture(record, before_name), shots.read_picture(record, after_name)
     pair = _compare(record, before.convert("RGB"), after.convert("RGB"))
     box = None if pair.reason is not None else _detail_box(pair)
-    share = (TEXT_WIDTH - _GAP) / 2
+    shown = [("Before", before_name, pair.before), ("After", after_name, pair.after)]
+    beside = None
+    if (beside_name := at(still, "beside")) is not None:
+        beside = shots.read_picture(record, spoken(beside_name)).convert("RGB")
+        shown.insert(1, ("Without what invents", spoken(beside_name), beside))
+    share = (TEXT_WIDTH - _GAP * (len(shown) - 1)) / len(shown)
     row = []
-    for title, name, picture in (("Before", before_name, pair.before), ("After", after_name, pair.after)):
+    for title, name, picture in shown:
         image, width, height = shots.whole(picture, share, _WHOLE_HEIGHT)
         caption = f"{title}: {name}, {picture.width} × {picture.height} elements."
         row.append(Picture(image, width, height, caption, box and _fractions(box, pair.before.size)))
@@ -187,8 +195,25 @@ def _still(record: RunRecord, still: Any, tallest: float) -> list[Flowable]:
         PictureRow(row, _GAP),
     ]
     if box is not None:
-        story.append(_detail(pair, box))
+        story.append(_detail(pair, box, beside))
     return story + _difference(pair, tallest)
+
+
+def _about_beside(record: RunRecord) -> list[Flowable]:
+    """What stands beside the pictures of a generative run, or why nothing does."""
+    if not record.generative:
+        return []
+    told = record.get("beside")
+    if told is None or at(told, "why_none") is not None:
+        why = "the record of this run does not have one" if told is None else spoken(at(told, "why_none"))
+        return [paragraph(words("pictures", "no_beside").format(reason=why))]
+    changed = [
+        f"{spoken(at(stage, 'name'))} left out" if at(stage, "shown_as") is None else
+        f"{spoken(at(stage, 'name'))} replaced by {spoken(at(stage, 'shown_as'))}"
+        for stage in items(at(told, "stages"))
+        if at(stage, "shown_as") != at(stage, "name")
+    ]  # fmt: skip
+    return [paragraph(words("pictures", "beside").format(stages="; ".join(changed)))]
 
 
 def pictures(record: RunRecord) -> list[Flowable]:
@@ -197,7 +222,7 @@ def pictures(record: RunRecord) -> list[Flowable]:
     if not stills:
         return [paragraph(words("notes", "stills_none"))]
     intro = " ".join(words("pictures", key) for key in ("intro", "detail", "difference"))
-    story: list[Flowable] = [paragraph(intro)]
+    story: list[Flowable] = [paragraph(intro), *_about_beside(record)]
     aspect = record.get("output", "geometry", "sample_aspect")
     if aspect not in (None, "1:1"):
         story.append(paragraph(f"{words('pictures', 'square')} The file asks for a sample aspect of {aspect}.", SMALL))

@@ -16,7 +16,10 @@ from forensic.risk.calibration.binomial import p_value
 from forensic.risk.calibration.domain import MEASURES, Range
 
 SCHEMA = "tag:forensic-tool,2026:calibration/v1"
-SCORE = "sum/1"  # root of the sum of squares of range conflict, injection and dispersion; 90th percentile of a tile
+SUM: Literal["sum/1"] = (
+    "sum/1"  # root of the sum of squares of range conflict, injection and dispersion; 90th percentile of a tile
+)
+QUANTILE: Literal["quantile/1"] = "quantile/1"  # R of the learned head; 90th percentile of a tile
 MOST_BYTES = 1 << 20
 _MOST = 0.05  # of epsilon and delta
 
@@ -47,8 +50,9 @@ class Subject(_Part):
 class Claim(_Part):
     """What is claimed of a recording. ``kind``: share of LOW pixels, share of LOW edge pixels, or connected area.
 
-    It fails where more than ``beta`` of the pixels differ by more than ``tolerance`` grey levels, or where the
-    largest connected group of such pixels exceeds ``cap`` recorded pixels.
+    It fails where more than ``beta`` of the pixels differ by more than ``tolerance`` grey levels (on edges: and they
+    are more than ``cap`` recorded pixels, as edges within LOW may be few), or where the largest connected group of
+    such pixels exceeds ``cap`` recorded pixels.
     """
 
     kind: Literal["share", "edges", "area"]
@@ -58,8 +62,9 @@ class Claim(_Part):
 
     @model_validator(mode="after")
     def _one_limit(self) -> Claim:
-        if (self.kind == "area") != (self.cap is not None) or (self.kind == "area") == (self.beta is not None):
-            raise ValueError("an area has a cap, a share has beta")
+        given = (self.beta is not None, self.cap is not None)
+        if given != {"share": (True, False), "edges": (True, True), "area": (False, True)}[self.kind]:
+            raise ValueError("a share has beta, an area has a cap, edges have both")
         return self
 
 
@@ -134,11 +139,12 @@ class Stratum(_Part):
 
 
 class Calibration(_Part):
-    """The artefact. ``delta_each`` is delta divided by the number of sequences (Bonferroni)."""
+    """The artefact. ``delta_each`` is delta divided by the number of strata (Bonferroni)."""
 
     schema_: Annotated[Literal["tag:forensic-tool,2026:calibration/v1"], Field(alias="schema")]
     origin: Literal["shipped", "laboratory"]
-    score: Literal["sum/1"]
+    score: Literal["sum/1", "quantile/1"]
+    head_sha256: Digest | None
     subject: Subject
     class_: Annotated[Text, Field(alias="class")]
     epsilon: Share
@@ -152,16 +158,18 @@ class Calibration(_Part):
 
     @model_validator(mode="after")
     def _recomputed(self) -> Calibration:
+        if (self.score == QUANTILE) != (self.head_sha256 is not None):
+            raise ValueError("a learned score has a head, and no other has")
         if self.epsilon > _MOST or self.delta > _MOST:
             raise ValueError("epsilon and delta are at most 5 %")
-        sequences = len(self.strata) * len(self.claims)
-        if abs(self.delta_each * sequences - self.delta) > 1e-9:
-            raise ValueError("delta_each is not delta divided by the number of sequences")
+        if abs(self.delta_each * len(self.strata) - self.delta) > 1e-9:
+            raise ValueError("delta_each is not delta divided by the number of strata")
         for stratum in self.strata:
             if [sequence.claim for sequence in stratum.sequences] != list(range(len(self.claims))):
                 raise ValueError(f"stratum {stratum.name!r} does not test every claim once")
             for sequence in stratum.sequences:
                 self._check(stratum, sequence)
+            _check_walk(stratum)
         return self
 
     def _check(self, stratum: Stratum, sequence: Sequence) -> None:
@@ -190,6 +198,19 @@ class Calibration(_Part):
     def sha256(self) -> str:
         """Digest of :attr:`data`: the identity of the calibration."""
         return sha256_bytes(self.data)
+
+
+def _check_walk(stratum: Stratum) -> None:
+    """The claims were tested by turns at every threshold, and the first failure ended it for all."""
+    tested = [sequence.steps for sequence in stratum.sequences]
+    turns = [(len(steps), place) for place, steps in enumerate(tested) if steps and not steps[-1].passed]
+    whole = len(tested[0]) if not turns else turns[0][0]
+    last = turns[0][1] if turns else len(tested) - 1
+    if len(turns) > 1 or any(len(steps) != whole - (place > last) for place, steps in enumerate(tested)):
+        raise ValueError(f"the claims of stratum {stratum.name!r} were not tested by turns")
+    taken = [step.threshold for step in tested[0]]
+    if any([step.threshold for step in steps] != taken[: len(steps)] for steps in tested):
+        raise ValueError("the claims were tested at different thresholds")
 
 
 def parse_calibration(data: bytes) -> Calibration:

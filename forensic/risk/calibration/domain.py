@@ -1,7 +1,8 @@
 """The domain of a calibration: what can be measured of a recording, and whether it was like that in calibration.
 
 The measures need no truth and cost little. They are taken of one frame: the luma *y* of the input, the residual
-*y - A x* of the output before projection, and what the bitstream says of the frame's coding.
+*y - A x* of the output before projection, what the bitstream says of the frame's coding, the form of the picture, and
+what the learned score was given.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from forensic.frames.frame import Coding
+from forensic.frames.frame import WorkingFrame
 
 #: In this order in records: name, unit and what it is.
 MEASURES: dict[str, tuple[str, str]] = {
@@ -21,17 +22,27 @@ MEASURES: dict[str, tuple[str, str]] = {
     "residual": ("grey levels", "RMS of y - A x"),
     "whiteness": ("correlation", "correlation of y - A x with itself one pixel further, mean of across and down"),
     "quantiser": ("H.264 scale", "mean quantiser of the picture"),
+    "size": ("pixels", "columns times rows of the input"),
+    "depth": ("bits", "bits of a luma sample; none for RGB, whose luma is computed"),
+    "range": ("1 or 0", "whether luma has the full range"),
+    "features": ("ratio", "distance of the score's inputs from those that it was fitted on, in standard deviations"),
 }
+#: Measures that need the output, and the one that needs the learned score.
+OF_OUTPUT = ("residual", "whiteness", "features")
 _ROUND = 4
 _QUANTISATION = 12.0**-1.0  # power of the noise of rounding to whole grey levels
 
 
-def measured(y: np.ndarray, residual: np.ndarray, sigma: float, coding: Coding | None) -> dict[str, float | None]:
+def measured(
+    frame: WorkingFrame, residual: np.ndarray, sigma: float, features: float | None = None
+) -> dict[str, float | None]:
     """The measures of one frame; None where one has no value.
 
-    ``y``, ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of ``y``. The quantiser is None for
+    ``frame``: the input; ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of the input.
+    ``features``: :meth:`forensic.risk.head.Head.distance`, None for a score without a head. The quantiser is None for
     codecs that have none on H.264's scale, and where it was not read.
     """
+    y, layout, coding = codes(frame), frame.geometry.layout, frame.coding
     power = float(np.mean(np.square(residual), dtype=np.float64))
     quantiser = None if coding is None or coding.scale != "h264" else coding.quantiser
     return {
@@ -40,7 +51,23 @@ def measured(y: np.ndarray, residual: np.ndarray, sigma: float, coding: Coding |
         "residual": round(power**0.5, _ROUND),
         "whiteness": _correlation(residual),
         "quantiser": None if quantiser is None else round(quantiser, _ROUND),
+        "size": float(y.size),
+        "depth": None if layout.family == "rgb" else float(layout.bits),
+        "range": float(frame.colour.assumed_full_range()),
+        "features": None if features is None else round(features, _ROUND),
     }
+
+
+def measured_before(frame: WorkingFrame, sigma: float) -> dict[str, float | None]:
+    """The measures that the input alone decides (as :func:`measured`): all but :data:`OF_OUTPUT`."""
+    found = measured(frame, np.zeros((2, 2), np.float32), sigma)
+    return {name: value for name, value in found.items() if name not in OF_OUTPUT}
+
+
+def codes(frame: WorkingFrame) -> np.ndarray:
+    """The luma of ``frame`` limited to its code range, as it was when it was quantised: float32, grey levels."""
+    layout = frame.geometry.layout
+    return np.clip(frame.luma, np.float32(0.0), np.float32(layout.maximum / layout.grey_scale))
 
 
 def _increments(y: np.ndarray, sigma: float) -> float | None:
@@ -88,9 +115,12 @@ def envelope(recordings: Sequence[Mapping[str, float | None]]) -> dict[str, Rang
 
 
 def outside(ranges: Mapping[str, Range], found: Mapping[str, float | None]) -> list[dict[str, Any]]:
-    """Which measures of ``found`` lie outside ``ranges``, and by how much; empty if none does."""
+    """Which measures of ``found`` lie outside ``ranges``, and by how much; empty if none does.
+
+    A measure that ``found`` does not name is not looked at; one that it has as None has no value.
+    """
     told: list[dict[str, Any]] = []
-    for name in MEASURES:
+    for name in (one for one in MEASURES if one in found):
         value, limits = found[name], ranges.get(name)
         if limits is None:
             if value is not None:

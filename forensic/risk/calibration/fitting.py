@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from forensic.risk.calibration import artefact
 from forensic.risk.calibration.domain import envelope
-from forensic.risk.calibration.losses import BETA, area_failed, share_failed
-from forensic.risk.calibration.testing import DELTA, EPSILON, Tested, fixed_sequence
+from forensic.risk.calibration.losses import BETA, area_failed, edges_failed, share_failed
+from forensic.risk.calibration.testing import DELTA, EPSILON, Tested, fixed_walk
 
 #: The claims, fixed before anything was measured; LOW must keep all of them.
 CLAIMS = (
     artefact.Claim(kind="share", tolerance=16, beta=BETA),
-    artefact.Claim(kind="edges", tolerance=32, beta=BETA),
+    artefact.Claim(kind="edges", tolerance=32, beta=BETA, cap=9.0),
     artefact.Claim(kind="area", tolerance=32, cap=9.0),
 )
 
@@ -34,8 +35,10 @@ class Recording:
         """Whether ``claim`` fails in this recording when LOW is what lies below ``threshold``."""
         if claim.kind == "area":
             return area_failed(self.largest[claim.tolerance][threshold], claim.cap or 0.0, scale)
-        of, wrong = (self.low, self.wrong) if claim.kind == "share" else (self.edge_low, self.edge_wrong)
-        return share_failed(wrong[claim.tolerance][threshold], of[threshold], claim.beta or 0.0)
+        if claim.kind == "edges":
+            wrong, low = self.edge_wrong[claim.tolerance][threshold], self.edge_low[threshold]
+            return edges_failed(wrong, low, claim.cap or 0.0, scale, claim.beta or 0.0)
+        return share_failed(self.wrong[claim.tolerance][threshold], self.low[threshold], claim.beta or 0.0)
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,45 @@ def fit(
     epsilon: float = EPSILON,
     delta: float = DELTA,
 ) -> tuple[float, list[artefact.Stratum]]:
-    """delta of each sequence, and every stratum tested. Each recording must be of another scene than the others."""
-    each = delta / (len(groups) * len(claims))
+    """delta of each stratum, and every stratum tested. Each recording must be of another scene than the others."""
+    each = delta / len(groups)
     return each, [_stratum(group, scale, claims, epsilon, each) for group in groups]
+
+
+def calibration_of(
+    groups: Sequence[Group],
+    subject: artefact.Subject,
+    *,
+    head_sha256: str | None,
+    origin: Literal["shipped", "laboratory"],
+    recordings_class: str,
+    scenes_sha256: str,
+    recordings_sha256: str,
+    software: Mapping[str, str],
+) -> artefact.Calibration:
+    """Fit and put together the artefact of ``subject`` with the claims and error rates of this program.
+
+    ``head_sha256``: of the head whose R is the score, None for the score ``sum/1``. ``recordings_class``: class S in
+    words. The digests are those of the list of scenes and of the table of counts. Raises ``ValueError`` where the
+    groups do not make an artefact.
+    """
+    each, strata = fit(groups, subject.scale)
+    about: dict[str, Any] = {"schema": artefact.SCHEMA, "class": recordings_class}
+    return artefact.Calibration(
+        **about,
+        origin=origin,
+        score=artefact.SUM if head_sha256 is None else artefact.QUANTILE,
+        head_sha256=head_sha256,
+        subject=subject,
+        epsilon=EPSILON,
+        delta=DELTA,
+        delta_each=each,
+        claims=list(CLAIMS),
+        strata=strata,
+        scenes_sha256=scenes_sha256,
+        recordings_sha256=recordings_sha256,
+        software=dict(software),
+    )
 
 
 def _stratum(
@@ -65,10 +104,12 @@ def _stratum(
 ) -> artefact.Stratum:
     recordings = group.recordings
     thresholds = sorted(recordings[0].low) if recordings else [0.0]
+    losses = [
+        {one: [recording.failed(claim, one, scale) for recording in recordings] for one in thresholds}
+        for claim in claims
+    ]
     sequences, refused = [], None
-    for number, claim in enumerate(claims):
-        losses = {one: [recording.failed(claim, one, scale) for recording in recordings] for one in thresholds}
-        tested = fixed_sequence(losses, epsilon, each)
+    for number, (claim, tested) in enumerate(zip(claims, fixed_walk(losses, epsilon, each), strict=True)):
         sequences.append(_sequence(number, tested))
         if tested.refused is not None and refused is None:
             refused = f"claim {number + 1} ({claim.kind}, {claim.tolerance} grey levels): {tested.refused}"

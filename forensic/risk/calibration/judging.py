@@ -12,6 +12,7 @@ from forensic.risk.calibration.domain import MEASURES, outside
 CALIBRATED = "CALIBRATED"
 OUTSIDE = "OUTSIDE THE CALIBRATED DOMAIN: NO LOW LABEL"
 REFUSED = "NO THRESHOLD PASSED THE CALIBRATION: NO LOW LABEL"
+UNUSABLE = "UNCALIBRATED"
 _COUNTED = {"share": "pixels marked LOW", "edges": "pixels marked LOW on edges of the scene"}
 
 
@@ -45,7 +46,7 @@ class Judgement:
 
 
 def judge(calibration: Calibration, measures: Mapping[str, float | None]) -> Judgement:
-    """Judge a frame by its ``measures`` (:func:`forensic.risk.calibration.domain.measured`)."""
+    """Judge a frame by its ``measures`` (:func:`forensic.risk.calibration.domain.measured`): all of them."""
 
     def none(status: str, reason: str, stratum: Stratum | None, told: tuple[Mapping[str, Any], ...] = ()) -> Judgement:
         name, n = (None, None) if stratum is None else (stratum.name, stratum.n)
@@ -61,10 +62,22 @@ def judge(calibration: Calibration, measures: Mapping[str, float | None]) -> Jud
         return none(OUTSIDE, "; ".join(map(_departure, departures)), stratum, departures)
     if stratum.threshold is None:
         return none(REFUSED, f"stratum {stratum.name!r}: {stratum.refused}", stratum)
-    statements = tuple(statement(calibration, stratum, claim) for claim in calibration.claims)
+    statements = (*(statement(calibration, stratum, claim) for claim in calibration.claims), found_with_low(stratum))
     return Judgement(
         CALIBRATED, stratum.threshold, stratum.name, stratum.n, None, (), measures, statements, calibration
     )
+
+
+def judge_before(calibration: Calibration, measures: Mapping[str, float | None]) -> Judgement | None:
+    """The judgement of a frame for which no score can lead to LOW, by ``measures`` that are known without the score;
+    None where the score decides."""
+    found = judge(calibration, measures)
+    return None if found.status == CALIBRATED else found
+
+
+def unusable(calibration: Calibration, measures: Mapping[str, float | None], reason: str) -> Judgement:
+    """Of a frame whose score could not be made as it was calibrated: uncalibrated, and nothing is LOW."""
+    return Judgement(UNUSABLE, 0.0, None, None, reason, (), measures, (), calibration)
 
 
 def _departure(one: Mapping[str, Any]) -> str:
@@ -93,9 +106,24 @@ def statement(calibration: Calibration, stratum: Stratum, claim: Claim) -> str:
             f"no connected group of pixels marked LOW that differ from the reference by more than {claim.tolerance} "
             f"grey levels is larger than {claim.cap:g} recorded pixels."
         )
+    some = "" if claim.cap is None else f" (or no more than {claim.cap:g} recorded pixels of them, where they are few)"
     return opening + (
-        f"at most {_percent(claim.beta or 0.0)} of the {_COUNTED[claim.kind]} differ from the reference by more than "
-        f"{claim.tolerance} grey levels."
+        f"at most {_percent(claim.beta or 0.0)} of the {_COUNTED[claim.kind]}{some} differ from the reference by more "
+        f"than {claim.tolerance} grey levels."
+    )
+
+
+def found_with_low(stratum: Stratum) -> str:
+    """What the statements must not hide: a recording without LOW cannot fail them. How many of those with LOW did."""
+    failed = [
+        step.failures
+        for sequence in stratum.sequences
+        for step in sequence.steps
+        if step.threshold == stratum.threshold
+    ]
+    return (
+        f"Of these {stratum.n} recordings {stratum.abstained} have no pixel marked LOW; of the other "
+        f"{stratum.n - stratum.abstained}, these statements failed in {', '.join(map(str, failed))}, in this order."
     )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from forensic.risk.tiles import to_pixels
+from forensic.risk.tiles import LEAST_LOW_GROUP, in_groups, to_pixels
 
-#: Candidate thresholds of LOW, in grey levels of the tile's risk, strict to lax. Fixed before anything was measured.
-THRESHOLDS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 10.0)
+#: Candidate thresholds of LOW, in grey levels of the tile's risk, strict to lax. Fixed before calibration.
+THRESHOLDS = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 16.0, 18.0, 20.0, 24.0)
 #: Errors, in grey levels, that a LOW pixel may not exceed.
 TOLERANCES = (16, 32)
 #: Share of LOW pixels that may nevertheless.
@@ -61,14 +61,15 @@ def counts(
     edges: np.ndarray,
     thresholds: Sequence[float] = THRESHOLDS,
     tolerances: Sequence[int] = TOLERANCES,
+    least: int = LEAST_LOW_GROUP,
 ) -> Iterator[Count]:
-    """Counts at every threshold.
+    """Counts at every threshold. Groups of fewer than ``least`` LOW tiles are not LOW, as in the map.
 
     ``tile_risk``: float32 per tile; ``barred``: boolean per tile, never LOW whatever its risk (clipped, no recording).
     ``error``: |output - truth|, float32 per output pixel; ``edges``: boolean per output pixel.
     """
     for threshold in thresholds:
-        low = to_pixels((tile_risk < threshold) & ~barred, error.shape)
+        low = to_pixels(in_groups((tile_risk < threshold) & ~barred, least), error.shape)
         wrong = [low & (error > tolerance) for tolerance in tolerances]
         yield Count(
             threshold,
@@ -84,6 +85,11 @@ def counts(
 def share_failed(wrong: int, low: int, beta: float = BETA) -> bool:
     """Whether more than ``beta`` of ``low`` pixels are ``wrong``; no LOW pixel is no failure."""
     return wrong > beta * low
+
+
+def edges_failed(wrong: int, low: int, cap: float, scale: int, beta: float = BETA) -> bool:
+    """Whether more than ``beta`` of ``low`` edge pixels are ``wrong``, and these more than ``cap`` recorded pixels."""
+    return share_failed(wrong, low, beta) and area_failed(wrong, cap, scale)
 
 
 def area_failed(largest: int, cap: float, scale: int) -> bool:

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensic.errors import BadInput
+from forensic.hashes import sha256_bytes
 from forensic.registry.card import ModelCard
+from forensic.resources import models_dir
 from forensic.risk.calibration.artefact import MOST_BYTES, Calibration, Subject, parse_calibration
+from forensic.risk.head import FILE as HEAD_FILE
+from forensic.risk.head import Head, read_head
 
 if TYPE_CHECKING:
     from forensic.stages.stage import Stage
@@ -23,6 +27,7 @@ def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None
 
     Parameters that change no luma sample beyond float rounding are left out (tiles, colour).
     """
+    stages = [stage for stage in stages if not stage.keeps_luma]  # the score is of luma
     learned = [stage for stage in stages if stage.model is not None]
     others = [stage for stage in stages if stage.model is None and stage.name not in _COMPATIBLE]
     if len(learned) != 1 or others or learned[0].name not in _OF_STAGE or stages[-1] is not learned[0]:
@@ -58,6 +63,23 @@ def shipped_for(stages: Sequence[Stage[Any]]) -> Calibration | None:
         return None  # a file that the card knows nothing of is nobody's calibration
     calibration = read_calibration(card.folder / FILE)
     return calibration if calibration is not None and calibration.subject == subject else None
+
+
+def head_of(calibration: Calibration) -> Head:
+    """The head that ``calibration`` names, from the folder of its model. Raises ``BadInput`` (``risk.head``)."""
+    return read_head(models_dir() / calibration.subject.model / HEAD_FILE, calibration.head_sha256 or "")
+
+
+def head_for(stages: Sequence[Stage[Any]]) -> Head | None:
+    """The head shipped for the learned stage of ``stages``, to make a calibration with; None where there is none.
+
+    Raises ``BadInput`` (``risk.head``) for a file that is there and is none.
+    """
+    found = subject_of(stages)
+    if found is None:
+        return None
+    path = found[1].folder / HEAD_FILE
+    return read_head(path, sha256_bytes(path.read_bytes())) if path.exists() else None
 
 
 def read_calibration(path: Path) -> Calibration | None:

@@ -5,7 +5,8 @@ to Achieve Risk Control", arXiv:2110.01052 (Annals of Applied Statistics 2025). 
 hypothesis is "in more than epsilon of the recordings the claim fails". The candidates are tested in an order fixed
 beforehand, strict to lax, each at the full level, and the first that is not rejected ends the sequence. Then with
 probability at least 1 - delta over the calibration recordings no lambda is accepted whose failure rate exceeds
-epsilon. Where several sequences are run (claims, strata) each gets delta / their number (Bonferroni).
+epsilon. Several claims are tested in one such sequence, one after the other at every lambda; where several sequences
+are run (strata) each gets delta / their number (Bonferroni).
 """
 
 from __future__ import annotations
@@ -48,29 +49,46 @@ class Tested:
 
 
 def fixed_sequence(losses: Mapping[float, Sequence[bool]], epsilon: float = EPSILON, delta: float = DELTA) -> Tested:
-    """Test every threshold of ``losses``, strict (small) to lax, until one fails.
+    """Test every threshold of ``losses``, strict (small) to lax, until one fails: :func:`fixed_walk` of one claim."""
+    (tested,) = fixed_walk([losses], epsilon, delta)
+    return tested
 
-    ``losses``: by threshold, whether the claim failed in each recording; the same recordings everywhere. ``delta``:
-    the level of this sequence, already divided by the number of sequences. Raises ``ValueError`` if the thresholds
-    do not have equally many recordings.
+
+def fixed_walk(
+    losses: Sequence[Mapping[float, Sequence[bool]]], epsilon: float = EPSILON, delta: float = DELTA
+) -> list[Tested]:
+    """Test several claims in one fixed sequence: at the strictest threshold the first claim, the second, ...; then at
+    the next; until one fails, which ends it all.
+
+    ``losses``: for every claim, by threshold, whether it failed in each recording; the same recordings and thresholds
+    everywhere. ``delta``: the level of the whole walk, already divided by the number of walks. A threshold at which
+    every claim passed is accepted for all of them. Raises ``ValueError`` if recordings or thresholds differ.
     """
-    counts = {len(values) for values in losses.values()}
-    if len(counts) != 1:
+    counts = {len(values) for one in losses for values in one.values()}
+    if len(counts) != 1 or any(one.keys() != losses[0].keys() for one in losses):
         raise ValueError("every threshold needs the same recordings")
     (n,) = counts
     floor = fewest(epsilon, delta)
     if n < floor:
-        return Tested(n, epsilon, delta, (), None, f"{n} recordings are fewer than the {floor} that zero failures need")
-    steps: list[Step] = []
-    for threshold in sorted(losses):
-        failures = sum(map(bool, losses[threshold]))
-        probability = p_value(failures, n, epsilon)
-        steps.append(Step(threshold, failures, probability, probability <= delta))
-        if not steps[-1].passed:
-            break
+        refused = f"{n} recordings are fewer than the {floor} that zero failures need"
+        return [Tested(n, epsilon, delta, (), None, refused) for _ in losses]
+    steps: list[list[Step]] = [[] for _ in losses]
+    for threshold in sorted(losses[0]):
+        for own, taken in zip(losses, steps, strict=True):
+            failures = sum(map(bool, own[threshold]))
+            probability = p_value(failures, n, epsilon)
+            taken.append(Step(threshold, failures, probability, probability <= delta))
+            if not taken[-1].passed:
+                return [_tested(n, epsilon, delta, one) for one in steps]
+    return [_tested(n, epsilon, delta, one) for one in steps]
+
+
+def _tested(n: int, epsilon: float, delta: float, steps: Sequence[Step]) -> Tested:
     accepted = [step.threshold for step in steps if step.passed]
     if accepted:
         return Tested(n, epsilon, delta, tuple(steps), accepted[-1], None)
+    if not steps:
+        return Tested(n, epsilon, delta, (), None, "not tested: a claim before it failed")
     first = steps[0]
     refused = f"already at threshold {first.threshold:g} the claim failed in {first.failures} of {n} recordings"
     return Tested(n, epsilon, delta, tuple(steps), None, refused)

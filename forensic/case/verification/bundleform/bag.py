@@ -35,6 +35,7 @@ CERTIFICATES = "data/certificates/"
 EXHIBITS = "data/exhibits/"
 RUNS = "data/runs/"
 MODELS = "data/models/"
+VALIDATIONS = "data/validations/"
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 

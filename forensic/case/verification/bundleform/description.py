@@ -11,7 +11,7 @@ from typing import Any
 
 from forensic.case.acquired import AcquiredExhibit, parse_acquired
 from forensic.case.custodyorder import DESTROYED, DESTRUCTION_STARTED
-from forensic.case.verification.bundleform.bag import EXHIBITS, MODELS, RUNS
+from forensic.case.verification.bundleform.bag import EXHIBITS, MODELS, RUNS, VALIDATIONS
 from forensic.case.verification.bundleform.names import slug
 from forensic.case.verification.custody import FINISHED, Custody, RunEntries
 from forensic.frames.stageclass import StageClass
@@ -82,6 +82,12 @@ class Disclosed:
         about = f"run {self.issued.run}" if self.issued.run else "a case"
         return f"{label}Disclosure of {about}: {counts}; originals: {self.issued.data.get('originals')}"
 
+    @property
+    def validations(self) -> list[dict[str, Any]]:
+        """The validations that go along, as ``bundle.issued`` lists them; empty if none was asked for."""
+        listed = self.issued.data.get("validations")
+        return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
     def original(self, entry: LedgerEntry, acquired: AcquiredExhibit) -> str | None:
         """Where an exhibit's original lies in the bag; None if it is not in it."""
         if not self.with_originals or entry.exhibit in self.destroyed:
@@ -102,6 +108,7 @@ class Disclosed:
     def record(self) -> dict[str, Any]:
         """The part of the predicate of ``bundle.json`` that follows from the extract."""
         issued = self.issued
+        validations = {"validations": self.validations} if "validations" in issued.data else {}
         return {
             "schema": PREDICATE,
             "name": self.name,
@@ -134,6 +141,7 @@ class Disclosed:
                 for run_id, entry in self.runs
             ],
             "other_runs": [{"id": run_id, "end": end} for run_id, end in self.other_runs],
+            **validations,
         }
 
 
@@ -149,6 +157,11 @@ def exhibit_folder(acquired: AcquiredExhibit) -> str:
 def run_folder(run_id: str) -> str:
     """Folder of a run in the bag, with the slash."""
     return f"{RUNS}{run_id}/"
+
+
+def validation_folder(validation: str) -> str:
+    """Folder of a validation in the bag, with the slash."""
+    return f"{VALIDATIONS}{validation}/"
 
 
 def card_name(model_id: str) -> str:

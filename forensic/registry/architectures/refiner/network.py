@@ -39,15 +39,15 @@ _CUBIC_RADIUS = 2
 class Refiner(nn.Module):
     """``blocks`` blocks of ``width`` channels; convolutions are unpadded, the caller supplies context.
 
-    Raises ``ValueError`` for hyper-parameters outside scale 2..4, width 1..256, blocks 1..64.
+    Raises ``ValueError`` for hyper-parameters outside scale 1..4, width 1..256, blocks 1..64.
     """
 
     cubic: Tensor
 
     def __init__(self, scale: int, width: int, blocks: int) -> None:
         super().__init__()
-        if not (2 <= scale <= 4 and 1 <= width <= 256 and 1 <= blocks <= 64):
-            raise ValueError(f"scale {scale}, width {width}, blocks {blocks}: outside 2..4, 1..256, 1..64")
+        if not (1 <= scale <= 4 and 1 <= width <= 256 and 1 <= blocks <= 64):
+            raise ValueError(f"scale {scale}, width {width}, blocks {blocks}: outside 1..4, 1..256, 1..64")
         self.scale = scale
         area = scale * scale
         self.recording = nn.Conv2d(1, width, 3, bias=False)

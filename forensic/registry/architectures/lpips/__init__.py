@@ -1,0 +1,1 @@
+"""LPIPS: how different two pictures look, by the features of a network for classification."""

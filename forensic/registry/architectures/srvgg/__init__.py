@@ -1,0 +1,1 @@
+"""SRVGGNetCompact: the small generator of Real-ESRGAN for videos."""

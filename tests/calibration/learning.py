@@ -1,0 +1,139 @@
+"""Fits the head of the score ``quantile/1`` on recordings of the train and tune scenes.
+
+Choices (features, width, number of steps) were made with heads fitted on train alone and looked at on tune.
+
+``python -m tests.calibration --recipe light --model light-x4 --learn`` writes ``risk.safetensors`` and ``risk.csv``,
+the curve of the loss, beside the model's card.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+
+import numpy as np
+
+from forensic.resources import models_dir
+from forensic.risk import head
+from forensic.risk.calibration import domain
+from forensic.risk.features import CELL, GROUPS, Circumstances, features_of
+from forensic.risk.head import FILE, QUANTILE, inputs, network, written
+from forensic.risk.measurement import compare
+from forensic.risk.regions import BOOTSTRAP, CONFLICT, DISPERSION, INJECTION
+from forensic.stages.pipeline import Pipeline
+from tests.calibration import scenes
+from tests.calibration.recordings import STRATA, Enlarged, enlarged, recorded
+
+FEATURES = tuple(name for group in GROUPS.values() for name in group)
+WIDTH = 32
+STEPS = 2500
+BATCH, PATCH = 12, 40  # patches and cells a side
+RATE, WARM_UP, DECAY = 2e-3, 50, 1e-3
+SEED = 0
+#: Of train, in the order of the list, every scene in every stratum, then again; of tune every one once.
+RECORDINGS = {"train": 297, "tune": 120}
+EVERY = 100  # steps between two points of the curve
+
+
+@dataclass(frozen=True)
+class Example:
+    """``seen``: what the network sees, float32 (channels, rows, columns); ``target``: log(1 + |error|) at every output
+    pixel."""
+
+    seen: np.ndarray
+    target: np.ndarray
+
+
+def planes_of(made: Enlarged) -> dict[str, np.ndarray]:
+    """The features of an enlarged frame, as the map makes them."""
+    stray = made.spread.stray
+    assert stray is not None
+    found = compare(made.frame, made.output, None, made.spread)
+    noise = float(found.facts["noise_sigma"])
+    plain = domain.measured(made.frame, found.conflict, noise)
+    witnesses = {name: found.components[name] for name in (CONFLICT, INJECTION, DISPERSION)}
+    known = Circumstances(plain["quantiser"], noise, plain["blur"])
+    return features_of(found.y, found.x, found.forward, {**witnesses, BOOTSTRAP: stray.deviation}, known)
+
+
+def examples(pipeline: Pipeline, split: str) -> Iterator[Example]:
+    """Every scene of ``split`` in every stratum, again and again."""
+    for repeat in count():
+        for number, scene in enumerate(scenes.listed(split)):
+            for stratum in STRATA:
+                recording = recorded(scenes.picture(scene), number, stratum, split, repeat)
+                if recording is not None:
+                    made = enlarged(recording, pipeline)
+                    error = np.abs(made.output.to_working().luma - made.truth)
+                    yield Example(inputs(planes_of(made), FEATURES), np.log1p(error))
+
+
+def _patch(one: Example, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A patch, turned and mirrored by chance."""
+    rows, columns = one.seen.shape[1:]
+    top, left = int(rng.integers(0, rows - PATCH + 1)), int(rng.integers(0, columns - PATCH + 1))
+    seen = one.seen[:, top : top + PATCH, left : left + PATCH]
+    target = one.target[CELL * top : CELL * (top + PATCH), CELL * left : CELL * (left + PATCH)]
+    turns = int(rng.integers(0, 4))
+    seen, target = np.rot90(seen, turns, (1, 2)), np.rot90(target, turns)
+    if rng.random() < 0.5:
+        seen, target = seen[:, :, ::-1], target[:, ::-1]
+    return np.ascontiguousarray(seen), np.ascontiguousarray(target)
+
+
+def fitted(training: list[Example], steps: int = STEPS) -> tuple[bytes, list[tuple[int, float]]]:
+    """The head's bytes and the curve of the pinball loss of log(1 + |error|), whose quantiles are those of |error|."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    torch.manual_seed(SEED)
+    rng = np.random.default_rng(SEED)
+    model = network(len(FEATURES), WIDTH)
+    every = np.concatenate([one.seen[:, ::7, ::7].reshape(len(one.seen), -1) for one in training], axis=1)
+    mean = np.mean([one.seen.mean(axis=(1, 2)) for one in training], axis=0)
+    with torch.no_grad():
+        model.get_buffer("mean").copy_(torch.from_numpy(mean))
+        model.get_buffer("deviation").copy_(torch.from_numpy(every.std(axis=1) + 1e-3))
+        model.get_parameter("leave.bias").fill_(2.5)  # an expectation of 11 grey levels to begin with
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+    curve, total = [], 0.0
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1.0 + np.cos(np.pi * step / steps))
+        chosen = [_patch(training[place], rng) for place in rng.integers(0, len(training), BATCH)]
+        seen, target = (torch.from_numpy(np.stack(part)) for part in zip(*chosen, strict=True))
+        beyond = target - interpolate(model(seen), scale_factor=CELL)[:, 0]
+        loss = torch.maximum(QUANTILE * beyond, (QUANTILE - 1.0) * beyond).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total += loss.item()
+        if (step + 1) % EVERY == 0:
+            curve.append((step + 1, round(total / EVERY, 6)))
+            total = 0.0
+    return written(model, FEATURES, WIDTH), curve
+
+
+def pinball(found: head.Head, made: list[tuple[dict[str, np.ndarray], np.ndarray]]) -> tuple[float, float]:
+    """Mean pinball loss over frames (features, |error|) and the share of pixels whose error stays within R."""
+    losses, within = [], []
+    for planes, error in made:
+        risk = head.on_output(found.risk(planes))
+        beyond = np.log1p(error) - np.log1p(risk)
+        losses.append(float(np.maximum(QUANTILE * beyond, (QUANTILE - 1.0) * beyond).mean()))
+        within.append(float((error <= risk).mean()))
+    return float(np.mean(losses)), float(np.mean(within))
+
+
+def write(pipeline: Pipeline, model: str) -> None:
+    """Make the recordings, fit, write beside the card of ``model``."""
+    made = [list(islice(examples(pipeline, split), number)) for split, number in RECORDINGS.items()]
+    data, curve = fitted([one for part in made for one in part])
+    folder = models_dir() / model
+    (folder / FILE).write_bytes(data)
+    with (folder / "risk.csv").open("w", encoding="utf-8", newline="") as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(("step", "pinball_loss"))
+        rows.writerows(curve)

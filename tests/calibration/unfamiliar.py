@@ -1,0 +1,74 @@
+"""Recordings of another kind than the calibrated class: how often the domain's gate tells, what the ranking loses, and
+what the claims would come to if it did not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from forensic.risk.calibration.artefact import Calibration
+from forensic.risk.calibration.judging import judge
+from forensic.risk.head import Head
+from forensic.simulation.degradation import Codec, Optics, Recorder, Sensor
+from forensic.simulation.draw import draw
+from forensic.simulation.simulator import Recording, simulate
+from forensic.stages.pipeline import Pipeline
+from tests.calibration import scenes
+from tests.calibration.evaluation import FIELDS, Held, held, maps_of
+from tests.calibration.ranking import Ranked
+from tests.calibration.recordings import FRAMES, SEED, enlarged
+from tests.calibration.scenes import MARGIN
+
+H264 = Codec("h264", crf=24.0, gop=50, preset="medium")
+SHARP = Optics("gaussian", sigma_x=0.35, sigma_y=0.35)
+#: Kinds, each with what differs from the class; the quantiser lies in the first two strata as a rule.
+KINDS: dict[str, dict[str, Any]] = {
+    "as calibrated": {},
+    "motion blur": {"optics": Optics("motion", length=3.0, angle=30.0)},
+    "defocus": {"optics": Optics("defocus", radius=1.5)},
+    "strong noise": {"sensor": Sensor(gain=0.06, read_noise=6.0)},
+    "sharpened by the camera": {"recorder": Recorder(sharpen=1.5)},
+    "MJPEG": {"codec": Codec("mjpeg", quality=8)},
+    "MPEG-4": {"codec": Codec("mpeg4", quality=8)},
+}
+
+
+def _recorded(kind: str, number: int, scene: scenes.Scene) -> Recording:
+    rng = np.random.default_rng([SEED, 99, number])
+    how = draw(rng, "issue-table", optics=SHARP, codec=H264)
+    picture = scenes.picture(scene)
+    return simulate(picture, replace(how, **KINDS[kind]), FRAMES, SEED + number, margin=MARGIN)
+
+
+def rows(pipeline: Pipeline, calibration: Calibration, head: Head, most: int) -> Iterator[dict[str, object]]:
+    """Every kind, for the first ``most`` test scenes: rows as of ``evaluation.csv``, the kind for the stratum."""
+    for kind in KINDS:
+        found: list[Held] = []
+        statuses = []
+        for number, scene in list(enumerate(scenes.listed("test")))[:most]:
+            mapped, maps = maps_of(enlarged(_recorded(kind, number, scene), pipeline), head)
+            judgement = judge(calibration, mapped.measures())
+            statuses.append(judgement.status)
+            # Where the gate has no stratum to name: the strictest that has a threshold.
+            named = [one for one in calibration.strata if one.name == judgement.stratum and one.threshold is not None]
+            usable = [one for one in calibration.strata if one.threshold is not None]
+            stratum = (named or sorted(usable, key=lambda one: one.threshold or 0.0))[:1] or calibration.strata[:1]
+            found.append(held(scene.file, stratum[0], mapped, maps, calibration.subject.scale))
+        outside = sum(status != "CALIBRATED" for status in statuses)
+        failed, of = 0, 0
+        for one in found:
+            if one.counted is not None:
+                threshold = next(iter(one.counted.low))
+                claims = calibration.claims
+                failed += any(one.counted.failed(claim, threshold, calibration.subject.scale) for claim in claims)
+                of += 1
+        whole = sum((one.ranked["quantile/1"] for one in found[1:]), found[0].ranked["quantile/1"])
+        assert isinstance(whole, Ranked)
+        yield dict(
+            zip(FIELDS, (kind, "no LOW label by the gate", f"{outside}/{len(found)}", "", "", most), strict=True)
+        )
+        yield dict(zip(FIELDS, (kind, "any claim failed, gate left out", f"{failed}/{of}", "", "", of), strict=True))
+        yield dict(zip(FIELDS, (kind, "AUROC, quantile/1", round(whole.auroc(), 3), "", "", most), strict=True))
