@@ -33,7 +33,7 @@ def title_of(status: str) -> str:
     if status == STATUS:
         return TITLE
     if status == CALIBRATED:
-        return "CALIBRATED RISK MAP - NOT A PROBABILITY"
+        return f"RISK MAP, {CALIBRATED} - NOT A PROBABILITY"
     return f"RISK MAP {status} - NOT A PROBABILITY"
 
 

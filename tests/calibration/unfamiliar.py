@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from forensic.risk.calibration.artefact import Calibration
-from forensic.risk.calibration.judging import judge
+from forensic.risk.calibration.judging import CALIBRATED, judge
 from forensic.risk.head import Head
 from forensic.simulation.degradation import Codec, Optics, Recorder, Sensor
 from forensic.simulation.draw import draw
@@ -57,7 +57,7 @@ def rows(pipeline: Pipeline, calibration: Calibration, head: Head, most: int) ->
             usable = [one for one in calibration.strata if one.threshold is not None]
             stratum = (named or sorted(usable, key=lambda one: one.threshold or 0.0))[:1] or calibration.strata[:1]
             found.append(held(scene.file, stratum[0], mapped, maps, calibration.subject.scale))
-        outside = sum(status != "CALIBRATED" for status in statuses)
+        outside = sum(status != CALIBRATED for status in statuses)
         failed, of = 0, 0
         for one in found:
             if one.counted is not None:

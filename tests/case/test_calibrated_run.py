@@ -15,6 +15,7 @@ from forensic.cli.main import run
 from forensic.risk.calibration import shelf
 from forensic.risk.calibration.artefact import Calibration, Limits, Subject
 from forensic.risk.calibration.domain import MEASURES
+from forensic.risk.calibration.judging import CALIBRATED
 from forensic.stages.recipe import load_recipe
 from tests.risk.calibrations import calibration
 
@@ -76,7 +77,7 @@ def test_a_calibrated_run_cites_its_calibration_and_verifies(
     made = _made(-1e6, 1e6)
     monkeypatch.setattr(shelf, "read_calibration", lambda path: made)
     folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys)
-    assert risk["status"] == "CALIBRATED" and risk["calibration"]["sha256"] == made.sha256
+    assert risk["status"] == CALIBRATED and risk["calibration"]["sha256"] == made.sha256
     (frame,) = risk["frames"]
     told = frame["summary"]["calibration"]
     assert told["measures"]["quantiser"] is not None and told["statements"] and told["low_below"] == 3.0

@@ -12,7 +12,7 @@ from forensic.hashes import canonical_json
 from forensic.risk.assessment import assess
 from forensic.risk.calibration import domain
 from forensic.risk.calibration.artefact import Calibration, Limits
-from forensic.risk.calibration.judging import OUTSIDE, REFUSED
+from forensic.risk.calibration.judging import CALIBRATED, OUTSIDE, REFUSED
 from forensic.risk.dihedral import Dispersion
 from forensic.risk.files import RiskPaths, risk_record, write_maps
 from forensic.risk.selection import frames_to_map
@@ -48,7 +48,7 @@ def test_inside_the_domain_low_lies_below_the_calibrated_threshold(coded, smooth
     source, output, spread = _frames(coded, smooth_scene)
     plain = assess(source, output, dispersion=spread)
     found = assess(source, output, dispersion=spread, calibration=_around(source, output, spread))
-    assert found.status == "CALIBRATED" and found.thresholds.medium == 3.0 and plain.thresholds.medium == 4.0
+    assert found.status == CALIBRATED and found.thresholds.medium == 3.0 and plain.thresholds.medium == 4.0
     assert set(np.unique(found.levels[:, :4])) == {Level.LOW} and Level.LOW not in found.levels[:, 4:]
     told = found.summary()["calibration"]
     assert (
@@ -93,7 +93,7 @@ def test_every_picture_and_the_record_say_what_the_map_is(tmp_path, coded, smoot
     found = assess(source, output, dispersion=spread, calibration=made)
     paths = RiskPaths(*(tmp_path / f"000007.{kind}.png" for kind in ("risk", "level", "overlay")))
     write_maps(paths, found, output)
-    status = "CALIBRATED" if inside else OUTSIDE
+    status = CALIBRATED if inside else OUTSIDE
     for path in (paths.risk, paths.level, paths.overlay):
         with Image.open(path) as picture:
             assert picture.text["Description"].startswith(f"{status} risk")

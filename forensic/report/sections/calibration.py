@@ -13,7 +13,7 @@ from forensic.report.values import at, items, spoken
 from forensic.report.wording import word_list, words
 
 UNCALIBRATED = "UNCALIBRATED"
-CALIBRATED = "CALIBRATED"
+CALIBRATED = "CALIBRATED ON SIMULATED RECORDINGS"
 
 
 def status_of(part: Any) -> str:

@@ -166,6 +166,13 @@ def _mapped(record: RunRecord, frame: Any, thresholds: Any) -> list[Flowable]:
     ]
 
 
+def _learned(mapped: Any) -> list[Flowable]:
+    """What the numbers are where a frame's map shows an expected error instead of the measures' sum."""
+    combinations = {spoken(at(frame, "summary", "combination")) for frame in items(at(mapped, "frames"))}
+    learned = sorted(one for one in combinations if "quantile" in one)
+    return [paragraph(words("risk", "learned").format(combination=one)) for one in learned]
+
+
 def risk(record: RunRecord) -> list[Flowable]:
     """The whole section; each of its pages says that the map is uncalibrated, or what it is."""
     mapped = record.get("risk")
@@ -175,6 +182,7 @@ def risk(record: RunRecord) -> list[Flowable]:
         PageMark(mark(status)),
         notice(spoken(at(mapped, "status")), [about], "caution"),
         *(paragraph(text) for text in word_list("risk", "intro")),
+        *_learned(mapped),
         *calibration(mapped),
         paragraph(words("risk", "legend")),
         _legend(at(mapped, "thresholds"), None),

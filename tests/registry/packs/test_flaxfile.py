@@ -88,7 +88,6 @@ def test_what_would_do_something_is_refused_and_does_nothing(
         {"x": np.zeros(3, ">f4")}, {"x": np.zeros(3, "f4, i4")}, {"x": np.ma.zeros(3)}, {"x": set()},
         {"x": np.zeros((0, 3), np.float32)}, {"x": np.asfortranarray(np.zeros((3, 4), np.float32))}, {}, {"x": {}},
     ],
-    ids=repr,
 )  # fmt: skip
 def test_what_is_no_dictionary_of_plain_arrays_is_refused(tree: Any) -> None:
     with pytest.raises(BadInput) as refused:
