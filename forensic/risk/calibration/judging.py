@@ -9,7 +9,7 @@ from typing import Any
 from forensic.risk.calibration.artefact import Calibration, Claim, Stratum
 from forensic.risk.calibration.domain import MEASURES, outside
 
-#: All calibrations there are were made of simulated recordings: real footage can lie in their domain, never in their class.
+#: All calibrations there are come from simulated recordings: real footage can lie in their domain, not in their class.
 CALIBRATED = "CALIBRATED ON SIMULATED RECORDINGS"
 OUTSIDE = "OUTSIDE THE CALIBRATED DOMAIN: NO LOW LABEL"
 REFUSED = "NO THRESHOLD PASSED THE CALIBRATION: NO LOW LABEL"
