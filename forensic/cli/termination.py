@@ -30,11 +30,19 @@ def end(signum: int, frame: FrameType | None) -> None:
     """Signal handler: raise what ``signum`` stands for, if not at once."""
     if signum in _RAISED:
         _told.append(signum)
+    if not _told:
+        return  # an alarm that was set before the work ended
     if _importing(frame) and hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, end)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         return
+    _disarm()
     raise _RAISED[_told[-1]]
+
+
+def _disarm() -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 def _importing(frame: FrameType | None) -> bool:
@@ -51,6 +59,7 @@ def heed() -> None:
     if _told and sys.exc_info()[0] is None:
         signum = _told[-1]
         _told.clear()
+        _disarm()
         raise _RAISED[signum]
 
 

@@ -24,6 +24,7 @@ from forensic.risk.regions import BOOTSTRAP, CONFLICT, DISPERSION, INJECTION
 
 #: A tile is HIGH from here on, unless a caller's thresholds say more: one pixel in twenty may be wrong by this much.
 HIGH_FROM = 32.0
+_PICTURE = "P"  # the middle one of nine after one intra picture, without B pictures
 COMBINATION = (
     f"{QUANTILE:g} quantile of |output - truth| in grey levels, as a network expects it that was fitted on recordings "
     "whose truth is known; what it is worth, the calibration says"
@@ -36,15 +37,27 @@ def missing(reference: WorkingFrame, dispersion: Dispersion | None) -> str | Non
         return "the self-ensemble dispersion, which the score needs, was not measured over all eight transforms"
     if dispersion.stray is None:
         return "the equivariant bootstrap, which the score needs, was not made"
+    if dispersion.stray.quantiser is None:
+        return f"the equivariant bootstrap was not made as it was calibrated: {dispersion.stray.note}"
+    if (why := _other_picture(reference)) is not None:
+        return why
     if reference.geometry.layout.family == "rgb":
         return "the score is not defined for RGB"
     return None
 
 
+def _other_picture(frame: WorkingFrame) -> str | None:
+    """Why the frame is of another kind than all that were calibrated; None if it is not."""
+    kind = None if frame.coding is None else frame.coding.picture_type
+    return (
+        None if kind == _PICTURE else f"the frame is of type {kind or 'unknown'}: calibrated were {_PICTURE} pictures"
+    )
+
+
 def wanted(calibration: Calibration | None, frame: WorkingFrame) -> bool:
     """Whether the bootstrap of ``frame``, the input of the learned stage, is worth making: there is a calibration of
     this score, and what the input shows does not rule out LOW."""
-    if calibration is None or calibration.score != LEARNED:
+    if calibration is None or calibration.score != LEARNED or _other_picture(frame) is not None:
         return False
     opencv()
     y = domain.codes(frame)

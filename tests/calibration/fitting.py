@@ -18,12 +18,12 @@ from tests.calibration.recordings import STRATA
 from tests.calibration.rows import read
 
 CLASS = (
-    "One frame of a simulated recording of a photograph of the set BSDS500 (train and val): recorded size 80 to 112 by "
-    "56 to 72 pixels (or turned), area sampling by four after Gaussian lens blur of 0.2 to 0.7 recorded pixels "
+    "One frame of a simulated recording of a photograph of the set BSDS500 (train and val): recorded size 80 to 112 "
+    "by 56 to 72 pixels (or turned), area sampling by four after Gaussian lens blur of 0.2 to 0.7 recorded pixels "
     "(uniform), shot noise of variance 0.02 per grey level and read noise of 1 grey level, camera shake of 0.5 "
     "recorded pixels, no sharpening by the camera, full range or (as often) limited range, 9 frames of H.264 (x264, "
-    "preset medium, one intra picture) of which the middle one is mapped; 8 bits, luma. Real footage is not in this "
-    "class as such."
+    "preset medium, one intra picture, no B pictures) of which the middle one is mapped, whole; 8 bits, luma. Real "
+    "footage is not in this class as such."
 )
 
 

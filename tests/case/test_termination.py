@@ -13,6 +13,7 @@ import pytest
 
 from forensic.case.ending import Terminated
 from forensic.case.progress import Silent
+from forensic.cli import termination
 from forensic.cli.termination import Heeding, end, heed
 
 KINDS = pytest.mark.parametrize(
@@ -76,3 +77,19 @@ def test_a_signal_amid_an_import_waits_until_it_is_over(
         signal.signal(signal.SIGALRM, before[1])
         with contextlib.suppress(KeyboardInterrupt):
             heed()
+
+
+def test_an_alarm_that_comes_while_an_end_is_put_on_record_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal came amid an import; the work noticed it at a frame before the alarm rang."""
+    monkeypatch.setattr(termination, "_importing", lambda frame: True)
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        end(signal.SIGTERM, None)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0.0
+        with pytest.raises(Terminated):
+            heed()
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0
+        end(signal.SIGALRM, None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)

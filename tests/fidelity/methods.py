@@ -51,6 +51,10 @@ KNOWN_BLUR = "multi-known-blur"
 LOCKED = {"fuse-locked": "fuse", "multi-locked": "multi"}
 
 
+#: What of a model's card makes pixels.
+MODEL = ("id", "architecture", "scale", "channels", "precision", "weights_sha256")
+
+
 class NotAvailable(Exception):
     """Why a method cannot be measured here, in words."""
 
@@ -90,9 +94,13 @@ class Method:
 
 
 def _settings(record: dict[str, Any]) -> dict[str, object]:
-    """What of a stage's record makes pixels. ``motions`` left empty is as if there were no such parameter."""
+    """What of a stage's record makes pixels. ``motions`` left empty is as if there were no such parameter.
+
+    Of a model's card the words are left out: they hold, among others, what was measured with it.
+    """
     given = {name: one for name, one in record["parameters"].items() if name != "motions" or one["value"]}
-    return {"name": record["name"], "parameters": given, "model": record["model"]}
+    model = record["model"] and {name: record["model"][name] for name in MODEL}
+    return {"name": record["name"], "parameters": given, "model": model}
 
 
 def of_luma(stages: Iterable[Stage[Any]]) -> list[Stage[Any]]:

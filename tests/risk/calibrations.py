@@ -14,7 +14,7 @@ SUBJECT: dict[str, Any] = {
 }  # fmt: skip
 SPREAD = ("noise", "blur", "residual", "whiteness", "quantiser")
 LIKE: dict[str, float] = {
-    "noise": 1.0, "blur": 2.0, "residual": 3.0, "whiteness": 0.1, "quantiser": 25.0, "size": 4800.0,
+    "noise": 1.0, "blur": 2.0, "residual": 3.0, "whiteness": 0.1, "quantiser": 25.0, "short": 60.0, "long": 80.0,
     "depth": 8.0, "range": 1.0, "features": 1.0,
 }  # fmt: skip
 

@@ -108,8 +108,8 @@ def _frame(
 
 def test_size_depth_and_range_of_the_picture_are_measures() -> None:
     y = _scene()[:48]
-    found = measured(_frame(y), np.zeros_like(y), 1.0, 1.23456)
-    assert [found[name] for name in ("size", "depth", "range", "features")] == [48.0 * 64.0, 8.0, 1.0, 1.2346]
+    found = measured(_frame(y), np.zeros_like(y), 1.0)
+    assert [found[name] for name in ("short", "long", "depth", "range", "features")] == [48.0, 64.0, 8.0, 1.0, None]
     limited = measured(_frame(y, full_range=False, layout="gray10le"), np.zeros_like(y), 1.0)
     assert [limited[name] for name in ("depth", "range", "features")] == [10.0, 0.0, None]
     rgb = next(name for name, form in LAYOUTS.items() if form.family == "rgb" and form.bits == 8)

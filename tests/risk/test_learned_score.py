@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ from forensic.risk import assessment, head
 from forensic.risk.assessment import assess
 from forensic.risk.bootstrap import stray, variations
 from forensic.risk.calibration.artefact import QUANTILE, Calibration, Limits
+from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.dihedral import dispersion
 from forensic.risk.features import GROUPS, WHOLE
 from forensic.risk.head import CONTEXT, MOST_PARAMETERS, Head, parse_head, read_head, written
@@ -156,7 +158,7 @@ def test_the_learned_score_is_what_the_level_and_the_files_are_made_of(
     spread = dispersion(_twice, [source], 0, bootstrap=True)
     found = assess(source, output, dispersion=spread, calibration=_calibrated(made))
     plain = assess(source, output, dispersion=spread)
-    assert found.status == "CALIBRATED" and plain.status == "UNCALIBRATED" and plain.thresholds.high == 10.0
+    assert found.status == CALIBRATED and plain.status == "UNCALIBRATED" and plain.thresholds.high == 10.0
     assert found.risk is not None and plain.risk is not None and not np.array_equal(found.risk, plain.risk)
     summary = found.summary()
     assert summary["head"]["sha256"] == made.sha256 and "quantile" in summary["combination"]
@@ -181,10 +183,30 @@ def test_without_a_part_of_the_score_nothing_is_low_and_the_map_is_uncalibrated(
     assert found.summary()["calibration"]["reason"] and "sum of squares" in found.summary()["combination"]
 
 
+def test_a_frame_of_another_kind_than_all_that_were_calibrated_has_no_low(
+    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An intra picture, and a picture too small to be coded again, whose bootstrap then lacks the codec."""
+    made = parse_head(_bytes())
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    output = _twice([source], 0).quantise()
+    spread = dispersion(_twice, [source], 0, bootstrap=True)
+    assert spread.stray is not None
+    uncoded = replace(spread, stray=replace(spread.stray, quantiser=None, note="pictures under 16 pixels"))
+    found = assess(source, output, dispersion=uncoded, calibration=_calibrated(made))
+    assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
+    assert "under 16 pixels" in found.summary()["calibration"]["reason"]
+    object.__setattr__(source, "coding", Coding("I", "h264", 25.0))
+    assert not wanted(_calibrated(made), source)
+    found = assess(source, output, dispersion=spread, calibration=_calibrated(made))
+    assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
+    assert "of type I" in found.summary()["calibration"]["reason"]
+
+
 def test_outside_the_domain_the_learned_score_is_not_made_nor_shown(source: WorkingFrame) -> None:
     made = parse_head(_bytes())
     inside = _calibrated(made)
-    limits = {"size": Limits(low=1.0, high=2.0, absent=False)}
+    limits = {"short": Limits(low=1.0, high=2.0, absent=False)}
     strata = [one.model_copy(update={"envelope": one.envelope | limits}) for one in inside.strata]
     outside = inside.model_copy(update={"strata": strata})
     assert wanted(inside, source) and not wanted(outside, source) and not wanted(None, source)
@@ -192,7 +214,10 @@ def test_outside_the_domain_the_learned_score_is_not_made_nor_shown(source: Work
     spread = dispersion(_twice, [source], 0)
     found = assess(source, _twice([source], 0).quantise(), dispersion=spread, calibration=outside)
     assert found.status.startswith("OUTSIDE") and Level.LOW not in found.levels
-    assert "size" in found.summary()["calibration"]["reason"] and "sum of squares" in found.summary()["combination"]
+    assert (
+        "shorter side" in found.summary()["calibration"]["reason"]
+        and "sum of squares" in found.summary()["combination"]
+    )
     coarse = Coding("P", "h264", 32.0)  # of the stratum without a threshold
     object.__setattr__(source, "coding", coarse)
     assert not wanted(inside, source)

@@ -132,7 +132,7 @@ def _check_validations(
         completed = [entry for entry in entries if entry.event == "validation.completed"]
         if not completed:
             ended = entries[-1].event
-            if (left := f"{identifier}{INCOMPLETE}") in folders:
+            if (left := str(entries[-1].data.get("incomplete_folder", f"{identifier}{INCOMPLETE}"))) in folders:
                 explained.add(left)
                 note = f"validations/{left}: left by a validation with end {ended}, not evidence"
             else:

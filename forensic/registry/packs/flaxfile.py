@@ -56,7 +56,7 @@ def flax_tensors(data: bytes) -> dict[str, np.ndarray]:
     """
     try:
         found: dict[str, np.ndarray] = {}
-        _collect(_read(data), (), found)
+        _collect(_read(data), (), found, set())
     except (ValueError, KeyError, IndexError, TypeError, EOFError, AttributeError, RecursionError,
             OverflowError, MemoryError) as error:  # fmt: skip
         raise _refused(f"it cannot be read ({type(error).__name__}: {error})"[:300]) from error
@@ -65,12 +65,16 @@ def flax_tensors(data: bytes) -> dict[str, np.ndarray]:
     return found
 
 
-def _collect(value: Any, path: tuple[str, ...], found: dict[str, np.ndarray]) -> None:
+def _collect(value: Any, path: tuple[str, ...], found: dict[str, np.ndarray], seen: set[int]) -> None:
+    """``seen``: identities of what was met. Nothing is taken twice: few dictionaries, shared, would be billions."""
     if len(path) > _MOST_DEEP:
         raise _refused("its dictionaries lie too deep in each other")
+    if id(value) in seen:
+        raise _refused(f"{'.'.join(path)[:200]!r} stands in another place, too")
+    seen.add(id(value))
     if isinstance(value, dict):
         for key, inside in value.items():
-            _collect(inside, (*path, key), found)
+            _collect(inside, (*path, key), found, seen)
         return
     if not isinstance(value, _Array) or value.value is None or not path:
         raise _refused(f"{'.'.join(path)[:200]!r} is no array", unsafe=True)

@@ -160,8 +160,8 @@ def _storage(identity: Any) -> Storage:
         raise refused("a storage is part of another")
     if kind != "storage" or not isinstance(of, _Global) or of.name not in _STORAGES:
         raise refused("it refers to something that is no storage", unsafe=True)
-    if not isinstance(key, str) or not key.isascii() or not key.isdecimal() or not isinstance(count, int):
-        raise refused("a storage has no proper name", unsafe=True)
+    if not isinstance(key, str) or not key.isascii() or not key.isdecimal() or type(count) is not int or count < 0:
+        raise refused("a storage has no proper name or length", unsafe=True)
     return Storage(_STORAGES[of.name], key, count)
 
 

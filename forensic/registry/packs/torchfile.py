@@ -53,7 +53,10 @@ def _stored(archive: zipfile.ZipFile, most: int) -> list[str]:
         raise refused("a part of it is compressed")
     if sum(member.file_size for member in members) > most:
         raise refused("its parts are more than the file holds")
-    return [member.filename for member in members]
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        raise refused("two of its parts have one name: which is meant depends on who reads")
+    return names
 
 
 def _older(data: bytes, root: str | None) -> dict[str, np.ndarray]:

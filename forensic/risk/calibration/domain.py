@@ -22,7 +22,8 @@ MEASURES: dict[str, tuple[str, str]] = {
     "residual": ("grey levels", "RMS of y - A x"),
     "whiteness": ("correlation", "correlation of y - A x with itself one pixel further, mean of across and down"),
     "quantiser": ("H.264 scale", "mean quantiser of the picture"),
-    "size": ("pixels", "columns times rows of the input"),
+    "short": ("pixels", "shorter side of the input"),
+    "long": ("pixels", "longer side of the input"),
     "depth": ("bits", "bits of a luma sample; none for RGB, whose luma is computed"),
     "range": ("1 or 0", "whether luma has the full range"),
     "features": ("ratio", "distance of the score's inputs from those that it was fitted on, in standard deviations"),
@@ -33,14 +34,11 @@ _ROUND = 4
 _QUANTISATION = 12.0**-1.0  # power of the noise of rounding to whole grey levels
 
 
-def measured(
-    frame: WorkingFrame, residual: np.ndarray, sigma: float, features: float | None = None
-) -> dict[str, float | None]:
-    """The measures of one frame; None where one has no value.
+def measured(frame: WorkingFrame, residual: np.ndarray, sigma: float) -> dict[str, float | None]:
+    """The measures of one frame; None where one has no value, as ``features`` before the score is made.
 
-    ``frame``: the input; ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of the input.
-    ``features``: :meth:`forensic.risk.head.Head.distance`, None for a score without a head. The quantiser is None for
-    codecs that have none on H.264's scale, and where it was not read.
+    ``frame``: the input; ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of the input. The
+    quantiser is None for codecs that have none on H.264's scale, and where it was not read.
     """
     y, layout, coding = codes(frame), frame.geometry.layout, frame.coding
     power = float(np.mean(np.square(residual), dtype=np.float64))
@@ -51,10 +49,11 @@ def measured(
         "residual": round(power**0.5, _ROUND),
         "whiteness": _correlation(residual),
         "quantiser": None if quantiser is None else round(quantiser, _ROUND),
-        "size": float(y.size),
+        "short": float(min(y.shape)),
+        "long": float(max(y.shape)),
         "depth": None if layout.family == "rgb" else float(layout.bits),
         "range": float(frame.colour.assumed_full_range()),
-        "features": None if features is None else round(features, _ROUND),
+        "features": None,
     }
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from forensic.stages.stage import Stage
 
 FILE = "calibration.json"
-_COMPATIBLE = ("crop",)  # leaves every pixel that it keeps as it was
 _OF_STAGE = {"learned-upscale": ("consistency", "deadband", "psf_sigma")}
 
 
@@ -29,9 +28,10 @@ def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None
     """
     stages = [stage for stage in stages if not stage.keeps_luma]  # the score is of luma
     learned = [stage for stage in stages if stage.model is not None]
-    others = [stage for stage in stages if stage.model is None and stage.name not in _COMPATIBLE]
-    if len(learned) != 1 or others or learned[0].name not in _OF_STAGE or stages[-1] is not learned[0]:
-        return None  # behind another stage a learned one has no dispersion, which the score needs
+    if len(stages) != 1 or len(learned) != 1 or learned[0].name not in _OF_STAGE:
+        return (
+            None  # a crop, too: its quantiser is that of the whole picture, which may have been coded otherwise there
+        )
     stage = learned[0]
     card = stage.model
     if not isinstance(card, ModelCard):

@@ -158,3 +158,11 @@ def test_one_byte_changed_gives_arrays_or_a_refusal(data: st.DataObject) -> None
     except ForensicError:
         return
     assert all(isinstance(value, np.ndarray) for value in found.values())
+
+
+def test_shared_dictionaries_that_would_unfold_to_billions_of_arrays() -> None:
+    tree: Any = {"x": np.zeros(1, np.float32)}
+    for _ in range(12):
+        tree = {str(number): tree for number in range(10)}
+    with pytest.raises(BadInput, match="in another place"):
+        flax_tensors(flax_file(tree))

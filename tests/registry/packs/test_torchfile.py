@@ -6,6 +6,7 @@ import collections
 import io
 import os
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,17 @@ def test_parts_that_lie_over_each_other() -> None:
     start = data.index(b"PK\x01\x02")
     with pytest.raises(BadInput, match="more than the file holds"):
         torch_tensors(data[:start] + b"".join(entries) + data[at:])
+
+
+def test_two_parts_of_one_name() -> None:
+    data = saved({"a": torch.zeros(4)})
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as plain, zipfile.ZipFile(stream, "w") as archive:
+        for name in (*plain.namelist(), next(name for name in plain.namelist() if "/data/" in name)):
+            with warnings.catch_warnings(action="ignore"):
+                archive.writestr(name, plain.read(name))
+    with pytest.raises(BadInput, match="one name"):
+        torch_tensors(stream.getvalue())
 
 
 def test_many_tensors_over_one_storage() -> None:
