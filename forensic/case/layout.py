@@ -120,7 +120,9 @@ class WorkspaceLayout:
         """
         path = self.root / name  # an absolute name stays as it is
         moved = self.validations / path.name
-        return moved if path.parent.name == moved.parent.name and not path.exists() else path
+        if path.parent.name != moved.parent.name or _begun(path):
+            return path
+        return moved if _begun(moved) else path
 
     def exhibit(self, sha256: str) -> ExhibitFolder:
         """Folder of the exhibit whose original has this digest."""
@@ -226,6 +228,11 @@ class ExhibitFolder:
     def frames(self) -> Path:
         """Frame manifest of the original."""
         return self.root / FRAMES
+
+
+def _begun(folder: Path) -> bool:
+    """Whether the folder is there, be it under the name that it has until it is finished."""
+    return folder.exists() or folder.with_name(f"{folder.name}{INCOMPLETE}").exists()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from forensic.case.verification.custody import Custody
 from forensic.case.verification.trust import Trust
 from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, create_workspace, open_workspace
-from forensic.errors import Interrupted, StorageFailed
+from forensic.errors import Interrupted, StorageFailed, UsageError
 from forensic.hashes import sha256_file
 from forensic.ledger.store import Ledger
 from forensic.registry.cards import load_card
@@ -76,12 +76,13 @@ def _last(workspace: Workspace) -> tuple[str, dict[str, Any]]:
         (StorageFailed("storage.disk-full", "No space."), "validation.failed"),
     ],
 )
-@pytest.mark.parametrize("out", [True, False])
+@pytest.mark.parametrize("out", ["elsewhere", "among the others", ""])
 def test_an_end_after_the_signing_leaves_nothing_that_looks_signed(
     copied: tuple[Path, ValidationFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Any, event: str,
-    out: bool,
+    out: str,
 ) -> None:  # fmt: skip
     root, _ = copied
+    asked = {"elsewhere": tmp_path / "out", "among the others": root / "validations" / "january"}.get(out)
     whole = Ledger.append
     seen: list[set[str]] = []
 
@@ -93,9 +94,7 @@ def test_an_end_after_the_signing_leaves_nothing_that_looks_signed(
         return whole(self, name, *args, **more)
 
     monkeypatch.setattr(Ledger, "append", append)
-    request = ValidateRequest(
-        suite=str(MINI), keep_master=tmp_path / "master.json", out=tmp_path / "out" if out else None, new_master=True
-    )
+    request = ValidateRequest(suite=str(MINI), keep_master=tmp_path / "master.json", out=asked, new_master=True)
     with _opened(root) as workspace:
         with pytest.raises((Interrupted, StorageFailed)):
             validate(workspace, request, Silent())
@@ -103,7 +102,7 @@ def test_an_end_after_the_signing_leaves_nothing_that_looks_signed(
     assert ended == event
     assert {"attestation.json", "report.pdf", "manifest.sha256", "result.json"} <= seen[0]  # it had been signed
     assert data["removed"] == ["manifest.sha256", "report.pdf", "attestation.json"]
-    left = (tmp_path if out else root / "validations") / data["incomplete_folder"]
+    left = (root / "validations" if asked is None else asked.parent) / data["incomplete_folder"]
     assert {path.name for path in left.iterdir()} == {"result.json", "suite.toml"}
     assert data["result"] == sha256_file(left / "result.json")  # what was measured stays, and is named
     assert verify(left).verdict is Verdict.FAILED
@@ -112,7 +111,7 @@ def test_an_end_after_the_signing_leaves_nothing_that_looks_signed(
     monkeypatch.undo()
     told = verify(root)
     assert told.verdict >= Verdict.SIGNED
-    assert any("not evidence" in line for line in told.not_checked) is not out
+    assert any("not evidence" in line for line in told.not_checked) is (out != "elsewhere")
 
 
 def test_a_kill_after_the_signing_leaves_what_no_check_takes_for_finished(
@@ -239,13 +238,16 @@ def test_validations_exchanged_with_each_other_are_found(copied: tuple[Path, Val
     assert "W4" in _failed(root)
 
 
-def test_entries_that_name_folders_absolutely_are_read(copied: tuple[Path, ValidationFolder]) -> None:
+def test_entries_that_name_folders_absolutely_are_read(copied: tuple[Path, ValidationFolder], tmp_path: Path) -> None:
     """As the first validations of 0.3.0 wrote them; the workspace has moved since."""
     root, folder = copied
     layout = WorkspaceLayout(root)
     assert layout.validation_named(f"/nowhere/ws/validations/{folder.root.name}") == folder.root
     assert layout.validation_named(f"validations/{folder.root.name}") == folder.root
     assert layout.validation_named("/nowhere/own-name") == Path("/nowhere/own-name")
+    cut = tmp_path / "archive" / "validations" / folder.root.name  # cut off before its last renaming, elsewhere
+    cut.with_name(f"{cut.name}{INCOMPLETE}").mkdir(parents=True)
+    assert layout.validation_named(str(cut)) == cut
     assert layout.name(folder.root) == f"validations/{folder.root.name}"
     assert layout.name(root.parent / "elsewhere") == str(root.parent / "elsewhere")
     with _opened(root) as workspace:
@@ -329,3 +331,18 @@ def test_lpips_is_measured_where_its_weights_are_and_else_not_run(
     assert case["value"] == 0.25
     assert case["detail"] == {"model": card.id, "weights_sha256": card.weights.sha256}
     assert verify(done.folder).verdict >= Verdict.SIGNED
+
+
+@pytest.mark.parametrize(
+    "places",
+    [{"out": "validations/2026/january"}, {"out": "other"}, {"keep_master": "validations/m.json"}, {"keep_bench": "b"}],
+)
+def test_nothing_is_put_where_the_workspace_would_not_be_verified(
+    copied: tuple[Path, ValidationFolder], places: dict[str, str]
+) -> None:
+    root, _ = copied
+    asked = ValidateRequest(suite=str(MINI), **{key: root / value for key, value in places.items()})
+    with _opened(root) as workspace, pytest.raises(UsageError) as refused:
+        validate(workspace, asked, Silent())
+    assert refused.value.code == "validation.place"
+    assert verify(root).verdict >= Verdict.SIGNED

@@ -15,7 +15,7 @@ from typing import Any
 from forensic.case.ending import Terminated, record_end, why_ended
 from forensic.case.filelist import write_manifest
 from forensic.case.issue import issue_signed
-from forensic.case.layout import INCOMPLETE, ValidationFolder
+from forensic.case.layout import INCOMPLETE, ValidationFolder, WorkspaceLayout
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
 from forensic.case.regularfile import digest_regular
@@ -210,13 +210,13 @@ def _settle(workspace: Workspace, request: ValidateRequest, identifier: str) -> 
             "and this workspace has none for this suite yet" if master is None else f"that of {master.source} is used"
         ))  # fmt: skip
     folder = (request.out or workspace.layout.validations / identifier).absolute()
-    _check_places(folder, request)
+    _check_places(workspace.layout, folder, request)
     pictures = () if request.scenes is None else tuple(read_pictures(request.scenes))
     return _Settled(suite, pictures, master, folder, tuple(defaults))
 
 
-def _check_places(folder: Path, request: ValidateRequest) -> None:
-    """Nothing is there yet, links included, and no result lies within another."""
+def _check_places(layout: WorkspaceLayout, folder: Path, request: ValidateRequest) -> None:
+    """Nothing is there yet, links included; no result lies within another, or where no check would look for it."""
     places = [folder, *(path.absolute() for path in (request.keep_master, request.keep_bench) if path is not None)]
     for path in (*places, folder.with_name(f"{folder.name}{INCOMPLETE}")):
         if os.path.lexists(path):
@@ -224,6 +224,14 @@ def _check_places(folder: Path, request: ValidateRequest) -> None:
     for one, other in permutations(places, 2):
         if other.is_relative_to(one):
             raise UsageError("validation.exists", f"{other} would lie in {one}.", "Name places apart from each other.")
+    root, own = layout.root.absolute(), layout.validations.absolute()
+    for place in places:
+        if place.is_relative_to(root) and (place is not folder or place.parent != own):
+            raise UsageError(
+                "validation.place",
+                f"{place} lies in the workspace, whose files the ledger accounts for.",
+                f"Name a place outside it; a validation's own folder may lie directly in {own}.",
+            )
 
 
 def _register(workspace: Workspace, settled: _Settled, request: ValidateRequest, identifier: str) -> Registered:
