@@ -37,6 +37,8 @@ ENTRY = re.compile(  # an entry of the ledger in canonical form, without its dat
     rf'"source":{TEXT},"utc":"\d{{4}}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{{6}}Z"}},'
     rf'(?(new)"tree":{{"root":{SUM},"size":{LINK}}},"v":2|"v":1)}}', re.ASCII)
 CLOSING = ("manifest.sha256", "attestation.json", "report.pdf")
+MEASURED = ("result.json", "suite.toml")  # of a validation, beside those; TERMS: what was registered of it
+TERMS = ("suite", "requirements", "conditions", "pictures", "deviations", "command")
 WIDE_FROM = MARK = 0xFFFFFFFF  # from where on a field of a zip is too small, and what then stands in it
 SEGMENT = r"(?!(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:[./]|\Z))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?"
 NAME, HEX = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*"), re.compile(r"[0-9a-f]{64}")
@@ -382,8 +384,14 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
     for one in issued["data"].get("validations", []):
         yield f"B21 validation {one['id']}: M, A2, A4, A5, R3, V4"
         begun, ended = (e for e in entries if e["data"].get("validation") == one["id"])
-        inside, record, *_ = bag.signed(f"data/validations/{one['id']}/", "validation/v1")
+        need([begun["event"], ended["event"]] == ["validation.registered", "validation.completed"], "V4: other entries")
+        inside, record, *_ = bag.signed(folder := f"data/validations/{one['id']}/", "validation/v1")
+        need({*CLOSING, *MEASURED} <= inside.keys() <= {*CLOSING, *MEASURED, "master.json"}, "A5: other files")
+        need(read(folder + MEASURED[0]) == canonical(record).encode(), "V1: result.json is not the record")
         held = {f"{name.partition('.')[0]}_sha256": inside[name] for name in CLOSING} | {"verdict": record["verdict"]}
+        held["registered"], terms = begun["seq"], record | {"command": record["validation"]["command"]}
+        need(all(canonical(terms[key]) == canonical(begun["data"][key]) for key in TERMS), "V4: not as registered")
+        need(record["examiner"]["identity"]["key_id"] == ended["actor"]["key_id"], "V4: completed by another")
         said = {"registered": begun["seq"], "completed": ended["seq"], "manifest_sha256": inside[CLOSING[0]]}
         need(one == {"id": one["id"]} | said, "B21: not what bundle.issued lists")
         place = {"utc": begun["time"]["utc"]} | {key: begun[key] for key in ("seq", "hash")}
