@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,14 +14,11 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.opencv import opencv
 from forensic.registry.cards import load_card
 from forensic.stages.kernels import KERNELS
+from forensic.stages.learned import RunsModel, require_overlap
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import AxisMap, resample
 from forensic.stages.rgb import planes_of, rgb_of
 from forensic.stages.stage import Stage, StageCard, resized_geometry
-
-if TYPE_CHECKING:
-    from forensic.registry.card import ModelCard
-    from forensic.registry.loading import LoadedModel
 
 
 class GenerativeUpscaleParameters(Parameters):
@@ -59,7 +53,7 @@ class GenerativeUpscaleParameters(Parameters):
     )
 
 
-class GenerativeUpscale(Stage[GenerativeUpscaleParameters]):
+class GenerativeUpscale(RunsModel, Stage[GenerativeUpscaleParameters]):
     """A super-resolution network that was trained to make pictures look real."""
 
     name = "generative-upscale"
@@ -91,9 +85,7 @@ class GenerativeUpscale(Stage[GenerativeUpscaleParameters]):
     def __init__(self, parameters: GenerativeUpscaleParameters, models_dir: Path | None = None) -> None:
         """Reads the model's card, not the weights. Raises ``PolicyRefused`` (``model.*``) for a bad card."""
         super().__init__(parameters, models_dir)
-        self._model_card = load_card(parameters.model, models_dir)
-        self._lock = Lock()
-        card = self._model_card
+        self.use(card := load_card(parameters.model, models_dir))
         if card.channels != "rgb" or card.stage_class is not StageClass.GENERATIVE:
             raise BadInput(
                 "model.not-generative",
@@ -108,18 +100,7 @@ class GenerativeUpscale(Stage[GenerativeUpscaleParameters]):
                 f"{card.scale} times.",
                 f"Use at most {card.scale}.",
             )
-        if parameters.overlap < card.least_overlap:
-            raise BadInput(
-                "stage.parameters",
-                f"Stage {self.name!r}: parameter 'overlap' is {parameters.overlap} pixels, less than the "
-                f"{card.least_overlap} pixels that model {card.id} asks for: tiles would show.",
-                f"Use at least {card.least_overlap}.",
-            )
-
-    @property
-    def model(self) -> ModelCard:
-        """The model's card."""
-        return self._model_card
+        require_overlap(self.name, parameters.overlap, card)
 
     @property
     def scale(self) -> float:
@@ -140,17 +121,6 @@ class GenerativeUpscale(Stage[GenerativeUpscaleParameters]):
         """Both sides times the factor."""
         factor = self.parameters.factor
         return resized_geometry(geometry, geometry.width * factor, geometry.height * factor, geometry.sample_aspect)
-
-    @cached_property
-    def _loaded(self) -> LoadedModel:
-        from forensic.registry.loading import load_model  # torch is loaded only where it is used
-
-        return load_model(self._model_card)
-
-    def prepare(self) -> None:
-        """Load and check the weights now rather than at the first frame. Raises as ``load_model`` does."""
-        with self._lock:
-            self._loaded  # noqa: B018
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
         from forensic.registry.pictures import enlarged_picture

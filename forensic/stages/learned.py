@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from forensic.errors import UsageError
+from forensic.errors import BadInput, UsageError
 from forensic.registry.siblings import siblings
 
 if TYPE_CHECKING:
@@ -38,6 +38,17 @@ class RunsModel:
         """Load and check the weights now rather than at the first frame. Raises as ``load_model`` does."""
         with self._lock:
             self._loaded  # noqa: B018
+
+
+def require_overlap(stage: str, overlap: int, card: ModelCard) -> None:
+    """Raise ``BadInput`` (``stage.parameters``) where tiles overlap by less than the model looks at."""
+    if overlap < card.least_overlap:
+        raise BadInput(
+            "stage.parameters",
+            f"Stage {stage!r}: parameter 'overlap' is {overlap} pixels, less than the {card.least_overlap} pixels that "
+            f"model {card.id} looks at: tiles would show.",
+            f"Use at least {card.least_overlap}.",
+        )
 
 
 def model_for_scale(card: ModelCard, factor: int, models_dir: Path | None) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +13,10 @@ from forensic.frames.frame import Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.registry.cards import load_card
 from forensic.registry.siblings import siblings
+from forensic.stages.learned import RunsModel
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import Applied, Stage, StageCard
 from forensic.stages.suited import purpose
-
-if TYPE_CHECKING:
-    from forensic.registry.card import ModelCard
-    from forensic.registry.loading import LoadedModel
 
 
 class LearnedColourParameters(Parameters):
@@ -35,7 +30,7 @@ class LearnedColourParameters(Parameters):
     )
 
 
-class LearnedColour(Stage[LearnedColourParameters]):
+class LearnedColour(RunsModel, Stage[LearnedColourParameters]):
     """A network for the two chroma planes of an enlarged picture."""
 
     name = "learned-colour"
@@ -78,20 +73,13 @@ class LearnedColour(Stage[LearnedColourParameters]):
         ``BadInput`` (``model.not-for-colour``) for a model that works on something else.
         """
         super().__init__(parameters, models_dir)
-        self._model_card = load_card(parameters.model, models_dir)
-        self._lock = Lock()
-        card = self._model_card
+        self.use(card := load_card(parameters.model, models_dir))
         if card.works_on != "colour":
             raise BadInput(
                 "model.not-for-colour",
                 f"Model {card.id} does not restore colour; stage {self.name!r} needs one that does.",
                 f"Use it with the stage {purpose(card)[1]!r}.",
             )
-
-    @property
-    def model(self) -> ModelCard:
-        """The model's card."""
-        return self._model_card
 
     @property
     def enlarged_before(self) -> int:
@@ -104,17 +92,6 @@ class LearnedColour(Stage[LearnedColourParameters]):
             return self
         found = siblings(self._model_card, self.models_dir).get(factor)
         return None if found is None else self.varied(model=found)
-
-    @cached_property
-    def _loaded(self) -> LoadedModel:
-        from forensic.registry.loading import load_model  # torch is loaded only where it is used
-
-        return load_model(self._model_card)
-
-    def prepare(self) -> None:
-        """Load and check the weights now rather than at the first frame. Raises as ``load_model`` does."""
-        with self._lock:
-            self._loaded  # noqa: B018
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame = window[at]

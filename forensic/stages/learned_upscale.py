@@ -14,7 +14,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.opencv import opencv
 from forensic.registry.cards import load_card
 from forensic.stages.kernels import KERNELS
-from forensic.stages.learned import RunsModel, model_for_scale
+from forensic.stages.learned import RunsModel, model_for_scale, require_overlap
 from forensic.stages.luma import combine, separate
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import resample, scaled_axes
@@ -112,13 +112,7 @@ class LearnedUpscale(RunsModel, Stage[LearnedUpscaleParameters]):
         super().__init__(parameters, models_dir)
         self.use(load_card(parameters.model, models_dir))
         self._check_input(self._model_card)
-        if parameters.overlap < self._model_card.least_overlap:
-            raise BadInput(
-                "stage.parameters",
-                f"Stage {self.name!r}: parameter 'overlap' is {parameters.overlap} pixels, less than the "
-                f"{self._model_card.least_overlap} pixels that model {parameters.model} looks at: tiles would show.",
-                f"Use at least {self._model_card.least_overlap}.",
-            )
+        require_overlap(self.name, parameters.overlap, self._model_card)
 
     def _check_input(self, card: ModelCard) -> None:
         """Raise ``BadInput`` (``model.not-for-single-frames``) if the model works on something else."""

@@ -10,18 +10,14 @@ from ``OUT/checkpoint.pt`` as if it had not been.
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import json
 import math
-import platform
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import examples
 import numpy as np
@@ -29,6 +25,7 @@ import safetensors.torch
 import torch
 from examples import SEED, Example
 from recordings import TABLE_CRF
+from runs import State
 from torch import Tensor
 from torch.nn import functional
 
@@ -38,7 +35,6 @@ from forensic.registry.cards import load_card, read_weights
 
 ARCHITECTURE = "guided-chroma"
 BATCH = 6
-AVERAGING = 0.998  # exponential moving average of the weights
 CONSISTENCY = 0.1  # weight of the same loss on means over 2 x 2 samples
 LOG_EVERY, KEEP_EVERY = 500, 100
 BORDER = 4  # places that are left out of measurements
@@ -134,8 +130,8 @@ def _joined(weights: Tensor, groups: int, side: int, step: int) -> Tensor:
     return weights.reshape(groups, side, step, side, step, *weights.shape[1:])
 
 
-class Run:
-    """The state of a training: everything that the next step depends on."""
+class Run(State[GuidedChroma]):
+    """The state of a training of ``plan``."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -144,12 +140,9 @@ class Run:
         assert isinstance(network, GuidedChroma)
         if plan.start is not None:
             network.load_state_dict(start_of(plan)[0])
-        self.network, self.average = network, copy.deepcopy(network)
-        self.optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.95), weight_decay=1e-4)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.95), weight_decay=1e-4)
+        super().__init__(network, optimiser, plan.seed)
         self.rng = np.random.default_rng([plan.seed, plan.scale])
-        self.step, self.running = 0, 0.0
-        self.rows: list[list[float]] = []
-        self.seconds = {"wall": 0.0, "cpu": 0.0}
 
     def one(self, cache: Sequence[Example]) -> None:
         """One step."""
@@ -158,39 +151,8 @@ class Run:
         luma, given, truth = batch(cache, self.rng, self.network, self.plan.patch)
         around = self.plan.scale * self.network.places
         inner = given[:, :, around:-around, around:-around]
-        loss = loss_of(
-            self.network.unlimited(luma, given), truth, inner, self.plan
-        )  # the limit would hold gradients back
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 0.5)
-        self.optimiser.step()
-        decay = min(AVERAGING, (self.step + 1) / (self.step + 10))
-        with torch.no_grad():
-            for kept, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(now, 1 - decay)
-        self.running += float(loss.detach())
-        self.step += 1
-
-    def save(self, path: Path) -> None:
-        """Write the state so that a stop at any moment leaves a whole file."""
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "rest": json.dumps([self.rng.bit_generator.state, self.step, self.running, self.rows, self.seconds]),
-        }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
-
-    def restore(self, path: Path) -> None:
-        """Go on from a state written by :meth:`save`."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.rng.bit_generator.state, self.step, self.running, self.rows, self.seconds = json.loads(state["rest"])
+        made = self.network.unlimited(luma, given)  # the limit would hold gradients back
+        self.learn(loss_of(made, truth, inner, self.plan))
 
 
 def gains(network: GuidedChroma, cache: Sequence[Example]) -> float:
@@ -226,12 +188,10 @@ def train(plan: Plan, photos: Path, out: Path, cache: Path, until: int | None = 
     kept = out / "checkpoint.pt"
     if kept.is_file():
         run.restore(kept)
-    wall, cpu = time.monotonic(), time.process_time()
-    before = dict(run.seconds)
+    run.start_watch()
     while run.step < (plan.steps if until is None else min(until, plan.steps)):
         run.one(learnt)
-        run.seconds["wall"] = before["wall"] + time.monotonic() - wall
-        run.seconds["cpu"] = before["cpu"] + time.process_time() - cpu
+        run.lap()
         if run.step % LOG_EVERY == 0:
             held = [round(gains(run.average, pictures), 3) for pictures in held_out]
             run.rows.append([run.step, round(run.running / LOG_EVERY, 4), *held])
@@ -257,23 +217,14 @@ def _write(out: Path, run: Run) -> None:
 
 def _facts(run: Run) -> dict[str, Any]:
     start = {} if run.plan.start is None else {"start": run.plan.start, "start_sha256": start_of(run.plan)[1]}
-    return {
-        "seed": run.plan.seed,
-        **start,
-        "steps": run.step,
-        "parameters": sum(weight.numel() for weight in run.network.parameters()),
-        "training_wall_seconds": round(run.seconds["wall"]),
-        "training_cpu_seconds": round(run.seconds["cpu"]),
-        "energy_joules": "not readable on this machine",
-        "software": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "opencv": cv2.__version__,
-            "numpy": np.__version__,
-            "av": av.__version__,
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        },
-    }
+    return run.facts(
+        {
+            "seed": run.plan.seed,
+            **start,
+            "steps": run.step,
+            "parameters": sum(weight.numel() for weight in run.network.parameters()),
+        }
+    )
 
 
 def main(plan: Plan) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from forensic.errors import BadInput
+from forensic.registry.packs.marks import MARK, since_mark
 
 _RECONSTRUCT, _ARRAY, _TYPE = "numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"
 _TYPES: dict[str, np.dtype[Any]] = {"f2": np.dtype("<f2"), "f4": np.dtype("<f4"), "f8": np.dtype("<f8")}
@@ -24,7 +25,6 @@ _MOST_INSTRUCTIONS = 100_000
 _MOST_DEEP = 20
 _PUSHES = {"BININT", "BININT1", "BININT2", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES"}
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_MARK = object()
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _read(data: bytes) -> Any:
                 raise _refused("something comes after its end")
             return result
         elif name == "MARK":
-            stack.append(_MARK)
+            stack.append(MARK)
         elif name == "EMPTY_DICT":
             stack.append({})
         elif name in ("BINPUT", "LONG_BINPUT"):
@@ -120,12 +120,12 @@ def _read(data: bytes) -> Any:
                 raise _refused(f"it names {str(argument)[:200]!r}, which is no part of plain arrays", unsafe=True)
             stack.append(_Global(str(argument)))
         elif name == "TUPLE":
-            stack.append(tuple(_since_mark(stack)))
+            stack.append(tuple(since_mark(stack)))
         elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             length = int(name[-1])
             stack[-length:] = [tuple(stack[-length:])]
         elif name in ("SETITEM", "SETITEMS"):
-            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else _since_mark(stack)
+            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else since_mark(stack)
             _fill(stack[-1], items)
         elif name == "REDUCE":
             arguments = stack.pop()
@@ -136,15 +136,6 @@ def _read(data: bytes) -> Any:
         else:
             raise _refused(f"its structure uses the instruction {name}", unsafe=True)
     raise _refused("its structure has no end")
-
-
-def _since_mark(stack: list[Any]) -> list[Any]:
-    at = next((place for place in reversed(range(len(stack))) if stack[place] is _MARK), None)
-    if at is None:
-        raise _refused("its structure ends a list that it has not begun")
-    items = stack[at + 1 :]
-    del stack[at:]
-    return items
 
 
 def _fill(target: Any, items: list[Any]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from forensic.errors import BadInput
+from forensic.registry.packs.marks import MARK, since_mark
 
 #: Storage classes of torch and what lies in their files, little-endian.
 _STORAGES: dict[str, np.dtype[Any]] = {
@@ -71,9 +72,6 @@ class Structure:
     storages: Mapping[str, Storage]
 
 
-_MARK = object()
-
-
 def read_structure(stream: BinaryIO) -> Structure:
     """What the pickle at the stream's place describes, by instructions that only put together; reads to its end.
 
@@ -98,7 +96,7 @@ def read_structure(stream: BinaryIO) -> Structure:
             (result,) = stack
             return Structure(result, storages)
         elif name == "MARK":
-            stack.append(_MARK)
+            stack.append(MARK)
         elif name in ("EMPTY_DICT", "EMPTY_LIST"):
             stack.append({} if name == "EMPTY_DICT" else [])
         elif name in ("BINPUT", "LONG_BINPUT"):
@@ -110,17 +108,17 @@ def read_structure(stream: BinaryIO) -> Structure:
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             stack.append(_known(argument if name == "GLOBAL" else " ".join(reversed((stack.pop(), stack.pop())))))
         elif name == "TUPLE":
-            stack.append(tuple(_since_mark(stack)))
+            stack.append(tuple(since_mark(stack)))
         elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             length = int(name[-1])
             stack[-length:] = [tuple(stack[-length:])]
         elif name in ("SETITEM", "SETITEMS"):
-            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else _since_mark(stack)
+            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else since_mark(stack)
             if not isinstance(stack[-1], dict) or any(not isinstance(key, str | int) for key in items[::2]):
                 raise refused("it fills something that is no dictionary", unsafe=True)
             stack[-1].update(zip(items[::2], items[1::2], strict=True))
         elif name in ("APPEND", "APPENDS"):
-            items = [stack.pop()] if name == "APPEND" else _since_mark(stack)
+            items = [stack.pop()] if name == "APPEND" else since_mark(stack)
             if not isinstance(stack[-1], list):
                 raise refused("it appends to something that is no list", unsafe=True)
             stack[-1].extend(items)
@@ -137,15 +135,6 @@ def read_structure(stream: BinaryIO) -> Structure:
         else:
             raise refused(f"its structure uses the instruction {name}", unsafe=True)
     raise refused("its structure has no end")
-
-
-def _since_mark(stack: list[Any]) -> list[Any]:
-    at = next((i for i in reversed(range(len(stack))) if stack[i] is _MARK), None)
-    if at is None:
-        raise refused("its structure ends a list that it has not begun")
-    items = stack[at + 1 :]
-    del stack[at:]
-    return items
 
 
 def _known(name: str) -> _Global:
