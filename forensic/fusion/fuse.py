@@ -23,7 +23,7 @@ from forensic.fusion.pointspread import likeliest_sigma
 from forensic.fusion.registration import Model, register
 from forensic.fusion.sampling import Canvas, ShiftedSampling
 from forensic.fusion.scattered import ScatteredSampling
-from forensic.fusion.solver import Effort, Observation, reconstruct
+from forensic.fusion.solver import MOST_DOUBT, Effort, Observation, reconstruct
 from forensic.fusion.tiling import Piece, in_pieces
 from forensic.media.opencv import opencv
 
@@ -144,7 +144,7 @@ class _Together:
             "motion_source": "given" if self.options.motions else "estimated",
             "strength": self.options.strength,
             "frames_used": len(self.frames),
-            "repeating_frames": round(repeated(self.frames, self.shape), 4),
+            "repeating_frames": round(repeated_evenly(self.frames, self.shape), 4),
             "effective_frames": round(float(np.mean(self.effective, dtype=np.float64)), 4),
             "single_frame_share": round(float(np.mean(self.effective < 1.5)), 4),
             "frames": [each.to_record(self.shape) for each in self.reports],
@@ -246,7 +246,9 @@ def _solved(
     shape = shape or nearest.y.shape
     aligned = nearest.y if nearest.distance == 0 else sampled(nearest.y, *nearest.motion.places_in_frame(shape))
     effort = Effort() if options.detail else Effort(rounds=0)
+    even = repeated_evenly(frames, shape) if options.even_priors else None
     repeats = repeated(frames, shape)
+    most = MOST_DOUBT if even is None else np.inf
 
     def make(piece: Piece) -> np.ndarray:
         canvas = Canvas(piece.bottom - piece.top, piece.right - piece.left, scale, _MARGIN)
@@ -254,24 +256,46 @@ def _solved(
         start = cv2.copyMakeBorder(piece.of(aligned), _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REFLECT)
         start = cv2.resize(start, (canvas.shape[1], canvas.shape[0]), interpolation=cv2.INTER_CUBIC)
         used = [each for each in seen if each is not None]
-        made = reconstruct(canvas, used, start, noise, effort, options.strength, repeats)
-        return np.ascontiguousarray(canvas.cut(made))
+        again = _on_canvas(piece.of(repeats), canvas) if even is None else even
+        made = reconstruct(canvas, used, start, noise, effort, options.strength, again, most)
+        part = np.ascontiguousarray(canvas.cut(made))
+        if scale == options.scale:
+            return part
+        size = (options.scale * canvas.width, options.scale * canvas.height)
+        return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
 
-    picture = in_pieces(shape[0], shape[1], scale, options.tile, make)
-    if scale == options.scale:
-        return picture
-    size = (options.scale * shape[1], options.scale * shape[0])
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+    return in_pieces(shape[0], shape[1], options.scale, options.tile, make)
 
 
-def repeated(frames: Sequence[Frame], shape: tuple[int, int]) -> float:
-    """How many of ``frames`` sample the scene where the reference does: displaced by whole pixels, or not at all."""
-    total = 0.0
+def repeated(frames: Sequence[Frame], shape: tuple[int, int]) -> np.ndarray:
+    """How many of ``frames`` sample the scene where the reference does, at each of its pixels: float32 of ``shape``.
+
+    That is, frames that are displaced by whole pixels, or not at all, as far as they show there what it shows.
+    """
+    total = np.zeros(shape, np.float32)
     for frame in frames:
-        if frame.distance:
-            off = max(abs(move - round(move)) for move in frame.motion.displacement(shape))
-            total += max(0.0, 1.0 - off / _SAME_PHASE) * float(np.mean(frame.weight, dtype=np.float64))
+        if again := _sameness(frame, shape):
+            total += np.float32(again) * _weight_on_reference(frame, shape)
     return total
+
+
+def repeated_evenly(frames: Sequence[Frame], shape: tuple[int, int]) -> float:
+    """:func:`repeated` as one number for the whole picture."""
+    return sum(_sameness(frame, shape) * float(np.mean(frame.weight, dtype=np.float64)) for frame in frames)
+
+
+def _sameness(frame: Frame, shape: tuple[int, int]) -> float:
+    """1 for a frame that samples the scene where the reference does, 0 for one that does not, and for the reference."""
+    if not frame.distance:
+        return 0.0
+    off = max(abs(move - round(move)) for move in frame.motion.displacement(shape))
+    return max(0.0, 1.0 - off / _SAME_PHASE)
+
+
+def _on_canvas(values: np.ndarray, canvas: Canvas) -> np.ndarray:
+    """``values`` of a piece's low-resolution pixels at every pixel of its canvas, the edge repeated in the margin."""
+    wider = cv2.copyMakeBorder(values, *(canvas.margin,) * 4, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(wider, (canvas.shape[1], canvas.shape[0]), interpolation=cv2.INTER_LINEAR))
 
 
 def _observed(frame: Frame, piece: Piece, canvas: Canvas, sigma: float) -> Observation | None:
@@ -309,17 +333,19 @@ def _on_reference(frames: Sequence[Frame], count: int, at: int, shape: tuple[int
     """Weights of all ``count`` frames at the reference's pixels, float32 (count, rows, columns)."""
     weights = np.zeros((count, *shape), np.float32)
     for frame in frames:
-        if frame.place == at:
-            weights[frame.place] = frame.weight
-            continue
-        columns, rows = frame.motion.places_in_frame(shape)
-        shift = frame.motion.as_shift(shape)
-        if shift is not None and frame.weight.shape == shape:
-            seen = shifted(frame.weight, *shift)
-        else:
-            seen = sampled(frame.weight, columns, rows)
-        weights[frame.place] = np.clip(seen, 0.0, 1.0) * inside(columns, rows, frame.weight.shape)
+        weights[frame.place] = frame.weight if frame.place == at else _weight_on_reference(frame, shape)
     return weights
+
+
+def _weight_on_reference(frame: Frame, shape: tuple[int, int]) -> np.ndarray:
+    """The weight of ``frame`` at the pixels of a reference of ``shape``; 0 where the frame does not reach."""
+    columns, rows = frame.motion.places_in_frame(shape)
+    shift = frame.motion.as_shift(shape)
+    if shift is not None and frame.weight.shape == shape:
+        seen = shifted(frame.weight, *shift)
+    else:
+        seen = sampled(frame.weight, columns, rows)
+    return np.asarray(np.clip(seen, 0.0, 1.0) * inside(columns, rows, frame.weight.shape), np.float32)
 
 
 def _effective(weights: np.ndarray) -> np.ndarray:

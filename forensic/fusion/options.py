@@ -30,7 +30,9 @@ class FusionOptions:
     every frame of the window on H.264's scale, None where not known; () for not known at all. ``strength``:
     factor on the weight of the priors. ``motions``: of every frame of the window, from the reference's pixels to that
     frame's, where they are known already, and None for a frame that is not to be used; () estimates them.
-    ``detail``: whether the self-similarity rounds are run. ``halves``: whether two independent fusions of every second
+    ``even_priors``: the priors weigh the same all over the picture, however much the codec took: what the networks of
+    ``refined-fusion`` were trained on, and are given. ``detail``: whether the self-similarity rounds are run.
+    ``halves``: whether two independent fusions of every second
     frame are made as well. ``tile``: input px.
 
     Raises ``UsageError`` (``fusion.options``) for values outside.
@@ -45,6 +47,7 @@ class FusionOptions:
     quantisers: tuple[float | None, ...] = ()
     strength: float = 1.0
     motions: tuple[Motion | None, ...] = ()
+    even_priors: bool = False
     detail: bool = True
     halves: bool = False
     tile: int = 256

@@ -30,6 +30,7 @@ _EDGE = np.float32(1.0)  # grey levels per px: gradients below are not edges
 _FREE = 0.08  # of a quantisation step: half-width of the interval in which a coefficient is free
 _CODING_ERROR = 0.23  # of a quantisation step: measured error of H.264 per pixel, docs/fusion.md
 _CODING_DOUBT = 0.15  # of a quantisation step: the part of it that smoothing can mend; the rest is detail that is lost
+MOST_DOUBT = 60.0  # grey levels squared: from here on smoothing takes away more than it mends, docs/fusion.md
 _INTERSECTING = 3  # frames from which intervals of different frames narrow each other down
 _OUTLIER = 4.0  # spreads: residuals beyond count less, as their inverse (Huber 1964)
 _VARIATION = 0.018  # λ over the variance of a low-resolution pixel
@@ -80,14 +81,16 @@ def reconstruct(
     noise: float,
     effort: Effort,
     strength: float = 1.0,
-    repeats: float = 0.0,
+    repeats: np.ndarray | float = 0.0,
+    most_doubt: float = MOST_DOUBT,
 ) -> np.ndarray:
     """The fused picture on ``canvas``, float32, from ``start`` of the same shape.
 
     ``noise``: standard deviation (grey levels) that differs from frame to frame. ``strength`` multiplies the
-    weight of both priors. ``repeats``: how many of the observations show the samples of another one again (a
-    camera at rest): the codec's error in them is the same error, and counting it as often would leave the priors
-    too little say over what no frame shows.
+    weight of both priors. ``repeats``, of the shape of ``start`` or one number for all of it: how many of the
+    observations show there the samples of another one again (a camera at rest): the codec's error in them is the same
+    error, and counting it as often would leave the priors too little say over what no frame shows. Where something
+    moves nothing is shown again. ``most_doubt``: bound of what coding adds to the priors' weight (grey levels squared).
     """
     used = [each for each in observations if each.weight.any()]
     if not used:
@@ -97,21 +100,22 @@ def reconstruct(
     precise = [np.float32(best / variance) * each.weight for each, variance in zip(used, variances, strict=True)]
     problem = _Problem(used, precise, [each.y for each in used])
     x = start.astype(np.float32, copy=True)
-    doubt = noise * noise + (1.0 + repeats) * (_CODING_DOUBT * min(each.step for each in used)) ** 2
-    weight = float(strength * _VARIATION * doubt)
+    coding = (1.0 + repeats) * (_CODING_DOUBT * min(each.step for each in used)) ** 2
+    doubt = noise * noise + np.minimum(coding, most_doubt)
+    weight = np.asarray(strength * _VARIATION * doubt, np.float32)
     for number in range(effort.reweightings):
         if number >= 2:
             problem.reconsider(x, noise)
         x = _smoothed_once(problem, x, weight, effort.steps)
     sigma = max(_LEAST_SHRINKAGE, 1.1 * float(np.sqrt(best)))
-    pull = np.float32(strength * _PULL * doubt / sigma**2)
+    pull = np.asarray(strength * _PULL * doubt / sigma**2, np.float32)
     groups = None
     for number in range(effort.rounds):
         if number in _GROUPING or groups is None:
             groups = similar_blocks(x, effort.radius)
         target = shrunk(x, groups, sigma)
         problem.reconsider(x, noise)
-        x = _drawn_to(problem, x, target, pull, _REMAINING * weight, effort.round_steps)
+        x = _drawn_to(problem, x, target, pull, np.float32(_REMAINING) * weight, effort.round_steps)
     return x
 
 
@@ -156,10 +160,10 @@ class _Problem:
         return conjugate_gradients(operator, right, start, steps)
 
 
-def _smoothed_once(problem: _Problem, x: np.ndarray, weight: float, steps: int) -> np.ndarray:
+def _smoothed_once(problem: _Problem, x: np.ndarray, weight: np.ndarray, steps: int) -> np.ndarray:
     """One reweighting of total variation."""
     across, down = _gradient(x)
-    edge = np.float32(weight) / np.sqrt(across * across + down * down + _EDGE * _EDGE)
+    edge = weight / np.sqrt(across * across + down * down + _EDGE * _EDGE)
 
     def prior(v: np.ndarray) -> np.ndarray:
         right, below = _gradient(v)
@@ -169,11 +173,11 @@ def _smoothed_once(problem: _Problem, x: np.ndarray, weight: float, steps: int) 
 
 
 def _drawn_to(
-    problem: _Problem, x: np.ndarray, target: np.ndarray, pull: np.float32, weight: float, steps: int
+    problem: _Problem, x: np.ndarray, target: np.ndarray, pull: np.ndarray, weight: np.ndarray, steps: int
 ) -> np.ndarray:
     """``x`` under the data and ``target``, with what is left of total variation against overshoot at edges."""
     across, down = _gradient(x)
-    edge = np.float32(weight) / np.sqrt(across * across + down * down + _EDGE * _EDGE)
+    edge = weight / np.sqrt(across * across + down * down + _EDGE * _EDGE)
 
     def prior(v: np.ndarray) -> np.ndarray:
         right, below = _gradient(v)

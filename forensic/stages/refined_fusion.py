@@ -121,7 +121,7 @@ class RefinedFusion(RunsModel, Fusion):
     def _told(self, quantisers: tuple[float | None, ...]) -> FusionOptions:
         from forensic.registry.architectures.refiner.network import SHARPER
 
-        return replace(super()._told(quantisers), second_sigma=SHARPER * self.parameters.psf_sigma)
+        return replace(super()._told(quantisers), second_sigma=SHARPER * self.parameters.psf_sigma, even_priors=True)
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         applied = super()._apply(window, at)

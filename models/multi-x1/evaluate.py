@@ -34,7 +34,7 @@ from forensic.simulation.simulator import Recording, simulate
 MODEL, SINGLE, FUSION, KNOWN = "multi-x1", "single-x1", "fusion (stage)", "multi-x1, blur known"
 CUT = (192, 256)  # scene pixels, rows and columns, without margins
 UNSURE, SURE = 0.5, 0.05  # what is told of the blur's error: the stage's default, and the least there is
-BLUR = FusionOptions(scale=1, psf_sigma=DEFAULT_PSF, second_sigma=SHARPER * DEFAULT_PSF)
+BLUR = FusionOptions(scale=1, psf_sigma=DEFAULT_PSF, second_sigma=SHARPER * DEFAULT_PSF, even_priors=True)
 
 
 def results(recording: Recording, model: LoadedModel) -> dict[str, np.ndarray]:

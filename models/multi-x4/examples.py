@@ -142,7 +142,7 @@ def made(
     """The example of one recording, at the scale of ``single``; whether fusion and refiner are told its quantisers.
     ``places``: of the pair, those whose planes are made; by default both."""
     scale = single.card.scale
-    options = FusionOptions(scale=scale, psf_sigma=blur, second_sigma=SHARPER * blur)
+    options = FusionOptions(scale=scale, psf_sigma=blur, second_sigma=SHARPER * blur, even_priors=True)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in (*LARGE, *SMALL)}
     known = quantisers_of(recording) if told else (None,) * len(recording.frames)
     for at in PAIR if places is None else places:

@@ -154,11 +154,13 @@ def test_a_frame_that_is_shifted_too_far_is_rejected(jittered):
     assert fused.frames[1].motion.displacement(frames[0].shape)[0] == pytest.approx(9.0, abs=0.1)
 
 
-def test_pieces_join_without_a_seam():
+@pytest.mark.parametrize("scale", [1, 4])
+def test_pieces_join_without_a_seam(scale):
     made = recording(drawn(4 * 72 + 32, 4 * 88 + 32), frames=3, noise=1.5)
     frames = luma(made)
-    whole = fuse(frames, 1, FusionOptions(noise=1.5, **QUICK)).luma
-    cut = fuse(frames, 1, FusionOptions(noise=1.5, tile=64, **QUICK)).luma
+    whole = fuse(frames, 1, FusionOptions(scale=scale, noise=1.5, **QUICK)).luma
+    cut = fuse(frames, 1, FusionOptions(scale=scale, noise=1.5, tile=64, **QUICK)).luma
+    assert cut.shape == (scale * frames[1].shape[0], scale * frames[1].shape[1])
     assert not np.array_equal(whole, cut)
     assert np.abs(whole - cut).max() < 6.0 and float(np.sqrt(np.mean((whole - cut) ** 2))) < 0.2
 
