@@ -134,3 +134,28 @@ def test_a_run_whose_recipe_was_made_for_it_is_resumed_with_the_same_recipe(
         assert resumed.predicate["tracking"]["entry"]["seq"] == begun.data["made_from"]["track"]
         assert resumed.predicate["output"]["sha256"] == whole.predicate["output"]["sha256"]
     assert verify(tmp_path / "ws").verdict is not Verdict.FAILED
+
+
+#: The stage of 'multi' with three frames for nine, which is as good here.
+THREE_FRAMES = """
+name = "three-frames"
+title = "The stage of 'multi' with fewer frames"
+why = "As quick as it can be."
+[[stage]]
+name = "refined-fusion"
+why = "fuses three frames and refines the result"
+parameters = { model = "multi-x4", frames = 1, split_half = false }
+"""
+
+
+def test_a_tracked_still_is_made_at_the_scale_that_was_asked_for(tmp_path: Path, real_clip: Path) -> None:
+    three = tmp_path / "three.toml"
+    three.write_text(THREE_FRAMES)
+    with create_workspace(tmp_path / "ws", examiner="Ada", lab="L", passphrase=None, origin="test") as workspace:
+        exhibit = acquire(workspace, real_clip, case="C", exhibit_id="X", note=None, progress=Silent())
+        request = EnhanceRequest(recipe=str(three), roi=(64, 40, 24, 20), roi_frame=61, scale=2)
+        run = enhance(workspace, exhibit, request, Silent())
+    assert run.predicate["output"]["geometry"]["width"] == 48
+    assert [one["id"] for one in run.predicate["models"]] == ["multi-x2"]
+    assert [stage["name"] for stage in run.predicate["recipe"]["stages"]] == ["follow", "refined-fusion"]
+    assert verify(tmp_path / "ws").verdict is not Verdict.FAILED

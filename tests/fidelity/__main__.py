@@ -2,7 +2,7 @@
 
     python -m tests.fidelity --cells x4:jitter:28 --methods fuse,bicubic --scenes 20 --minutes 9
     python -m tests.fidelity --cells plates --methods bicubic,fuse     # needs an OCR, see docs/fidelity.md
-    python -m tests.fidelity --cells flicker,cost,step,set5,holding
+    python -m tests.fidelity --cells flicker,cost,rate,step,set5,holding
     python -m tests.fidelity --write                                   # the document from the scores
 
 Scores lie in ``docs/fidelity/``, a file a cell; a call goes on where the last one stopped. Exit code 0 when
@@ -18,12 +18,12 @@ from pathlib import Path
 
 import cv2
 
-from tests.fidelity import cost, document, flicker, holding, methods, plates, scenes, scores, set5, steps, tables
+from tests.fidelity import cost, document, flicker, holding, methods, plates, rate, scenes, scores, set5, steps, tables
 from tests.fidelity.cells import ALL, Cell
 from tests.fidelity.measuring import measure
 
 UNFINISHED = 75
-EXTRAS = ("plates", "flicker", "cost", "step", "set5", "holding")
+EXTRAS = ("plates", "flicker", "cost", "rate", "step", "set5", "holding")
 
 
 def _chosen(text: str) -> tuple[list[Cell], list[str]]:
@@ -92,7 +92,7 @@ def main() -> int:
         for cell in found:
             finished &= measure(cell, _built(whole, cell.factor), chosen, folder=options.folder, until=until)
         for extra, run in (
-            ("plates", plates), ("flicker", flicker), ("cost", cost), ("step", steps), ("set5", set5),
+            ("plates", plates), ("flicker", flicker), ("cost", cost), ("rate", rate), ("step", steps), ("set5", set5),
             ("holding", holding),
         ):  # fmt: skip
             if extra in extras:

@@ -37,18 +37,23 @@ def _resident() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
+def footage(count: int) -> list[np.ndarray]:
+    """``count`` frames of a drawn scene, float64 [180, 320] of whole levels, shaken and with noise."""
+    scene = dead_leaves(ROWS + 16, COLS + 16, 1)
+    rng = np.random.default_rng(0)
+    return [
+        np.clip(np.rint(scene[8 + dy : 8 + dy + ROWS, 8 + dx : 8 + dx + COLS] + rng.normal(0, 2, (ROWS, COLS))), 0, 255)
+        for dy, dx in rng.integers(-2, 3, (count, 2))
+    ]
+
+
 def measure_here(name: str) -> dict[str, object]:
     """Median processor seconds of ``REPEATS`` frames after a first one, and the memory that the method added.
 
     Processor time, because other work on the machine hardly touches it.
     """
     cv2.setNumThreads(1)
-    scene = dead_leaves(ROWS + 16, COLS + 16, 1)
-    rng = np.random.default_rng(0)
-    frames = [
-        np.clip(np.rint(scene[8 + dy : 8 + dy + ROWS, 8 + dx : 8 + dx + COLS] + rng.normal(0, 2, (ROWS, COLS))), 0, 255)
-        for dy, dx in rng.integers(-2, 3, (FRAMES, 2))
-    ]
+    frames = footage(FRAMES)
     before = _resident()
     built = method(name, FACTOR)
     built(frames, (MIDDLE, MIDDLE + 1))  # loads what there is to load

@@ -224,15 +224,16 @@ def _plates(folder: Path | None) -> list[Outcome]:
 
 
 def _light(folder: Path | None) -> list[Outcome]:
-    cost = {row["method"]: row for row in tables.read("cost", folder)}
     asked = "light model, 320×180 → 1280×720 on two CPU cores: ≥ 12 frames/s"
-    if "light" not in cost:
-        speed = Outcome(asked, "–", NOT_MEASURED)
-    else:
-        each = float(cost["light"]["seconds"])
-        found = f"{1 / each:.1f} frames/s on one thread ({each * 1000:.0f} ms a frame, whole pipeline); two untried"
-        speed = Outcome(asked, found, "met" if each <= 1 / 12 else "open: two cores not measured")
-    outcomes = [speed]
+    outcomes = []
+    for row in tables.read("rate", folder):
+        median, slowest = float(row["per_second"]), float(row["slowest"])
+        found = f"`{row['method']}` {median:.1f} frames/s ({slowest:.1f} to {float(row['fastest']):.1f} in passes of "
+        found += f"{row['frames']} frames), whole pipeline; {row['processor']}"
+        outcomes.append(
+            Outcome(asked, found, "met" if slowest >= 12 else "met by the median" if median >= 12 else "missed")
+        )
+    outcomes = outcomes or [Outcome(asked, "–", NOT_MEASURED)]
     # What the best public net reached in the comparison that the targets come from (same profile, other scenes).
     for crf, public in (("28", 0.51), ("35", 0.16)):
         asked = f"light model against the best public net (BSRN, {public:+.2f} dB there), CRF {crf}: more PSNR"
