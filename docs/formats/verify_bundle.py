@@ -42,9 +42,11 @@ TERMS = ("suite", "requirements", "conditions", "pictures", "deviations", "comma
 WIDE_FROM = MARK = 0xFFFFFFFF  # from where on a field of a zip is too small, and what then stands in it
 SEGMENT = r"(?!(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:[./]|\Z))[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?"
 NAME, HEX = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*"), re.compile(r"[0-9a-f]{64}")
-RECORDED = re.compile(r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|risk/(regions\.json|\d"
-    r"{6,}\.(risk|level|overlay)\.png)|stills/(\d{6,}(\.source)?\.png(\.json)?|(labelled-source|beside)/\d{6,}\.png)|"
-    r"fusion/\d{6,}\.(weights|effective|even|odd)\.png", re.ASCII)
+AI = r"(\.AI-GENERATED-NOT-EVIDENCE)?"  # in the names of files that show generated detail, since 0.3.0
+RECORDED = re.compile(rf"output{AI}\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|risk/(regions\.json|"
+    rf"\d{{6,}}\.(risk|level|overlay{AI})\.png)|stills/(\d{{6,}}(\.source)?{AI}\.png(\.json)?|beside/\d{{6,}}\.png|"
+    rf"labelled-source/\d{{6,}}{AI}\.png)|fusion/\d{{6,}}\.(weights|effective|(even|odd){AI})\.png|"
+    r"calibration/((calibration|registration|attestation)\.json|recordings\.csv)", re.ASCII)
 NOTE = re.compile("([^\n]+)\n([1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^ \n]+ [A-Za-z0-9+/]+=*\n)+)")
 
 def need(holds: object, why: str) -> None:
@@ -364,7 +366,7 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
         inside, record, pdfs = bag.signed(folder, "run/v1")
         exhibit, policy, output, place = (record[key] for key in ("exhibit", "policy", "output", "workspace"))
         frames, source = output["frames"], acquired[exhibit["id"]]
-        ended = {"attestation_sha256": inside["attestation.json"], "output_sha256": inside["output.mkv"],
+        ended = {"attestation_sha256": inside["attestation.json"], "output_sha256": inside[output["file"]],
                  "output_merkle_root": bag.frames_root(folder, frames["first"], frames["count"]),
                  "frames": frames["count"], "stage_class": output["stage_class"]}
         issues = [data, *(e["data"] for e in mine if e["event"] == "report.issued")]

@@ -23,6 +23,7 @@ from forensic.case.holding import Holding, under_way
 from forensic.case.layout import ExhibitFolder
 from forensic.case.origin import class_of
 from forensic.case.progress import Progress
+from forensic.case.recognising import look_for_mark
 from forensic.case.storage import (
     copy_verified,
     hash_input,
@@ -41,8 +42,10 @@ from forensic.hashes import canonical_json, sha256_file
 from forensic.ledger.order import ACQUIRED
 from forensic.media import software_facts
 from forensic.media.scan import ScanResult, scan
+from forensic.media.watermark_search import Sample
 
-_OF_THE_ATTEMPT = ("path", "note", "defaults", "software", "isolation", "started", "attempt", "copy_restored")
+_OF_THE_ATTEMPT = ("path", "note", "defaults", "software", "isolation", "started", "attempt", "copy_restored",
+                   "watermark")  # fmt: skip
 _MOST_TRIES = 4
 
 
@@ -190,16 +193,21 @@ def _store(workspace: Workspace, file: Path, sha256: str, attempt: str, progress
         staging.root.mkdir(parents=True)
     try:
         copy_verified(file, staging.original(suffix), sha256)
+        sample = Sample()
         with progress.task("Reading every frame", None, "frames") as task:
-            result = scan(staging.original(suffix), staging.frames, lambda done, claimed: task.advance())
+            result = scan(
+                staging.original(suffix), staging.frames, lambda done, claimed: task.advance(), tap=sample.take
+            )
         protect(staging.frames)
         media = result.facts.to_record()
         write_file(staging.acquisition, _document(media, result))
         protect(staging.acquisition)
-        stage_class = class_of(workspace, sha256, media, staging.original(suffix), staging.frames)
+        looked = look_for_mark(workspace, sample)
+        stage_class = class_of(workspace, sha256, media, staging.original(suffix), staging.frames, looked)
         placed = _place(workspace, staging, sha256, _facts(staging, suffix, result))
         if placed is not None:
-            return {"file_name": _printable(file.name), "sha256": sha256, **placed, **_class_record(stage_class)}
+            told = {"watermark": looked.to_record(), **_class_record(stage_class)}
+            return {"file_name": _printable(file.name), "sha256": sha256, **placed, **told}
         shared = _shared(workspace, file, sha256)
         if shared is None:
             raise InternalError("ledger.lost", "An acquisition that was recorded is not in the ledger.")

@@ -22,7 +22,7 @@ from forensic.case.disclosure import (
     told,
 )
 from forensic.case.environment import environment
-from forensic.case.execution import PixelResult
+from forensic.case.execution import PixelResult, mark_of
 from forensic.case.exhibits import Exhibit
 from forensic.case.interruptions import interruptions
 from forensic.case.layout import RunFolder
@@ -33,6 +33,7 @@ from forensic.case.written import Written
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_bytes
 from forensic.ledger.order import ACQUIRED
+from forensic.media.label import EVERYWHERE
 from forensic.policy.decision import PolicyDecision
 from forensic.registry.cards import load_card
 from forensic.signing.statement import RUN_PREDICATE, Subject, build_statement, sign_statement
@@ -122,8 +123,12 @@ def build_predicate(
     acquisition: dict[str, Any],
     risk: dict[str, Any],
     times: tuple[datetime, datetime, float],
+    cost: dict[str, Any],
 ) -> dict[str, Any]:
-    """Everything that the report says, gathered once; ``times`` are start, end, seconds elapsed."""
+    """Everything that the report says, gathered once.
+
+    ``times`` are start, end, seconds elapsed; ``cost`` is what ``run.finished`` says of it too.
+    """
     started, finished, seconds = times
     head = workspace.ledger.head()
     history = history_of(workspace, plan.exhibit, head.seq)
@@ -145,9 +150,11 @@ def build_predicate(
             "started_utc": utc_text(started),
             "finished_utc": utc_text(finished),
             "duration_s": round(seconds, 3),
+            "cost": cost,
             "mode": plan.mode.value,
             "reason": request.reason,
             "purpose": request.purpose,
+            "acknowledgement": request.acknowledgement,
             "approval": decision.context["approval"],
             "question": request.question,
             "workers": plan.workers,
@@ -196,6 +203,8 @@ def build_predicate(
             },
             "stage_class": result.stage_class.label,
             "labelled": generative,
+            **({"watermark": mark_of(plan).to_record()} if generative else {}),
+            **({"label_form": EVERYWHERE} if generative else {}),
         },
         "tracks": {"carried": result.carried, "not_carried": result.not_carried},
         "risk": risk,

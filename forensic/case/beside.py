@@ -7,6 +7,7 @@ of a higher class than the recipe has. The picture is no frame of the exhibit an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.storage import make_folder
 from forensic.errors import InternalError
-from forensic.frames.frame import WorkingFrame
+from forensic.frames.frame import CodedFrame, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.media.stills import write_still
 from forensic.stages.pipeline import Pipeline
@@ -23,6 +24,16 @@ from forensic.stages.stage import Stage
 
 SCHEMA = "tag:forensic-tool,2026:beside/v1"
 GENERATIVE_INPUT = "the exhibit is of generative class itself: nothing recorded is left to show"
+
+
+@dataclass(frozen=True)
+class Remade:
+    """A picture beside a still, made again: largest difference in grey levels, samples that differ, of how many."""
+
+    frame: int
+    largest: float
+    samples: int
+    of: int
 
 
 def _uninvented(plan: RunPlan) -> list[tuple[Stage[Any], Stage[Any] | None]]:
@@ -51,13 +62,19 @@ def write_beside(plan: RunPlan, folder: RunFolder, window: list[WorkingFrame], a
     """
     if not needs_beside(plan):
         return {}
+    made = remake(plan, window, at)
+    path = folder.beside_still(made.timing.index)
+    make_folder(path.parent)
+    return {path: write_still(path, made)[1]}
+
+
+def remake(plan: RunPlan, window: list[WorkingFrame], at: int) -> CodedFrame:
+    """What stands beside the still of ``window[at]``. Raises ``InternalError`` (``beside.generative``)."""
     pipeline = Pipeline([kept for _, kept in _uninvented(plan) if kept is not None])
     made = pipeline.process_window(window, at).quantise()
     if made.stage_class is StageClass.GENERATIVE:
         raise InternalError("beside.generative", "What is to stand beside a generative picture is generative itself.")
-    path = folder.beside_still(made.timing.index)
-    make_folder(path.parent)
-    return {path: write_still(path, made)[1]}
+    return made
 
 
 def beside_record(plan: RunPlan) -> dict[str, Any] | None:

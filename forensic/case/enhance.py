@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,10 @@ from typing import Any
 from forensic.case.acquire import acquire
 from forensic.case.approvalterms import approval_reference
 from forensic.case.attest import Attestation, attest, build_predicate, risk_files
+from forensic.case.cost import Meter, metering
 from forensic.case.ending import INTERRUPT, can_go_on, record_end, why_ended
 from forensic.case.environment import platform_digest
+from forensic.case.estimating import GONE_ON_WITH, Estimate, Workload, estimate
 from forensic.case.execution import PixelResult, SourceRows, execute
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
 from forensic.case.filelist import write_manifest
@@ -34,13 +35,14 @@ from forensic.case.plan import (
     judge,
     new_run_id,
     settle,
+    with_own_calibration,
 )
 from forensic.case.progress import Progress
 from forensic.case.recovery import settle_run
 from forensic.case.salvage import Salvage
 from forensic.case.steadying import follow_camera, wants_path
 from forensic.case.stillproof import FrameTree, write_sidecars
-from forensic.case.storage import remove_tree, reserve, size_of, sync_file
+from forensic.case.storage import make_folder, remove_tree, reserve, size_of, sync_file
 from forensic.case.surveying import AUTO, survey_exhibit
 from forensic.case.terms import Terms, write_terms
 from forensic.case.workspace import Workspace, utc_now
@@ -73,6 +75,7 @@ class Work:
     asked: dict[str, Any]
     started: datetime | None = None  # when it was resumed: the time at which it first began
     salvage: Salvage = field(default_factory=Salvage)
+    estimate: Estimate = GONE_ON_WITH
 
     @property
     def identity(self) -> dict[str, str]:
@@ -127,7 +130,7 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
         try:
             check_untouched(workspace, exhibit)
             made = _made(workspace, exhibit, request, progress)
-            plan = settle(run_id, exhibit, request, os.cpu_count() or 1, made)
+            plan = with_own_calibration(workspace, settle(run_id, exhibit, request, os.cpu_count() or 1, made))
             policy, decision = judge(workspace, plan)
             workspace.ledger.append("policy.decided", {"request": asked, "decision": decision.to_record()}, **identity)
             plan.require(decision)
@@ -135,11 +138,12 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
             holding = stack.enter_context(under_way(workspace.layout, run_id))
             reserve(holding.folder.reserve)
             write_terms(holding.folder.terms, terms)
+            foreseen = estimate(workspace, plan, progress)
         except BaseException as error:
             workspace.layout.working(run_id).reserve.unlink(missing_ok=True)  # room for the entry on a full disk
             _refused(workspace, identity, asked, error)
             raise
-        work = Work(plan, terms, decision, asked)
+        work = Work(plan, terms, decision, asked, estimate=foreseen)
         return carry_out(workspace, work, holding, progress)
 
 
@@ -182,18 +186,24 @@ def _refused(workspace: Workspace, identity: dict[str, str], asked: dict[str, An
 
 
 def carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Progress) -> FinishedRun:
-    """Do the work, close it, record its end. ``holding`` stays where the run can be resumed.
+    """Do the work, close it, record its end and cost. ``holding`` stays where the run can be resumed.
 
     A run that begins gets its ``run.started`` here; one that goes on has had its ``run.resumed``.
     """
-    plan, identity, folder = work.plan, work.identity, workspace.layout.incomplete_run(work.plan.run_id)
+    with metering() as meter:
+        return _carry_out(workspace, work, holding, progress, meter)
+
+
+def _carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Progress, meter: Meter) -> FinishedRun:
+    plan, identity = work.plan, work.identity
+    folder = plan.folder_in(workspace.layout)
     attestation = None
     try:
         if work.started is None:
             workspace.ledger.append(STARTED, _start(work), **identity)
         holding.settled = False
         progress.say(f"Run {plan.run_id}: recipe {plan.recipe.recipe.name}, {plan.planned_class.label} class")
-        clock, started = time.monotonic(), work.started or utc_now()
+        started = work.started or utc_now()
         rows = plan.exhibit.manifest()
         kept = work.salvage.kept
         platform = partial(platform_digest, engines=plan.engines)
@@ -203,11 +213,11 @@ def carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Prog
             journal.complete()
         # Frames were checked one by one; sound was copied from the file, so the file is hashed once more.
         check_untouched(workspace, plan.exhibit)
-        attestation, digests = _close(workspace, work, folder, (result, rows), (started, clock), progress)
+        attestation, digests = _close(workspace, work, folder, (result, rows), (started, meter), progress)
         workspace.ledger.append("run.finished", digests, **identity)
     except BaseException as error:
         if attestation is None or not _has_ended(workspace, plan.run_id):
-            _unfinished(workspace, work, folder, holding, error)
+            _unfinished(workspace, work, folder, holding, error, meter)
             raise
         # An interrupt that came after the entry came too late: the run is finished.
     holding.settled = True
@@ -238,14 +248,17 @@ def _has_ended(workspace: Workspace, run_id: str) -> bool:
     return next(iter(workspace.ledger.entries(event="run.finished", run=run_id)), None) is not None
 
 
-def _unfinished(workspace: Workspace, work: Work, folder: RunFolder, holding: Holding, error: BaseException) -> None:
+def _unfinished(
+    workspace: Workspace, work: Work, folder: RunFolder, holding: Holding, error: BaseException, meter: Meter
+) -> None:
     """Record a bad end and raise it as what the caller should see; returns if ``error`` itself should be raised."""
     run_id = work.plan.run_id
     if next(iter(workspace.ledger.entries(event=STARTED, run=run_id)), None) is None:
         _refused(workspace, work.identity, work.asked, error)
         return
     code, reason = why_ended(error)
-    data = {"code": code, "reason": reason, "incomplete_folder": folder.root.name if folder.root.exists() else None}
+    data = {"code": code, "reason": reason, "incomplete_folder": folder.root.name if folder.root.exists() else None,
+            "cost": meter.cost().to_record()}  # fmt: skip
     holding.folder.reserve.unlink(missing_ok=True)  # room for the entry on a full disk
     if can_go_on(error):
         _interrupted(workspace, work, {**data, "found": found_of(workspace, holding.folder, run_id)})
@@ -273,7 +286,7 @@ def _interrupted(workspace: Workspace, work: Work, data: dict[str, Any]) -> None
 def found_of(workspace: Workspace, working: WorkingFolder, run_id: str) -> dict[str, Any]:
     """What there is of an unfinished run: frames under a signed root, bytes of output."""
     stated = [entry.data.get("frames") for entry in workspace.ledger.entries(event=PROGRESS, run=run_id)]
-    sizes = {path: size_of(path) for path in (workspace.layout.incomplete_run(run_id).output, working.earlier)}
+    sizes = {path: size_of(path) for path in (*workspace.layout.incomplete_run(run_id).outputs, working.earlier)}
     return {"frames_stated": stated[-1] if stated else 0, "output_bytes": max(sizes.values())}
 
 
@@ -297,10 +310,10 @@ def _close(
     work: Work,
     folder: RunFolder,
     pixels: tuple[PixelResult, SourceRows],
-    began: tuple[datetime, float],
+    began: tuple[datetime, Meter],
     progress: Progress,
 ) -> tuple[Attestation, dict[str, Any]]:
-    (result, rows), (started, clock), plan = pixels, began, work.plan
+    (result, rows), (started, meter), plan = pixels, began, work.plan
     for warning in result.warnings:
         progress.say(f"Warning: {warning}")
     progress.say("Signing record and report")
@@ -310,8 +323,13 @@ def _close(
         still["pts"] = trees[1].proof(still["frame"], "")["row"]["pts"]
     files = {number: risk_files(folder, number) for number in result.risk}
     mapped = [result.risk[number] for number in sorted(result.risk)]
-    risk = risk_record(mapped, plan.selection, files, plan.calibration)
+    risk = risk_record(mapped, plan.selection, files, plan.calibration, refused=plan.calibration_refused)
     written = result.written
+    if plan.own is not None:
+        risk["calibration"] |= plan.own.to_record()
+        make_folder(folder.calibration.root)
+        for name, data in plan.own.files.items():
+            written.write(folder.calibration.root / name, data)
     written.add(folder.regions, write_regions(folder.regions, risk))
     sidecars = write_sidecars(
         workspace,
@@ -337,10 +355,12 @@ def _close(
     written.write(folder.recipe, work.terms.recipe.encode("utf-8"))
     if result.notes:
         written.write(folder.notes, b"".join(canonical_json(note) + b"\n" for note in result.notes))
-    finished = utc_now()
+    finished, spent = utc_now(), meter.cost()
+    progress.say(f"Cost so far: {spent.sentence}")
+    cost = {**spent.to_record(), **Workload.of(plan).to_record(), "estimate": work.estimate.to_record()}
     predicate = build_predicate(
         workspace, plan, work.decision, folder, result, acquisition, risk,
-        (started, finished, time.monotonic() - clock),
+        (started, finished, spent.wall_s), cost,
     )  # fmt: skip
     attestation = attest(workspace, written, predicate)
     written.write(folder.attestation, attestation.data)
@@ -355,4 +375,5 @@ def _close(
         "output_merkle_root": result.merkle_root,
         "frames": result.frames,
         "stage_class": result.stage_class.label,
+        "cost": cost,
     }

@@ -31,9 +31,10 @@ from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
 from forensic.fusion.options import SplitHalves
 from forensic.hashes import MerkleTree
-from forensic.media.label import is_labelled
+from forensic.media.label import EVERYWHERE, is_labelled
 from forensic.media.sandbox.reader import SandboxedReader
 from forensic.media.stills import write_still
+from forensic.media.watermark_keys import Mark, run_key
 from forensic.media.writer import MasterWriter
 from forensic.policy.decision import PolicyDecision
 from forensic.risk.assessment import assess
@@ -128,9 +129,13 @@ def enhanced_frames(
 
 
 def open_master(
-    path: Path, plan: RunPlan, reader: SandboxedReader, rows: SourceRows, first: CodedFrame
-) -> MasterWriter:
-    """The writer for the plan's output, described as its first frame is; carries the exhibit's sound."""
+    path: Path, plan: RunPlan, reader: SandboxedReader, rows: SourceRows, first: CodedFrame,
+    *, label_form: int = EVERYWHERE, mark: Mark | None,
+) -> MasterWriter:  # fmt: skip
+    """The writer for the plan's output, described as its first frame is; carries the exhibit's sound.
+
+    ``label_form`` and ``mark`` are those of the record of a run that is repeated, else :func:`mark_of` the plan.
+    """
     return MasterWriter(
         path,
         first.geometry,
@@ -140,7 +145,14 @@ def open_master(
         carry_from=plan.exhibit.original if reader.facts.has_more_than_pictures else None,
         carry_span=_span(plan, rows),
         threads=plan.workers,
+        label_form=label_form,
+        mark=mark,
     )
+
+
+def mark_of(plan: RunPlan) -> Mark:
+    """The invisible mark that generative frames of the plan get (``media.watermark``)."""
+    return Mark(run_key(plan.exhibit.sha256, plan.recipe.recipe.sha256))
 
 
 def output_field_order(plan: RunPlan, field_order: str) -> str:
@@ -189,6 +201,8 @@ def execute(
             {"track": item["what"], "reason": item["reason"]}
             for item in reader.facts.not_carried_metadata(reader.statistics["side_data"])
         ]
+        if plan.calibration_refused is not None:
+            result.warnings.append(f"The risk map is UNCALIBRATED: {plan.calibration_refused}.")
         interlaced = reader.facts.field_order in INTERLACED or reader.statistics["interlaced_frames"] > 0
         if interlaced and not any(stage.name == "deinterlace" for stage in plan.recipe.stages):
             result.warnings.append(
@@ -196,6 +210,8 @@ def execute(
                 "mixed two moments in time. Consider a recipe that begins with the deinterlace stage."
             )
     expected = plan.frames[1] - plan.frames[0]
+    if (result.stage_class is StageClass.GENERATIVE) is not folder.generative:
+        raise InternalError("run.class-differs", f"The output is {result.stage_class.label}, its files say otherwise.")
     if result.frames != expected:
         raise InternalError("run.frames-lost", f"{result.frames} frames were written where {expected} were due.")
     return result
@@ -224,7 +240,7 @@ def _write_frames(
         progress.task("Enhancing", plan.frames[1] - plan.frames[0], "frames") as task,
     ):
         first = next(outputs)
-        with open_master(folder.output, plan, reader, rows, first.frame) as writer:
+        with open_master(folder.output, plan, reader, rows, first.frame, mark=mark_of(plan)) as writer:
             for output in chain([first], outputs):
                 written = writer.write(output.frame)
                 row = FrameRow.of(written)

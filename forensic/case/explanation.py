@@ -14,7 +14,9 @@ from forensic.stages.catalogue import build, stage_type
 from forensic.stages.stage import Stage
 
 
-def explain_stage(stage: str, *, mode: str, policy: str | None, reason: str, purpose: str) -> str:
+def explain_stage(
+    stage: str, *, mode: str, policy: str | None, reason: str, purpose: str, acknowledgement: str = ""
+) -> str:
     """Plain words on ``stage`` with its default parameters (a learned stage: with the first model)."""
     described = stage_type(stage)
     built = _with_defaults(stage)
@@ -31,8 +33,9 @@ def explain_stage(stage: str, *, mode: str, policy: str | None, reason: str, pur
         model=model,
     )
     context = PolicyContext(
-        examiner="(nobody yet)", mode=mode, reason=reason, purpose=purpose, recipe="(none: a question)"
-    )
+        examiner="(nobody yet)", mode=mode, reason=reason, purpose=purpose, recipe="(none: a question)",
+        acknowledgement=acknowledgement,
+    )  # fmt: skip
     return explain(load_policy(policy or DEFAULT_POLICY[Mode(mode)]), request, context)
 
 

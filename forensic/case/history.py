@@ -149,6 +149,12 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"{data['validation']}: {data['verdict']}, report {data['report_sha256']}"
         case "validation.master-kept":
             return f"master {data['validation']} kept as {data['file']}, {data['sha256']}"
+        case "calibration.registered":
+            count, refused = len(data["recordings"]), len(data["refused"])
+            return f"{data['calibration']}: {count} recordings for {data['subject']['model']}, {refused} pairs refused"
+        case "calibration.completed":
+            low = "LOW exists" if data["low"] else "no LOW label exists"
+            return f"{data['calibration']}: {low}, {data['calibration_sha256']}"
         case "model.fetched":
             origin = "found in the models store" if "found" in data["source"] else f"from {data['pack']['file']}"
             return f"weights of {data['model']} {origin}, {data['weights_sha256']}"

@@ -1,30 +1,38 @@
-"""Where everything lies in a workspace and in a run folder. No other module spells these names."""
+"""Where everything lies in a workspace and in a run folder.
+
+No other module spells these names, but for ``recordednames``: those that a record may be about.
+"""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from forensic.case.plainfolders import AnchorFolder as AnchorFolder
+from forensic.case.plainfolders import ExhibitFolder as ExhibitFolder
+from forensic.case.plainfolders import WorkingFolder as WorkingFolder
+from forensic.case.recordednames import FRAMES as FRAMES
+from forensic.case.recordednames import GENERATIVE, mark
+from forensic.case.recordednames import is_recorded_name as is_recorded_name
+from forensic.case.recordednames import is_superseded_name as is_superseded_name
+from forensic.frames.stageclass import StageClass
 
 ATTESTATION = "attestation.json"
 MANIFEST = "manifest.sha256"
 REPORT = "report.pdf"
 OUTPUT = "output.mkv"
-FRAMES = "frames.jsonl"
+GENERATIVE_OUTPUT = f"output.{GENERATIVE}.mkv"
 REGIONS = "risk/regions.json"
 RESULT = "result.json"
 SUITE = "suite.toml"
+CALIBRATION, REGISTRATION, RECORDINGS = "calibration.json", "registration.json", "recordings.csv"
+CALIBRATION_FILES = (CALIBRATION, REGISTRATION, RECORDINGS, ATTESTATION)
+"""What a laboratory's calibration consists of, in its own folder and in that of a run that used it."""
 INCOMPLETE = ".incomplete"
 SCRATCH = ".scratch-"
 INCOMING = ".incoming-"
 WORKING = ".working-"
 REFUSED = ".refused"
-_SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
-_RECORDED = re.compile(
-    r"output\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|stills/[0-9]{6,}(\.source)?\.png(\.json)?|"
-    r"stills/(labelled-source|beside)/[0-9]{6,}\.png|risk/(regions\.json|[0-9]{6,}\.(risk|level|overlay)\.png)|"
-    r"fusion/[0-9]{6,}\.(weights|effective|even|odd)\.png"
-)
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,11 @@ class WorkspaceLayout:
         """Folder of the validations, where no other place is named."""
         return self.root / "validations"
 
+    @property
+    def calibrations(self) -> Path:
+        """Folder of the laboratory's own calibrations, where no other place is named."""
+        return self.root / "calibrations"
+
     def name(self, path: Path) -> str:
         """How the ledger's entries name ``path``: relative to the workspace if inside, so that both can move."""
         path, root = path.absolute(), self.root.absolute()
@@ -150,86 +163,6 @@ def is_anchor_name(name: str) -> bool:
     return name.isascii() and name.isdigit() and len(name) <= 16 and int(name) > 0 and name == f"{int(name):010d}"
 
 
-def is_superseded_name(name: str) -> bool:
-    """Whether ``name`` is exactly that of a replaced report: ``report-superseded-N.pdf``, N from 1."""
-    return _SUPERSEDED.fullmatch(name) is not None
-
-
-def is_recorded_name(name: str) -> bool:
-    """Whether a record may be about a file of this name: output, stills, maps, halves, recipe, policy, notes."""
-    return _RECORDED.fullmatch(name) is not None
-
-
-@dataclass(frozen=True)
-class WorkingFolder:
-    """Paths of what a run or acquisition under way keeps for itself; nothing in it is evidence."""
-
-    root: Path
-
-    @property
-    def journal(self) -> Path:
-        """What was done frame by frame, as far as a signed entry may cover it (``case.journal``)."""
-        return self.root / "journal.jsonl"
-
-    @property
-    def earlier(self) -> Path:
-        """The partial output of a process that was interrupted, while a resumed one reads from it."""
-        return self.root / "earlier.mkv"
-
-    @property
-    def terms(self) -> Path:
-        """Recipe and policy as they were read when the run was decided on (``case.terms``)."""
-        return self.root / "terms.json"
-
-    @property
-    def reserve(self) -> Path:
-        """Space given up on a full disk, so that the ledger can still say what happened."""
-        return self.root / "reserve"
-
-
-@dataclass(frozen=True)
-class AnchorFolder:
-    """Paths of one checkpoint and of what others said about it."""
-
-    root: Path
-
-    @property
-    def checkpoint(self) -> Path:
-        """The checkpoint, a signed note with the log's own signature; never changed."""
-        return self.root / "checkpoint"
-
-    @property
-    def timestamp(self) -> Path:
-        """RFC 3161 response about ``checkpoint``."""
-        return self.root / "checkpoint.tsr"
-
-    @property
-    def cosigned(self) -> Path:
-        """The same note with all cosignatures received."""
-        return self.root / "cosigned"
-
-
-@dataclass(frozen=True)
-class ExhibitFolder:
-    """Paths of one exhibit."""
-
-    root: Path
-
-    def original(self, suffix: str) -> Path:
-        """The verified, read-only working copy of the original file."""
-        return self.root / f"original{suffix}"
-
-    @property
-    def acquisition(self) -> Path:
-        """Media facts and anomalies found at acquisition, canonical JSON."""
-        return self.root / "acquisition.json"
-
-    @property
-    def frames(self) -> Path:
-        """Frame manifest of the original."""
-        return self.root / FRAMES
-
-
 def _begun(folder: Path) -> bool:
     """Whether the folder is there, be it under the name that it has until it is finished."""
     return folder.exists() or folder.with_name(f"{folder.name}{INCOMPLETE}").exists()
@@ -267,12 +200,31 @@ class SignedFolder:
 
 @dataclass(frozen=True)
 class RunFolder(SignedFolder):
-    """Paths of one run."""
+    """Paths of one run. ``generative``: its output shows generated detail; ``from_generative``: its exhibit did too.
+
+    Files that show such detail are then named so; those of runs before 0.3.0 are not.
+    """
+
+    generative: bool = False
+    from_generative: bool = False
+
+    def holding(self, output: StageClass, exhibit: StageClass) -> RunFolder:
+        """The folder for an output and an exhibit of these classes."""
+        return RunFolder(self.root, output is StageClass.GENERATIVE, exhibit is StageClass.GENERATIVE)
 
     @property
     def output(self) -> Path:
         """The enhanced video."""
-        return self.root / OUTPUT
+        return self.root / (GENERATIVE_OUTPUT if self.generative else OUTPUT)
+
+    @property
+    def outputs(self) -> tuple[Path, Path]:
+        """Where the enhanced video may lie, of whatever class it is."""
+        return self.root / OUTPUT, self.root / GENERATIVE_OUTPUT
+
+    def output_named(self, name: object) -> Path:
+        """The enhanced video of the record that calls it ``name``; no name leads elsewhere."""
+        return self.root / (GENERATIVE_OUTPUT if name == GENERATIVE_OUTPUT else OUTPUT)
 
     @property
     def frames(self) -> Path:
@@ -324,15 +276,15 @@ class RunFolder(SignedFolder):
 
     def still(self, frame: int) -> Path:
         """Enhanced still of a frame."""
-        return self.stills / f"{frame:06d}.png"
+        return self.stills / f"{frame:06d}{mark(self.generative)}.png"
 
     def source_still(self, frame: int) -> Path:
         """The same frame of the exhibit, untouched."""
-        return self.stills / f"{frame:06d}.source.png"
+        return self.stills / f"{frame:06d}.source{mark(self.from_generative)}.png"
 
     def labelled_source_still(self, frame: int) -> Path:
         """The frame of a generative exhibit whose pixels lacked the label; with it, it is no frame of the exhibit."""
-        return self.stills / "labelled-source" / f"{frame:06d}.png"
+        return self.stills / "labelled-source" / f"{frame:06d}{mark(self.from_generative)}.png"
 
     def beside_still(self, frame: int) -> Path:
         """Beside a generative still: the same input without what invents (``case.beside``)."""
@@ -348,7 +300,12 @@ class RunFolder(SignedFolder):
 
     def overlay(self, frame: int) -> Path:
         """Picture for the eye."""
-        return self.risk / f"{frame:06d}.overlay.png"
+        return self.risk / f"{frame:06d}.overlay{mark(self.generative)}.png"
+
+    @property
+    def calibration(self) -> CalibrationFolder:
+        """The laboratory's own calibration that the risk maps were judged by, where there is one."""
+        return CalibrationFolder(self.root / "calibration")
 
     @property
     def fusion(self) -> Path:
@@ -357,7 +314,28 @@ class RunFolder(SignedFolder):
 
     def combined(self, frame: int, kind: str) -> Path:
         """``weights``, ``effective`` number of frames, or the picture of the ``even`` or ``odd`` half of them."""
-        return self.fusion / f"{frame:06d}.{kind}.png"
+        shows = kind in ("even", "odd")
+        return self.fusion / f"{frame:06d}.{kind}{mark(self.generative and shows)}.png"
+
+
+@dataclass(frozen=True)
+class CalibrationFolder(SignedFolder):
+    """Paths of a laboratory's own calibration; it has no report."""
+
+    @property
+    def calibration(self) -> Path:
+        """The artefact."""
+        return self.root / CALIBRATION
+
+    @property
+    def registration(self) -> Path:
+        """What was registered before anything was measured."""
+        return self.root / REGISTRATION
+
+    @property
+    def recordings(self) -> Path:
+        """The counts of every recording."""
+        return self.root / RECORDINGS
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Whether a file that is acquired came out of this program: the class its pixels already have.
 
-Creative output must not become evidence by being acquired again. Three things can tell: marks in the file
-(:mod:`forensic.media.declared`), its digest, and the digests of its frames, the last two compared with the
-runs of this workspace. The highest class counts. Pixels that another program has encoded anew, with the marks
-gone, are not recognised; the label burned into them remains for the eye.
+Creative output must not become evidence by being acquired again. Four things can tell: marks in the file
+(:mod:`forensic.media.declared`), its digest, the digests of its frames, these two compared with the runs of
+this workspace, and the invisible mark in the pixels (:mod:`forensic.case.recognising`), which outlives encoding
+anew, scaling and cropping within limits (docs/creative.md). The highest class counts. Beyond the limits the
+label burned into the pixels remains for the eye.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import Any
 
 from forensic.case.exhibits import exhibit_of
 from forensic.case.filelist import read_manifest_file
+from forensic.case.generativeruns import class_of_run, generative_runs
 from forensic.case.layout import RunFolder
+from forensic.case.recognising import findings
 from forensic.case.storage import is_regular
 from forensic.case.workspace import Workspace
 from forensic.errors import BadInput, VerificationFailed
 from forensic.frames.manifest import read_manifest
 from forensic.frames.stageclass import StageClass
 from forensic.media.declared import declarations
+from forensic.media.watermark_search import Looked
 
 NOTHING_FOUND = "nothing marks it as output of this program"
 
@@ -29,11 +33,17 @@ _Finding = tuple[StageClass, str]
 
 
 def class_of(
-    workspace: Workspace, sha256: str, media: dict[str, Any], original: Path, manifest: Path
+    workspace: Workspace,
+    sha256: str,
+    media: dict[str, Any],
+    original: Path,
+    manifest: Path,
+    looked: Looked | None = None,
 ) -> tuple[StageClass, str]:
     """Class of the file ``original`` with digest ``sha256``, and the reason in words.
 
-    ``media`` are its facts (``MediaFacts.to_record()``), ``manifest`` is its frame manifest.
+    ``media`` are its facts (``MediaFacts.to_record()``), ``manifest`` is its frame manifest, ``looked``
+    what the search for the invisible mark gave (None: nobody looked).
     """
     found: list[_Finding] = []
     planes: list[str] = []
@@ -44,13 +54,14 @@ def class_of(
     found += _same_file(workspace, sha256)
     frames = (row.sha256 for row in read_manifest(manifest))
     found += _same_frames(workspace, planes, frames)
+    found += [] if looked is None else findings(looked)
     # max() keeps the first of equals: the file's own word before what the ledger knows.
     return max(found, key=lambda finding: finding[0], default=(StageClass.PRESENTATION, NOTHING_FOUND))
 
 
 def _same_file(workspace: Workspace, sha256: str) -> Iterator[_Finding]:
     for entry in workspace.ledger.entries(event="run.finished"):
-        stage_class = _class_of_run(entry.data)
+        stage_class = class_of_run(entry.data)
         if entry.data.get("output_sha256") == sha256:
             yield stage_class, f"it is the output of run {entry.run}"
         elif stage_class is StageClass.GENERATIVE and entry.run:
@@ -59,17 +70,10 @@ def _same_file(workspace: Workspace, sha256: str) -> Iterator[_Finding]:
                     yield stage_class, f"it is {name} of run {entry.run}"
 
 
-def _class_of_run(data: dict[str, Any]) -> StageClass:
-    """The class that a ``run.finished`` states; one that cannot be read counts as GENERATIVE."""
-    word = data.get("stage_class")
-    known = {member.label: member for member in StageClass}
-    return known.get(word, StageClass.GENERATIVE) if isinstance(word, str) else StageClass.GENERATIVE
-
-
 def _same_frames(workspace: Workspace, planes: Iterable[str], frames: Iterable[str]) -> Iterator[_Finding]:
     """A frame of a generative run carries the burned-in label: footage cannot have the same digest by chance."""
     invented: dict[str, str] = {}
-    for run in _generative_runs(workspace):
+    for run in generative_runs(workspace):
         for folder in _folders(workspace, run):
             invented.update((sha256, f"generative run {run}") for sha256 in _frames_of(folder.frames))
     for entry in workspace.ledger.entries(event="exhibit.acquired"):
@@ -84,22 +88,6 @@ def _same_frames(workspace: Workspace, planes: Iterable[str], frames: Iterable[s
             if sha256 in invented:
                 yield StageClass.GENERATIVE, f"it shows a frame of the {invented[sha256]}"
                 return
-
-
-def _generative_runs(workspace: Workspace) -> set[str]:
-    """Runs that ended generative, and those that were to be generative whatever became of them."""
-    runs = {
-        entry.run
-        for entry in workspace.ledger.entries(event="run.finished")
-        if _class_of_run(entry.data) is StageClass.GENERATIVE
-    }
-    for entry in workspace.ledger.entries(event="policy.decided"):
-        decision = entry.data.get("decision")
-        stages = decision.get("stages") if isinstance(decision, dict) else None
-        asked = [stage.get("request") for stage in stages or () if isinstance(stage, dict)]
-        if any(isinstance(request, dict) and request.get("class") == StageClass.GENERATIVE.label for request in asked):
-            runs.add(entry.run)
-    return {run for run in runs if run is not None}
 
 
 def _folders(workspace: Workspace, run: str) -> Iterator[RunFolder]:

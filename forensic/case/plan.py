@@ -5,14 +5,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensic.case.approvals import terms_of, usable, use
 from forensic.case.exhibits import Exhibit
+from forensic.case.layout import RunFolder, WorkspaceLayout
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import BadInput, InternalError, PolicyRefused, UsageError
 from forensic.frames.frame import Geometry
 from forensic.frames.stageclass import StageClass
+from forensic.policy.acknowledgement import WITHOUT_ACKNOWLEDGEMENT
 from forensic.policy.decision import PolicyDecision
 from forensic.policy.engine import evaluate
 from forensic.policy.request import Mode, PolicyContext, Purpose, StageRequest
@@ -24,6 +27,7 @@ from forensic.stages.pipeline import Pipeline, PlannedStage
 from forensic.stages.recipe import BoundRecipe, Recipe, load_recipe
 
 if TYPE_CHECKING:
+    from forensic.case.calibrating.citing import OwnCalibration
     from forensic.risk.calibration.artefact import Calibration
 
 DEFAULT_RECIPE = "classic"
@@ -48,8 +52,10 @@ class EnhanceRequest:
     stills: tuple[int, ...] = ()
     reason: str | None = None
     purpose: str | None = None
+    acknowledgement: str | None = None  # as typed; the policy compares it with the sentence
     question: str | None = None
     policy: str | None = None
+    calibration: str | None = None  # folder of a laboratory's own
     command: tuple[str, ...] = ()
 
     @property
@@ -77,8 +83,10 @@ class EnhanceRequest:
             "stills": list(self.stills),
             "reason": self.reason,
             "purpose": self.purpose,
+            "acknowledgement": self.acknowledgement,
             "question": self.question,
             "policy": self.policy,
+            "calibration": self.calibration,
             "command": list(self.command),
         }
 
@@ -115,6 +123,7 @@ class RunPlan:
     workers: int
     defaults: tuple[str, ...]
     made: MadeRecipe | None = None
+    own: OwnCalibration | None = None
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -123,10 +132,22 @@ class RunPlan:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """The risk map's calibration for exactly these stages; None: the map is uncalibrated."""
+        """The risk map's calibration for exactly these stages: the laboratory's own where one was named, else the
+        shipped one; None: the map is uncalibrated."""
+        if self.own is not None:
+            return self.own.calibration
         from forensic.risk.calibration.shelf import shipped_for  # only where pixels are worked on
 
         return shipped_for(self.recipe.stages)
+
+    @cached_property
+    def calibration_refused(self) -> str | None:
+        """Why the calibration that the model's card names is not used; None where it is, or there is none."""
+        if self.own is not None:
+            return None
+        from forensic.risk.calibration.shelf import refused_for
+
+        return refused_for(self.recipe.stages)
 
     @property
     def mode(self) -> Mode:
@@ -137,6 +158,10 @@ class RunPlan:
     def planned_class(self) -> StageClass:
         """Class that the output will carry: the highest of the exhibit's and of every stage's."""
         return max(self.exhibit.stage_class, self.pipeline.effective_class)
+
+    def folder_in(self, layout: WorkspaceLayout) -> RunFolder:
+        """The folder in which the run is made, for files of its classes."""
+        return layout.incomplete_run(self.run_id).holding(self.planned_class, self.exhibit.stage_class)
 
     def require(self, decision: PolicyDecision) -> None:
         """Return if ``decision`` permits exactly this plan; the pixel work asks this before it begins.
@@ -231,6 +256,16 @@ def settle_bound(
     )  # fmt: skip
 
 
+def with_own_calibration(workspace: Workspace, plan: RunPlan) -> RunPlan:
+    """The plan with the laboratory's calibration that it asks for. Raises as ``own_calibration``."""
+    if plan.request.calibration is None:
+        return plan
+    from forensic.case.calibrating.citing import own_calibration
+
+    own = own_calibration(workspace, Path(plan.request.calibration), plan.recipe.stages)
+    return replace(plan, own=own)
+
+
 def _mode(request: EnhanceRequest) -> Mode:
     try:
         return DEFAULT_MODE if request.mode is None else Mode(request.mode)
@@ -280,6 +315,11 @@ def judge(workspace: Workspace, plan: RunPlan) -> tuple[Policy, PolicyDecision]:
     """
     request, mode = plan.request, plan.mode
     policy = load_policy(request.policy or DEFAULT_POLICY[mode])
+    if policy.schema_sha256 in WITHOUT_ACKNOWLEDGEMENT:
+        raise PolicyRefused(
+            "policy.old-schema", "The policy schema of this installation is that of an earlier release.",
+            "Install the package again.",
+        )  # fmt: skip
     actor = workspace.actor
     context = PolicyContext(
         examiner=actor.name,
@@ -292,6 +332,7 @@ def judge(workspace: Workspace, plan: RunPlan) -> tuple[Policy, PolicyDecision]:
         exhibit_class=plan.exhibit.stage_class,
         key_id=actor.key_id,
         authority_pinned=workspace.identities.authority is not None,
+        acknowledgement=request.acknowledgement or "",
     )
     refusal = decide(policy, plan, context)
     if refusal.allowed:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from forensic.case.beside import Remade, remake
 from forensic.case.ending import record_end, why_ended
 from forensic.case.environment import environment, platform_key
 from forensic.case.execution import enhanced_frames, open_exhibit, open_master
@@ -18,18 +19,23 @@ from forensic.case.layout import OUTPUT, RunFolder
 from forensic.case.plan import MOST_DEFAULT_WORKERS, EnhanceRequest, RunPlan, decide, settle_bound
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
+from forensic.case.regularfile import digest_regular
 from forensic.case.reissue import finished_entry, recorded_run
 from forensic.case.storage import write_file
 from forensic.case.workspace import Workspace
 from forensic.errors import BadInput, InternalError, VerificationFailed
 from forensic.frames.frame import CodedFrame
 from forensic.frames.manifest import FrameRow, read_manifest
+from forensic.frames.still import Still, read_still
 from forensic.hashes import MerkleTree, sha256_bytes, sha256_file
+from forensic.media.label import EDGES
 from forensic.media.sandbox.reader import SandboxedReader
+from forensic.media.watermark_keys import mark_of_record
 from forensic.policy.decision import PolicyDecision
 from forensic.policy.request import Approval, PolicyContext
 from forensic.policy.store import SCHEMA_NAME, load_policy
 from forensic.stages.catalogue import build
+from forensic.stages.pipeline import PipelineOutput
 from forensic.stages.recipe import BoundRecipe, Recipe
 
 TOLERANCE_LEVELS = 1.0
@@ -38,7 +44,10 @@ TOLERANCE_SHARE = 0.01
 
 @dataclass
 class Reproduction:
-    """Result of a reproduction. ``differences`` lists frames that came out otherwise, with sizes."""
+    """Result of a reproduction. ``differences`` lists frames that came out otherwise, with sizes.
+
+    ``beside``: the pictures beside the stills of a generative run, made again as well.
+    """
 
     run_id: str
     frames: int = 0
@@ -49,6 +58,7 @@ class Reproduction:
     largest_difference: float = 0.0
     differing_share: float = 0.0
     differences: list[dict[str, Any]] = field(default_factory=list)
+    beside: list[Remade] = field(default_factory=list)
 
     @property
     def exact(self) -> bool:
@@ -58,11 +68,14 @@ class Reproduction:
     @property
     def within_tolerance(self) -> bool:
         """On another platform: no sample off by more than one grey level, at most 1% off at all."""
-        return self.largest_difference <= TOLERANCE_LEVELS and self.differing_share <= TOLERANCE_SHARE
+        return _tolerable(self.largest_difference, self.differing_share)
 
     @property
     def verdict(self) -> str:
         """In words, as recorded and printed."""
+        if wrong := self._wrong_beside:
+            numbers = ", ".join(map(str, wrong[:5]))
+            return f"NOT REPRODUCED: what stands beside the still of frame {numbers} is not what the recording gives"
         if self.exact and self.file_identical:
             return f"REPRODUCED: all {self.frames} frames and the file itself are identical to the bit"
         if self.exact:
@@ -77,12 +90,24 @@ class Reproduction:
     @property
     def succeeded(self) -> bool:
         """Identical to the bit, file included; on another platform frames identical or within tolerance."""
+        if self._wrong_beside:
+            return False
         if self.same_platform:
             return self.exact and self.file_identical
         return self.exact or self.within_tolerance
 
+    @property
+    def _wrong_beside(self) -> list[int]:
+        """Frames whose picture beside the still came out otherwise than a reproduction may."""
+        return [
+            one.frame
+            for one in self.beside
+            if one.samples and (self.same_platform or not _tolerable(one.largest, one.samples / one.of))
+        ]
+
     def to_record(self) -> dict[str, Any]:
         """JSON-able, for ledger and ``--json``."""
+        beside = {"beside": {"compared": len(self.beside), "not_reproduced": self._wrong_beside[:100]}}
         return {
             "run": self.run_id,
             "verdict": self.verdict,
@@ -96,7 +121,12 @@ class Reproduction:
             "differences": self.differences[:100],
             "differences_not_listed": max(0, len(self.differences) - 100),
             "tolerance": {"grey_levels": TOLERANCE_LEVELS, "share_of_samples": TOLERANCE_SHARE},
+            **(beside if self.beside else {}),
         }
+
+
+def _tolerable(levels: float, share: float) -> bool:
+    return levels <= TOLERANCE_LEVELS and share <= TOLERANCE_SHARE
 
 
 def bind_recorded(record: dict[str, Any]) -> BoundRecipe:
@@ -178,7 +208,7 @@ def recorded_frames(folder: RunFolder, run_id: str, predicate: dict[str, Any]) -
         for row in read_manifest(folder.frames):
             tree.append(row.leaf())
             rows.append(row)
-        output = sha256_file(folder.output)
+        output = sha256_file(folder.output_named(predicate["output"]["file"]))
     except (OSError, BadInput, TypeError) as error:
         raise _changed(run_id, "The frame manifest or the output", folder) from error
     if (tree.size, tree.root().hex()) != (signed["count"], signed["merkle_root"]):
@@ -241,9 +271,12 @@ def compare(
     source_rows = plan.exhibit.manifest()
     again = scratch / OUTPUT
     with open_exhibit(plan) as reader, progress.task("Reproducing", len(rows), "frames") as task:
-        outputs = enhanced_frames(plan, decision, reader, source_rows, tapped=False)
+        owed = _beside_of(predicate)
+        outputs = enhanced_frames(plan, decision, reader, source_rows, tapped=bool(owed))
         first = next(outputs)
-        with open_master(again, plan, reader, source_rows, first.frame) as writer:
+        form = predicate["output"].get("label_form", EDGES)  # what runs before 0.3.0 had
+        mark = mark_of_record(predicate["output"].get("watermark"), plan.exhibit.sha256, plan.recipe.recipe.sha256)
+        with open_master(again, plan, reader, source_rows, first.frame, label_form=form, mark=mark) as writer:
             for row, output in zip_longest(rows, chain([first], outputs)):
                 if row is None or output is None:
                     raise InternalError("run.frames-lost", f"Another number of frames than {len(rows)} came out.")
@@ -253,18 +286,40 @@ def compare(
                 result.identical += same
                 if not same:
                     result.differences.append({"frame": row.frame})
+                if output.window is not None and row.frame in owed:
+                    result.beside.append(_remade(plan, folder, owed.pop(row.frame), output))
                 task.advance()
+    if owed:
+        raise _changed(plan.run_id, f"The choice of stills ({', '.join(map(str, sorted(owed)))})", folder)
     result.file_identical = sha256_file(again) == predicate["output"]["sha256"]
     if result.differences:
-        _measure(folder, rows, again, result)
+        _measure(folder, folder.output_named(predicate["output"]["file"]), rows, again, result)
     return result
 
 
-def _measure(folder: RunFolder, rows: list[FrameRow], again: Path, result: Reproduction) -> None:
+def _beside_of(predicate: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """The stills of a record with a picture beside them, by frame."""
+    stills = predicate.get("stills")
+    listed = [still for still in stills if isinstance(still, dict)] if isinstance(stills, list) else []
+    return {still.get("frame"): still for still in listed if still.get("beside") is not None}
+
+
+def _remade(plan: RunPlan, folder: RunFolder, still: dict[str, Any], output: PipelineOutput) -> Remade:
+    """What stands beside one still, made again and compared. The run's file must be the one of its record."""
+    path, number = folder.beside_still(output.frame.timing.index), output.frame.timing.index
+    if folder.name(path) != still["beside"] or digest_regular(path) != still.get("beside_sha256"):
+        raise _changed(plan.run_id, f"What stands beside the still of frame {number}", folder)
+    window = [frame.to_working() for frame in output.window or ()]
+    recorded = read_still(path.read_bytes())
+    largest, differing, samples = _difference(recorded, remake(plan, window, output.at))
+    return Remade(number, largest, differing, samples)
+
+
+def _measure(folder: RunFolder, output: Path, rows: list[FrameRow], again: Path, result: Reproduction) -> None:
     """Size of the differences, from both files decoded side by side; the run's must be what its record says."""
     result.differences = []
     off = total = 0
-    with SandboxedReader(folder.output) as first, SandboxedReader(again) as second:
+    with SandboxedReader(output) as first, SandboxedReader(again) as second:
         for row, a, b in zip_longest(rows, first.frames(), second.frames()):
             if row is None or a is None or a.sha256 != row.sha256:
                 raise _changed(result.run_id, "The output", folder)
@@ -278,7 +333,7 @@ def _measure(folder: RunFolder, rows: list[FrameRow], again: Path, result: Repro
     result.differing_share = off / total if total else 1.0
 
 
-def _difference(a: CodedFrame, b: CodedFrame) -> tuple[float, int, int]:
+def _difference(a: CodedFrame | Still, b: CodedFrame) -> tuple[float, int, int]:
     """Largest difference in grey levels, number of differing samples, number of samples."""
     if a.geometry.plane_shapes != b.geometry.plane_shapes or a.geometry.layout != b.geometry.layout:
         return float(a.geometry.layout.maximum), sum(p.size for p in a.planes), sum(p.size for p in a.planes)

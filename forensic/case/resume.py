@@ -26,6 +26,7 @@ from forensic.case.plan import (
     MadeRecipe,
     RunPlan,
     settle_bound,
+    with_own_calibration,
 )
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
@@ -150,7 +151,7 @@ def _ready(workspace: Workspace, begun: LedgerEntry, holding: Holding, workers: 
     platform = platform_digest(engines=plan.engines)
     progress = [entry.data for entry in entries if entry.event == PROGRESS]
     kept = Kept() if recompute else read_kept(holding.folder.journal, progress, platform)
-    salvage = take_over(layout.incomplete_run(run_id), holding.folder, kept)
+    salvage = take_over(plan.folder_in(layout), holding.folder, kept)
     reserve(holding.folder.reserve)
     workspace.ledger.append(
         RESUMED,
@@ -217,6 +218,7 @@ def _as_decided(
             f"The stages of run {run_id} are not what they were: program or models have changed.",
             "Begin a new run.",
         )
+    plan = with_own_calibration(workspace, plan)
     _require_same_calibration(plan, begun)
     with scratch_folder(workspace.layout) as scratch:
         texts = (terms.policy.encode("utf-8"), terms.policy_schema.encode("utf-8"))

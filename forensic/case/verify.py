@@ -6,13 +6,25 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from forensic.case.layout import ATTESTATION, FRAMES, MANIFEST, OUTPUT, REPORT, RESULT, SUITE, WorkspaceLayout
+from forensic.case.layout import (
+    ATTESTATION,
+    FRAMES,
+    GENERATIVE_OUTPUT,
+    MANIFEST,
+    OUTPUT,
+    REGISTRATION,
+    REPORT,
+    RESULT,
+    SUITE,
+    WorkspaceLayout,
+)
 from forensic.case.regularfile import JSON_LIMIT, open_regular, read_regular
 from forensic.case.verification.anchors import is_checkpoint, note_unused, verify_checkpoint
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.bundleform.bag import BAGIT, ENTRIES, STATEMENT, TAG_MANIFEST
 from forensic.case.verification.bundleform.bag import MANIFEST as BAG_MANIFEST
 from forensic.case.verification.bundles import verify_bundle
+from forensic.case.verification.calibrations import verify_calibration, verify_calibration_record
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.handling import verify_handover
 from forensic.case.verification.identities import check_identities
@@ -29,8 +41,9 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PDF = b"%PDF"
 _ZIP = b"PK\x03\x04"
 _BAG_FILES = (BAGIT, STATEMENT, BAG_MANIFEST, TAG_MANIFEST, ENTRIES)
-_RUN_FILES = (MANIFEST, ATTESTATION, REPORT, OUTPUT, FRAMES)
+_RUN_FILES = (MANIFEST, ATTESTATION, REPORT, OUTPUT, GENERATIVE_OUTPUT, FRAMES)
 _VALIDATION_NAME = re.compile(r"V-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
+_CALIBRATION_NAME = re.compile(r"C-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
 _RUN_NAME = re.compile(r"R-\d{8}T\d{6}Z-[0-9a-f]{6}(\.incomplete)?", re.ASCII)
 
 
@@ -126,6 +139,8 @@ def _verify_folder(path: Path, trust: Trust, say: Callable[[str], None]) -> Veri
         return verify_run(path, trust=trust)
     if _VALIDATION_NAME.fullmatch(path.absolute().name) or any((path / name).exists() for name in (RESULT, SUITE)):
         return verify_validation(path, trust=trust)
+    if _CALIBRATION_NAME.fullmatch(path.absolute().name) or (path / REGISTRATION).exists():
+        return verify_calibration(path, trust=trust)
     if any((path / name).exists() for name in _RUN_FILES):
         return verify_run(path, trust=trust)
     if layout.runs.is_dir() and (layout.exhibits.is_dir() or layout.identity.is_dir()):
@@ -137,6 +152,8 @@ def _verify_statement(path: Path, data: bytes, trust: Trust) -> Verification:
     """A signed statement alone: the record of a run, the proof of a still, a transfer or its acknowledgement."""
     if (handed := verify_handover(path, data, trust)) is not None:
         return handed
+    if (calibrated := verify_calibration_record(path, data, trust)) is not None:
+        return calibrated
     if (validated := verify_validation_record(path, data, trust)) is not None:
         return validated
     if not _is_proof(data):

@@ -64,11 +64,12 @@ def policy_show(name: str) -> None:
 @click.option("--policy", "name", metavar="NAME|FILE", help="Default: that of the mode.")
 @click.option("--reason", default="", metavar="TEXT")
 @click.option("--purpose", default="unstated", metavar="WORD")
-def policy_explain(stage: str, mode: str, name: str | None, reason: str, purpose: str) -> None:
+@click.option("--acknowledge", "acknowledgement", default="", metavar="TEXT")
+def policy_explain(stage: str, name: str | None, **stated: str) -> None:
     """Say in plain words whether STAGE would be permitted, and by which rules."""
     from forensic.case.explanation import explain_stage
 
-    result_text(explain_stage(stage, mode=mode, policy=name, reason=reason, purpose=purpose))
+    result_text(explain_stage(stage, policy=name, **stated))
 
 
 @click.group()

@@ -18,6 +18,7 @@ from forensic.cli.options import (
     workspace_path,
 )
 from forensic.cli.terminal import reporter, result, result_json
+from forensic.frames.stageclass import StageClass
 
 
 @click.command()
@@ -94,6 +95,9 @@ def acquire(
             return
         result(f"exhibit    {acquired.id} (case {acquired.case})")
         result(f"sha256     {acquired.sha256}")
+        if acquired.stage_class is not StageClass.PRESENTATION:
+            reason = entry.get("stage_class_reason", "no reason on record")
+            result(f"class      {acquired.stage_class.label}: {reason}")
         result(f"frames     {entry['frames']['count']}, Merkle root {entry['frames']['merkle_root']}")
         result("anomalies  " + (", ".join(f"{n} {kind}" for kind, n in entry["anomaly_counts"].items()) or "none"))
         result(str(acquired.folder.root))

@@ -14,6 +14,7 @@ from forensic import __version__
 from forensic.case.ending import why_ended
 from forensic.cli.anchoring import anchor, witness
 from forensic.cli.approving import approve
+from forensic.cli.calibrating import calibrate
 from forensic.cli.catalogues import policy, stages
 from forensic.cli.checking import doctor, verify
 from forensic.cli.custody import acquire, init, log
@@ -43,7 +44,7 @@ def cli(context: click.Context, passphrase_fd: int | None) -> None:
     """Evidence-grade video enhancement under a chain of custody.
 
     Exit codes: 0 ok, 1 verification failed, 2 usage, 3 refused by policy, 4 bad input,
-    5 interrupted, 70 internal error.
+    5 interrupted, 6 calibrated without a LOW label, 70 internal error.
     """
     context.obj = Passphrases(passphrase_fd)
     context.call_on_close(context.obj.close)
@@ -51,7 +52,7 @@ def cli(context: click.Context, passphrase_fd: int | None) -> None:
 
 for _command in (
     init, acquire, survey, lens, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run,
-    custody, log, policy, models, stages, doctor, validate, identity, approve,
+    custody, log, policy, models, stages, doctor, validate, calibrate, identity, approve,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -99,7 +99,12 @@ REGION = _Integers("X,Y,W,H", 4)
 @click.option("--reason", type=TEXT, metavar="TEXT", help="Why this is done; creative mode demands it.")
 @click.option("--question", type=TEXT, metavar="TEXT", help="The question that the examination is to answer.")
 @click.option("--purpose", type=click.Choice(PURPOSES), help="What the result is for.")
+@click.option(
+    "--acknowledge", "acknowledgement", type=TEXT, metavar="TEXT",
+    help="The sentence that generative pixels demand, in full; at a terminal creative mode asks for it.",
+)  # fmt: skip
 @click.option("--policy", type=TEXT, metavar="NAME|FILE", help="Policy to be judged by; default: that of the mode.")
+@click.option("--calibration", type=Text(4096), metavar="FOLDER", help="The laboratory's own, made by calibrate.")
 @workspace_option
 @json_option
 @quiet_option
@@ -113,14 +118,32 @@ def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, tra
     from forensic.case.plan import EnhanceRequest
 
     asked["roi"], asked["roi_frame"] = asked["roi"] or (None, None)
+    if asked["calibration"] is not None:
+        asked["calibration"] = str(Path(asked["calibration"]).absolute())  # a run is resumed from anywhere
     if track is not (asked["roi_frame"] is not None):
         raise click.UsageError("A region is tracked with both: --roi X,Y,W,H@FRAME and --track.")
     say = reporter(quiet)
+    if asked["mode"] == "creative" and asked["acknowledgement"] is None:
+        asked["acknowledgement"] = _typed_acknowledgement()
     with existing_or_new(workspace, "enhance", say) as opened:
         exhibit = exhibit_for(opened, target, say)
         request = EnhanceRequest(**asked, command=("forensic", *sys.argv[1:]))
         run = enhance_exhibit(opened, exhibit, request, say)
     _show(run, as_json)
+
+
+def _typed_acknowledgement() -> str | None:
+    """What somebody at a terminal types when asked; None where there is no terminal. Nothing is filled in."""
+    from forensic.policy.acknowledgement import SENTENCE
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    click.echo(
+        "Creative mode. A result with generated detail is made only if you type this sentence in full "
+        f"(nothing: none is made):\n\n  {SENTENCE}\n",
+        err=True,
+    )
+    return str(click.prompt("", prompt_suffix="> ", default="", show_default=False, err=True)) or None
 
 
 def _show(run: FinishedRun, as_json: bool) -> None:

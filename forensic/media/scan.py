@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import Geometry
+from forensic.frames.frame import CodedFrame, Geometry
 from forensic.frames.manifest import FrameRow
 from forensic.hashes import MerkleTree
 from forensic.media.anomaly import Anomaly
@@ -51,11 +51,12 @@ def scan(
     progress: Callable[[int, int | None], None] | None = None,
     *,
     limits: Limits | None = None,
+    tap: Callable[[CodedFrame], None] | None = None,
 ) -> ScanResult:
     """Decode every frame of ``path`` once and write its manifest (one row per frame) to ``manifest_path``.
 
     ``manifest_path`` must not exist: nothing is overwritten, and no link that lies there is followed.
-    ``progress`` gets the number of frames done and the number that the container claims (or None).
+    ``progress`` gets the number of frames done and the number that the container claims (or None), ``tap`` every frame.
     Memory stays bounded but for 8 bytes a frame. The decoding is done in a confined process
     (:class:`SandboxedReader`, whose ``BadInput`` this raises). Also raises
     ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
@@ -70,6 +71,8 @@ def scan(
                     leaf = FrameRow.of(frame, reader.flags).leaf()
                     tree.append(leaf)
                     manifest.write(leaf + b"\n")
+                    if tap is not None:
+                        tap(frame)
                     last = frame.timing.pts
                     first = last if first is None else first
                     if progress is not None:

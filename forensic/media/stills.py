@@ -1,4 +1,4 @@
-"""The only writer of stills: a generative picture gets its label before it reaches the disk."""
+"""The only writer of stills: a generative picture gets its mark and its label before it reaches the disk."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from forensic.frames.png import gray_png
 from forensic.frames.stageclass import StageClass
 from forensic.frames.still import still_png
 from forensic.hashes import sha256_bytes
-from forensic.media.label import burn, is_labelled
+from forensic.media.label import is_labelled
 from forensic.media.libav import storage_failed, sync
+from forensic.media.watermark import sealed
 
 
 def write_still(path: Path, frame: CodedFrame) -> tuple[CodedFrame, str]:
@@ -22,8 +23,8 @@ def write_still(path: Path, frame: CodedFrame) -> tuple[CodedFrame, str]:
 
     Returns the frame as written, and the SHA-256 of the bytes that were written, not of what then lies there.
 
-    A GENERATIVE frame is labelled first. Raises ``InternalError`` (``media.not-a-frame``,
-    ``label.too-small``), ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
+    A GENERATIVE frame without the label is marked and labelled first (``media.watermark``). Raises ``InternalError``
+    (``media.not-a-frame``, ``label.too-small``), ``StorageFailed`` (``media.disk-full``, ``media.write-failed``).
     """
     frame = _labelled(frame)
     png = still_png(frame, labelled=is_labelled)
@@ -50,7 +51,7 @@ def write_numbers(path: Path, numbers: np.ndarray, texts: Mapping[str, str]) -> 
 def _labelled(frame: CodedFrame) -> CodedFrame:
     if type(frame) is not CodedFrame or not isinstance(frame.stage_class, StageClass):
         raise InternalError("media.not-a-frame", f"Stills are made of classed frames, not {type(frame).__name__}.")
-    return burn(frame) if frame.stage_class is StageClass.GENERATIVE else frame
+    return sealed(frame) if frame.stage_class is StageClass.GENERATIVE else frame
 
 
 def _store(path: Path, data: bytes) -> str:

@@ -26,13 +26,15 @@ from forensic.frames.frame import CodedFrame, Geometry
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_stream
 from forensic.media.dump import CHROMA_LOCATIONS
-from forensic.media.label import LABEL, burn
+from forensic.media.label import EVERYWHERE, LABEL
 from forensic.media.libav import messages, storage_failed, sync, wording
 from forensic.media.matroska import PLACEHOLDER_NAME, TimeScale, finish
 from forensic.media.pixels import coder_format, picture_of
 from forensic.media.probe import FIELD_ORDERS
 from forensic.media.tracks import PRETENDED, CarriedTracks, TrackReport
 from forensic.media.visible import visible
+from forensic.media.watermark import sealed
+from forensic.media.watermark_keys import PUBLIC_MARK, Mark
 
 _BLOCK = 1 << 20
 _FIELD_CODES = {name: code for code, name in FIELD_ORDERS.items()}
@@ -118,7 +120,9 @@ class MasterWriter:
     ``geometry``, ``colour`` and ``time_base`` hold for every frame. ``field_order`` is one of
     ``progressive``, ``tt``, ``bb``, ``tb``, ``bt`` or None (unknown, left open). ``carry_from`` names the
     exhibit whose audio and subtitles are copied, within ``carry_span`` seconds. ``rate`` is stated in the
-    container only if given. ``threads`` (default: all processors) changes speed, not one byte.
+    container only if given. ``label_form`` and ``mark`` are those of generative frames
+    (``media.label``, ``media.watermark``): none has no label, and None is for repeating a run from before the mark.
+    ``threads`` (default: all processors) changes speed, not one byte.
 
     Once closed, ``digest`` is the SHA-256 of the file in hexadecimal, read through the descriptor that it was
     written with, and ``status`` what the system said of that descriptor before (size, device, inode, times).
@@ -142,6 +146,8 @@ class MasterWriter:
         tags: dict[str, str] | None = None,
         rate: Fraction | None = None,
         threads: int | None = None,
+        label_form: int = EVERYWHERE,
+        mark: Mark | None = PUBLIC_MARK,
     ) -> None:
         self._path = path
         self._geometry = geometry
@@ -154,6 +160,8 @@ class MasterWriter:
         self._carry_span = carry_span
         self._tags = {visible(key, 100).upper(): visible(value) for key, value in (tags or {}).items()}
         self._rate = rate
+        self._label_form = label_form
+        self._mark_in_pixels = mark
         self._threads = max(1, threads or os.cpu_count() or 1)
         self._class = StageClass.PRESENTATION
         self._count = 0
@@ -258,7 +266,7 @@ class MasterWriter:
                 f"Frame {frame.timing.index} counts in {frame.timing.time_base} s, not in {self._scale.time_base} s.",
             )
         if frame.stage_class is StageClass.GENERATIVE:
-            frame = burn(frame)
+            frame = sealed(frame, self._mark_in_pixels, self._label_form)
         self._class = max(self._class, frame.stage_class)
         at = self._place(frame)
         picture = self._marked(picture_of(frame))

@@ -7,6 +7,7 @@ their own, which no policy file can use.
 
 from __future__ import annotations
 
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.policy.decision import RuleRef
 
 
@@ -18,6 +19,12 @@ GENERATIVE_NEEDS_CREATIVE_MODE = _forbid(
     "generative-needs-creative-mode",
     "Forensic mode never permits generative pixels, whatever a policy file says.",
     "Use stages of fidelity class or below, or creative mode for an output that is no evidence.",
+)
+GENERATIVE_NEEDS_ACKNOWLEDGEMENT = _forbid(
+    "generative-needs-acknowledgement",
+    "Generative pixels are refused, whatever a policy file says, unless whoever asks for them has typed the "
+    "acknowledgement in full.",
+    f"Type it in full after --acknowledge: {SENTENCE}",
 )
 UNKNOWN_CLASS = _forbid(
     "unknown-class",

@@ -11,12 +11,10 @@ from typing import Any
 import cedarpy
 
 from forensic.frames.stageclass import StageClass
+from forensic.policy.acknowledgement import FIRST_SCHEMA_SHA256, WITHOUT_ACKNOWLEDGEMENT
 from forensic.policy.facts import ContextFacts, ModelFacts, StageFacts, names_differ
 from forensic.policy.rules import PolicyRule
 from forensic.policy.store import Policy
-
-FIRST_SCHEMA_SHA256 = "059c73ff288c17df4f75b865177e8f7731e22f15c25e20e2017036dae551cac2"
-"""Schema of release 0.1.0, whose runs are judged again by what it knew: no keys, no authority."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,8 @@ def _model(model: ModelFacts) -> dict[str, Any]:
     }
 
 
-def _circumstances(context: ContextFacts, first_schema: bool) -> dict[str, Any]:
+def _circumstances(context: ContextFacts, schema_sha256: str) -> dict[str, Any]:
+    """What the schema with this digest knows of the circumstances."""
     circumstances: dict[str, Any] = {
         "mode": _entity("Mode", context.mode.value),
         "purpose": _entity("Purpose", context.purpose.value),
@@ -69,7 +68,7 @@ def _circumstances(context: ContextFacts, first_schema: bool) -> dict[str, Any]:
         "exhibitClass": _class(context.exhibit_class),
     }
     approval = context.approval
-    if first_schema:
+    if schema_sha256 == FIRST_SCHEMA_SHA256:
         if approval is not None:
             circumstances["approval"] = {
                 "by": approval.by,
@@ -79,6 +78,8 @@ def _circumstances(context: ContextFacts, first_schema: bool) -> dict[str, Any]:
             }
         return circumstances
     circumstances["authorityPinned"] = context.authority_pinned
+    if schema_sha256 not in WITHOUT_ACKNOWLEDGEMENT:
+        circumstances["acknowledged"] = context.acknowledged
     if approval is not None:
         circumstances["approval"] = {
             "by": approval.by,
@@ -112,7 +113,7 @@ def cedar_request(stage: StageFacts, context: ContextFacts, policy: Policy) -> d
             "principal": examiner,
             "action": {"type": "Action", "id": "apply"},
             "resource": resource,
-            "context": _circumstances(context, policy.schema_sha256 == FIRST_SCHEMA_SHA256),
+            "context": _circumstances(context, policy.schema_sha256),
         },
         "entities": [
             {"uid": examiner, "attrs": {"lab": context.lab, "role": context.role}, "parents": []},

@@ -9,6 +9,7 @@ from typing import Any
 
 from forensic.frames.stageclass import StageClass
 from forensic.policy import builtin
+from forensic.policy.acknowledgement import WITHOUT_ACKNOWLEDGEMENT
 from forensic.policy.cedar import ask, cedar_request, engine_name
 from forensic.policy.decision import PolicyDecision, RuleRef, StageVerdict
 from forensic.policy.facts import Trail, read_context, read_stage
@@ -93,7 +94,8 @@ def evaluate(policy: Policy, requests: Sequence[StageRequest], context: PolicyCo
     Never raises for a bad request: whatever cannot be judged is denied, with the rule that says so
     (``built-in:…``), so that the refusal can go on the record like any other. Classes and
     enlargements add up from stage to stage, starting with the exhibit's class. All stages are
-    judged even after a refusal. An empty recipe is not allowed.
+    judged even after a refusal. An empty recipe is not allowed. A policy with the schema of an earlier
+    release is judged as that release did, so that its runs can be repeated.
 
     Returns a decision whose ``to_record()`` depends on nothing but the arguments and the version
     of Cedar.
@@ -101,9 +103,10 @@ def evaluate(policy: Policy, requests: Sequence[StageRequest], context: PolicyCo
     facts, objections = read_context(context)
     trail = Trail(facts.exhibit_class if facts else StageClass.GENERATIVE)
     mode: Mode | None = facts.mode if facts else None
+    acknowledged = facts is None or facts.acknowledged or policy.schema_sha256 in WITHOUT_ACKNOWLEDGEMENT
     verdicts = []
     for request in requests:
-        stage, violations, trail = read_stage(request, trail, mode)
+        stage, violations, trail = read_stage(request, trail, mode, acknowledged=acknowledged)
         if facts is None:
             # With the circumstances unknown, what they would have implied is not worth telling.
             violations = [rule for rule in violations if rule.id != builtin.GENERATIVE_NEEDS_CREATIVE_MODE.id]

@@ -8,6 +8,7 @@ from itertools import combinations, product
 from typing import Any, Literal, NamedTuple
 
 from forensic.frames.stageclass import StageClass
+from forensic.policy.acknowledgement import SENTENCE, is_acknowledged
 from forensic.policy.engine import evaluate
 from forensic.policy.request import Approval, Mode, PolicyContext, Purpose, StageRequest
 from forensic.policy.store import Policy
@@ -63,7 +64,7 @@ def highest_class(policy: Policy) -> StageClass | None:
     """Highest class that ``policy`` permits to a stage at scale 1 when every demand is met.
 
     Found by trial over modes, purposes, and stages with and without a verified model, with a long
-    reason and a second person's approval; a rule that asks for a certain examiner, laboratory,
+    reason, a second person's approval and the acknowledgement; a rule that asks for a certain examiner, laboratory,
     stage name or model is not met by such a trial. None if every trial is refused.
     """
     for stage_class in sorted(StageClass, reverse=True):
@@ -79,8 +80,9 @@ def highest_class(policy: Policy) -> StageClass | None:
             }
             request = StageRequest("trial", stage_class, learned, 1.0, model if learned else None)
             context = PolicyContext(
-                "trial", mode=mode, purpose=purpose, reason=_LONG_REASON, approval=_REVIEWER, key_id=_OWN_KEY
-            )
+                "trial", mode=mode, purpose=purpose, reason=_LONG_REASON, approval=_REVIEWER, key_id=_OWN_KEY,
+                acknowledgement=SENTENCE,
+            )  # fmt: skip
             if evaluate(policy, [request], context).allowed:
                 return stage_class
     return None
@@ -110,6 +112,9 @@ def _changes(request: StageRequest, context: PolicyContext) -> list[list[_Change
         [_Change("context", "approval", approval, words) for words, approval in approvals.items()],
         [_Change("request", "scale", s, f"the scale is {s:g} or less") for s in (8.0, 4.0, 3.0, 2.0, 1.0) if s < scale],
     ]
+    if not is_acknowledged(context.acknowledgement):
+        words = f"the acknowledgement is typed in full: {SENTENCE!r}"
+        changes.append([_Change("context", "acknowledgement", SENTENCE, words)])
     if isinstance(request.model, Mapping) and request.model.get("digest_verified") is not True:
         verified = {**request.model, "digest_verified": True}
         changes.append([_Change("request", "model", verified, "the model's weights match its card")])

@@ -16,6 +16,7 @@ from numbers import Real
 from forensic.errors import PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.policy import builtin
+from forensic.policy.acknowledgement import is_acknowledged
 from forensic.policy.decision import RuleRef
 from forensic.policy.request import Approval, Mode, PolicyContext, Purpose, StageRequest
 
@@ -73,6 +74,7 @@ class ContextFacts:
     recipe: str
     exhibit_class: StageClass
     authority_pinned: bool
+    acknowledged: bool
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def read_context(context: PolicyContext) -> tuple[ContextFacts | None, list[Rule
         violations.append(builtin.UNKNOWN_CLASS.because(f"The exhibit's class is {context.exhibit_class!r}."))
     violations += [
         builtin.MALFORMED_REQUEST.because(f"The {name} is not text.")
-        for name in ("examiner", "lab", "role", "reason", "recipe", "key_id")
+        for name in ("examiner", "lab", "role", "reason", "recipe", "key_id", "acknowledgement")
         if not _is_text(getattr(context, name))
     ]
     if isinstance(context.examiner, str) and not reason_length(context.examiner):
@@ -172,6 +174,7 @@ def read_context(context: PolicyContext) -> tuple[ContextFacts | None, list[Rule
         recipe=context.recipe,
         exhibit_class=exhibit_class,
         authority_pinned=context.authority_pinned is True,
+        acknowledged=is_acknowledged(context.acknowledgement),
     )
     return facts, violations
 
@@ -223,12 +226,13 @@ def _read_model(model: object) -> tuple[ModelFacts | None, list[RuleRef]]:
 
 
 def read_stage(
-    request: StageRequest, trail: Trail, mode: Mode | None
+    request: StageRequest, trail: Trail, mode: Mode | None, *, acknowledged: bool
 ) -> tuple[StageFacts | None, list[RuleRef], Trail]:
     """Check one stage, given what the pixels carry; also return what they carry after it.
 
     Facts are None where nothing is left to judge; the pixels then count as generative from there
-    on, because what an unreadable stage would do to them is unknown. ``mode`` is None if unknown.
+    on, because what an unreadable stage would do to them is unknown. ``mode`` is None if unknown;
+    ``acknowledged``: whoever asks has acknowledged what generative pixels are.
     """
     violations: list[RuleRef] = []
     stage_class, factor = _class(request.stage_class), _factor(request.scale)
@@ -261,6 +265,8 @@ def read_stage(
     result_class = max(trail.pixel_class, stage_class, model.model_class if model else stage_class)
     if result_class is StageClass.GENERATIVE and mode is not Mode.CREATIVE:
         violations.append(builtin.GENERATIVE_NEEDS_CREATIVE_MODE.because(_source_of_taint(trail)))
+    elif result_class is StageClass.GENERATIVE and not acknowledged:
+        violations.append(builtin.GENERATIVE_NEEDS_ACKNOWLEDGEMENT.because(_source_of_taint(trail)))
     # Shrinking gives no room back: what was enlarged before stays enlarged.
     enlargement = trail.enlargement * max(factor, Decimal(1))
     if enlargement >= _LARGEST:
@@ -276,6 +282,8 @@ def read_stage(
         model=model,
         numbers=numbers,
     )
+    if learned and model is None:  # what a model without usable facts does to the pixels is unknown
+        return facts, violations, Trail(StageClass.GENERATIVE, enlargement, unjudged=True)
     return facts, violations, Trail(result_class, enlargement, trail.unjudged)
 
 

@@ -75,7 +75,8 @@ class PolicyContext:
     the key that signs, as the ledger introduced it; ``authority_pinned`` whether the ledger names a
     laboratory's authority that vouches for people.
     ``exhibit_class`` is the class that the exhibit's pixels already carry: ``presentation`` for a
-    recording as acquired, higher where an earlier output is processed again.
+    recording as acquired, higher where an earlier output is processed again. ``acknowledgement`` is what was
+    typed, as it was typed; whether it is the sentence is found by whoever judges.
     """
 
     examiner: str
@@ -89,3 +90,4 @@ class PolicyContext:
     exhibit_class: StageClass | str = StageClass.PRESENTATION
     key_id: str = ""
     authority_pinned: bool = False
+    acknowledgement: str = ""

@@ -145,6 +145,8 @@ class ModelCard(_Part):
     licence: Text
     explanation: Text
     calibration: Literal["uncalibrated", "calibrated"]
+    #: Digest of ``calibration.json`` beside the card: no other is used.
+    calibration_sha256: Digest | None = None
     forward_model: ForwardModel | None = None
     training: Training
     measured: Annotated[list[Measurement], Field(min_length=1)]
@@ -162,6 +164,12 @@ class ModelCard(_Part):
     def _colour_of_single_frames(self) -> ModelCard:
         if self.channels == "rgb" and (self.refines or self.works_on or self.precision != "float32"):
             raise ValueError('channels = "rgb" is for float32 models of single frames')
+        return self
+
+    @model_validator(mode="after")
+    def _which_calibration(self) -> ModelCard:
+        if (self.calibration == "calibrated") != (self.calibration_sha256 is not None):
+            raise ValueError('calibration_sha256 is stated if, and only if, calibration = "calibrated"')
         return self
 
     @model_validator(mode="after")

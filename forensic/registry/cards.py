@@ -25,6 +25,7 @@ from forensic.registry.card import ID_PATTERN, ModelCard
 from forensic.registry.packs.store import stored_weights
 
 CARD_FILE = "card.toml"
+CALIBRATION_FILE = "calibration.json"
 MAXIMUM_CARD_BYTES = 1 << 20
 MAXIMUM_WEIGHTS_BYTES = 1 << 30
 NOT_FETCHED = "model.pack-not-fetched"
@@ -145,9 +146,28 @@ def _check(name: str, root: Path, store: Path | None) -> CardCheck:
     try:
         card = load_card(name, root)
         verify_card(card, store)
+        _require_calibration(card)
     except ForensicError as error:
         return _failed(name, error, card)
     return CardCheck(name, True, card)
+
+
+def _require_calibration(card: ModelCard) -> None:
+    """A model may be used without the calibration that its card names; then its risk maps are uncalibrated."""
+    if card.calibration_sha256 is None:
+        return
+    path = card.folder / CALIBRATION_FILE
+    try:
+        with path.open("rb") as stream:
+            found = sha256_bytes(stream.read(MAXIMUM_CARD_BYTES + 1))
+    except OSError as error:
+        found = f"none ({error.strerror})"
+    if found != card.calibration_sha256:
+        raise PolicyRefused(
+            "model.calibration-mismatch",
+            f"The calibration of model {card.id} has SHA-256 {found}; its card says {card.calibration_sha256}.",
+            _REINSTALL,
+        )
 
 
 def _failed(name: str, error: ForensicError, card: ModelCard | None = None) -> CardCheck:

@@ -29,11 +29,12 @@ from forensic.fusion.forward import ForwardModel
 from forensic.media.opencv import opencv
 from forensic.risk.calibration import domain
 from forensic.risk.calibration.artefact import QUANTILE, Calibration
-from forensic.risk.calibration.judging import CALIBRATED, Judgement, judge, judge_before, unusable
+from forensic.risk.calibration.judging import WITH_LOW, Judgement, judge, judge_before, unusable
 from forensic.risk.calibration.shelf import head_of
+from forensic.risk.calibration.software import departure
 from forensic.risk.dihedral import Dispersion
 from forensic.risk.head import Head
-from forensic.risk.learned import HIGH_FROM, learned_score, missing
+from forensic.risk.learned import HIGH_FROM, NO_ENSEMBLE, learned_score, missing, other_picture
 from forensic.risk.measurement import SUM, Measurement, compare, incompatible
 from forensic.risk.regions import Region, TileMeasurements, find_regions
 from forensic.risk.tiles import (
@@ -107,7 +108,7 @@ class RiskAssessment:
 
 def _calibrated(limits: Thresholds, judgement: Judgement) -> Thresholds:
     """``limits`` with the calibrated threshold of LOW; 0, so that nothing is LOW, where there is none."""
-    if judgement.status != CALIBRATED:
+    if judgement.status not in WITH_LOW:
         return replace(limits, medium=0.0, status=judgement.status)
     told = (
         f"LOW: calibrated, in groups of at least {LEAST_LOW_GROUP} tiles; HIGH and clipped_share: UNCALIBRATED, "
@@ -126,8 +127,8 @@ def _judged(
 ) -> tuple[Measurement, Thresholds, Judgement | None, dict[str, float | None]]:
     """The measurement with the score that was asked for, the thresholds, the calibration's judgement, the measures.
 
-    Where a calibration of the learned score has no LOW for the frame, its score is worth nothing there and the
-    measurement keeps ``sum/1``.
+    Where a calibration of the learned score has no LOW for the frame, or was made with other versions of the software
+    than are here, its score is worth nothing there and the measurement keeps ``sum/1``.
     """
     noise = float(measurement.facts["noise_sigma"])
     measures = domain.measured(reference, measurement.conflict, noise)
@@ -138,21 +139,25 @@ def _judged(
         return measurement, _learned(limits), None, measures | {"features": _rounded(distance)}
     if calibration is None:
         return measurement, limits, None, measures
+    if (elsewhere := departure(calibration)) is not None:
+        none = unusable(calibration, measures, elsewhere)
+        return measurement, _calibrated(limits, none), none, measures
     if calibration.score != QUANTILE:
+        lacking = None if calibration.laboratory is None else other_picture(reference, calibration.pictures)
         if dispersion is None or dispersion.note is not None:
-            return measurement, limits, None, measures  # the score that was calibrated has all its parts
-        whole = judge(calibration, measures)
+            lacking = NO_ENSEMBLE  # the score that was calibrated has all its parts
+        whole = judge(calibration, measures) if lacking is None else unusable(calibration, measures, lacking)
         return measurement, _calibrated(limits, whole), whole, measures
     known = {name: value for name, value in measures.items() if name != "features"}
     judgement = judge_before(calibration, known)
     if judgement is None:
-        refused = missing(reference, dispersion)
+        refused = missing(reference, dispersion, calibration.pictures)
         if refused is None and dispersion is not None:
             try:
                 learned, distance = learned_score(measurement, reference, dispersion, head_of(calibration))
                 measures |= {"features": _rounded(distance)}
                 judgement = judge(calibration, measures)
-                if judgement.status == CALIBRATED:
+                if judgement.status in WITH_LOW:
                     return learned, _calibrated(_learned(limits), judgement), judgement, measures
             except BadInput as error:
                 refused = error.message
@@ -259,7 +264,7 @@ def assess(
     outside = None if shown is None else _tiles_outside(shown, shape)
     if outside is not None:
         levels = np.where(outside, np.uint8(Level.HIGH), levels)
-    if judgement is not None and judgement.status == CALIBRATED:
+    if judgement is not None and judgement.status in WITH_LOW:
         low = levels == Level.LOW
         levels = np.where(low & ~in_groups(low), np.uint8(Level.MEDIUM), levels)
     before_forcing = levels

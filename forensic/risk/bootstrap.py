@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forensic.errors import InternalError
+from forensic.errors import ForensicError, InternalError
 from forensic.frames.frame import WorkingFrame
 from forensic.fusion.forward import ForwardModel
 from forensic.media.opencv import opencv
@@ -32,6 +32,7 @@ SEED = 20261123
 _INTRA_OFFSET = 3  # libx264 codes intra pictures of a constant quantiser three steps finer (ip ratio 1.4)
 _HIGHEST = 51
 _SMALLEST = 16  # libx264's pictures
+_NOT_CODED = frozenset({"media.encode-failed", "media.encode-picture"})
 _FLIPS = ((False, False), (True, True), (True, False), (False, True))  # (left-right, top-bottom)
 _SHIFTS = ((0, 0), (1, 1), (1, 0), (0, 1))  # (across, down), in half recorded pixels
 
@@ -108,7 +109,8 @@ def stray(
     """Record ``output`` again ``passes`` times as ``window[at]`` was recorded, enhance, compare.
 
     ``output``: float32 luma of ``process(window, at)``; ``process`` must look at the one frame alone. Noise is drawn
-    from a fixed seed: the same frame gives the same bytes. Where the H.264 quantiser is not known nothing is coded.
+    from a fixed seed: the same frame gives the same bytes. Where the H.264 quantiser is not known, or the encoder does
+    not take the picture, nothing is coded, and ``note`` says why.
     Raises ``InternalError`` (``risk.dispersion-shape``) for an output of another size than the forward model leads to.
     """
     opencv()
@@ -125,9 +127,14 @@ def stray(
         seen = forward.apply(one.apply(output))
         noise = rng.standard_normal(seen.shape, dtype=np.float32) * np.float32(sigma)
         recorded.append(np.clip(np.rint(seen + noise), 0, 255).astype(np.uint8))
-    quantiser, note = _quantiser(frame)
+    quantiser, note = requantiser(frame)
     if quantiser is not None:
-        recorded = _coded(recorded, quantiser)
+        try:
+            recorded = _coded(recorded, quantiser)
+        except ForensicError as error:
+            if error.code not in _NOT_CODED:
+                raise
+            quantiser, note = None, f"the picture could not be coded again ({error.code}: {error.message})"
     power = np.zeros_like(output)
     for one, luma in zip(used, recorded, strict=True):
         planes = (luma.astype(np.float32), *(one.mirrored(plane) for plane in frame.planes[1:]))
@@ -141,7 +148,8 @@ def _with(frame: WorkingFrame, planes: tuple[np.ndarray, ...]) -> WorkingFrame:
     return WorkingFrame(planes, frame.geometry, frame.colour, frame.timing, frame.stage_class, frame.coding)
 
 
-def _quantiser(frame: WorkingFrame) -> tuple[int | None, str | None]:
+def requantiser(frame: WorkingFrame) -> tuple[int | None, str | None]:
+    """At which H.264 quantiser ``frame`` is coded again; or None, and why it cannot be."""
     coding = frame.coding
     if coding is None or coding.scale != "h264" or coding.quantiser is None:
         return None, "the frame's H.264 quantiser is not known: nothing was coded again"

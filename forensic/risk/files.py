@@ -140,11 +140,14 @@ def risk_record(
     selection: Selection,
     files: Mapping[int, Mapping[str, str]] | None = None,
     calibration: Calibration | None = None,
+    *,
+    refused: str | None = None,
 ) -> dict[str, Any]:
     """The run's risk record from the frames' records (:meth:`RiskAssessment.to_record`).
 
     ``files``: names of the three pictures by frame, added to each frame's entry where given. ``calibration``: the
-    one that the frames were judged by, which then stands in the record, whole.
+    one that the frames were judged by, which then stands in the record, whole. ``refused``: why the one that the
+    model's card names was not used.
     ``forward_model``, ``thresholds`` and ``combination`` stand at the top if all frames share them, else null: every
     frame's summary has its own.
     """
@@ -164,6 +167,7 @@ def risk_record(
         "combination": shared("combination"),
         "tile": TILE,
         **({} if calibration is None else {"calibration": _cited(calibration)}),
+        **({} if refused is None else {"calibration_refused": refused}),
         "frames": [
             {**frame, **({"files": dict(files[frame["frame"]])} if files and frame["frame"] in files else {})}
             for frame in frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy as np
 from forensic.errors import InternalError
 from forensic.frames.frame import WorkingFrame
 from forensic.media.opencv import opencv
+from forensic.risk.bootstrap import requantiser
 from forensic.risk.calibration import domain
 from forensic.risk.calibration.artefact import QUANTILE as LEARNED
 from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.calibration.judging import judge_before
+from forensic.risk.calibration.software import departure
 from forensic.risk.clipping import find_clipping
-from forensic.risk.dihedral import Dispersion
+from forensic.risk.dihedral import DIHEDRAL, Dispersion, transforms_for
 from forensic.risk.features import CELL, Circumstances, features_of
 from forensic.risk.head import QUANTILE, Head, on_output
 from forensic.risk.measurement import Measurement
@@ -24,40 +27,68 @@ from forensic.risk.regions import BOOTSTRAP, CONFLICT, DISPERSION, INJECTION
 
 #: A tile is HIGH from here on, unless a caller's thresholds say more: one pixel in twenty may be wrong by this much.
 HIGH_FROM = 32.0
-_PICTURE = "P"  # the middle one of nine after one intra picture, without B pictures
+NO_ENSEMBLE = "the self-ensemble dispersion, which the score needs, was not measured over all eight transforms"
 COMBINATION = (
     f"{QUANTILE:g} quantile of |output - truth| in grey levels, as a network expects it that was fitted on recordings "
     "whose truth is known; what it is worth, the calibration says"
 )
 
 
-def missing(reference: WorkingFrame, dispersion: Dispersion | None) -> str | None:
-    """What the score cannot do without and is not there, in words; None where all is."""
+def missing(
+    reference: WorkingFrame, dispersion: Dispersion | None, pictures: Sequence[str] | None = None
+) -> str | None:
+    """What the score cannot do without and is not there, in words; None where all is.
+
+    ``pictures``: types that the frame may be of (``Calibration.pictures``); None where it is to be calibrated itself.
+    """
     if dispersion is None or dispersion.note is not None:
-        return "the self-ensemble dispersion, which the score needs, was not measured over all eight transforms"
+        return NO_ENSEMBLE
     if dispersion.stray is None:
         return "the equivariant bootstrap, which the score needs, was not made"
     if dispersion.stray.quantiser is None:
         return f"the equivariant bootstrap was not made as it was calibrated: {dispersion.stray.note}"
-    if (why := _other_picture(reference)) is not None:
+    if pictures is not None and (why := other_picture(reference, pictures)) is not None:
         return why
     if reference.geometry.layout.family == "rgb":
         return "the score is not defined for RGB"
     return None
 
 
-def _other_picture(frame: WorkingFrame) -> str | None:
+def unfit(frame: WorkingFrame, *, learned: bool) -> str | None:
+    """Why a score cannot be made of ``frame`` as a calibration needs it, by what the frame is; None where it can.
+
+    ``learned``: the score ``quantile/1``, which codes the picture again at its own quantiser.
+    """
+    layout = frame.geometry.layout
+    if len(transforms_for(layout)) < len(DIHEDRAL):
+        return f"{layout.name} subsamples chroma differently across and down: the self-ensemble is not whole"
+    if not learned:
+        return None
+    if layout.family == "rgb":
+        return "the score is not defined for RGB"
+    quantiser, why = requantiser(frame)
+    return why if quantiser is None else None
+
+
+def other_picture(frame: WorkingFrame, pictures: Sequence[str]) -> str | None:
     """Why the frame is of another kind than all that were calibrated; None if it is not."""
-    kind = None if frame.coding is None else frame.coding.picture_type
-    return (
-        None if kind == _PICTURE else f"the frame is of type {kind or 'unknown'}: calibrated were {_PICTURE} pictures"
-    )
+    kind = picture_type(frame)
+    if kind in pictures:
+        return None
+    return f"the frame is of type {kind}: calibrated were {', '.join(pictures)} pictures"
+
+
+def picture_type(frame: WorkingFrame) -> str:
+    """Type of the frame's coded picture (``I``, ``P``, ``B``, ...), ``unknown`` where the bitstream does not say."""
+    return "unknown" if frame.coding is None else frame.coding.picture_type or "unknown"
 
 
 def wanted(calibration: Calibration | None, frame: WorkingFrame) -> bool:
     """Whether the bootstrap of ``frame``, the input of the learned stage, is worth making: there is a calibration of
     this score, and what the input shows does not rule out LOW."""
-    if calibration is None or calibration.score != LEARNED or _other_picture(frame) is not None:
+    if calibration is None or calibration.score != LEARNED or other_picture(frame, calibration.pictures) is not None:
+        return False
+    if departure(calibration) is not None:
         return False
     opencv()
     y = domain.codes(frame)

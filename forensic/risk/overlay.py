@@ -18,7 +18,7 @@ from forensic.frames.frame import CodedFrame
 from forensic.frames.layout import LAYOUTS, PixelLayout
 from forensic.frames.stageclass import StageClass
 from forensic.risk.assessment import STATUS, RiskAssessment
-from forensic.risk.calibration.judging import CALIBRATED, class_of
+from forensic.risk.calibration.judging import WITH_LOW, class_of
 from forensic.risk.tiles import TILE, Level, to_pixels
 
 TITLE = "UNCALIBRATED RISK MAP - NOT A PROBABILITY"
@@ -32,8 +32,8 @@ def title_of(status: str) -> str:
     """What stands over a map of that status."""
     if status == STATUS:
         return TITLE
-    if status == CALIBRATED:
-        return f"RISK MAP, {CALIBRATED} - NOT A PROBABILITY"
+    if status in WITH_LOW:
+        return f"RISK MAP, {status} - NOT A PROBABILITY"
     return f"RISK MAP {status} - NOT A PROBABILITY"
 
 
@@ -188,7 +188,7 @@ def _told(assessment: RiskAssessment) -> list[str]:
     judgement = assessment.judgement
     if judgement is None:
         return []
-    if judgement.status != CALIBRATED or judgement.stratum is None:
+    if judgement.status not in WITH_LOW or judgement.stratum is None:
         return [f"No LOW label: {judgement.reason}."]
     return [*judgement.statements, f"Class S: {class_of(judgement.calibration, judgement.stratum)}"]
 
@@ -232,7 +232,7 @@ def _legend(assessment: RiskAssessment, width: int, scale: _Scale) -> np.ndarray
         paragraphs.append((f"Not assessed: {assessment.reason}", 700))
     paragraphs += [(text, 400) for text in _told(assessment)]
     lines = [(line, weight) for text, weight in paragraphs for line in _wrapped(text, size, weight, width - 2 * margin)]
-    meaning = "what is stated above" if assessment.status == CALIBRATED else "that these checks found little added"
+    meaning = "what is stated above" if assessment.status in WITH_LOW else "that these checks found little added"
     last = _wrapped(
         f"LOW means only {meaning}. It does not mean that the picture is true or complete.",
         size,

@@ -24,6 +24,7 @@ STILL_PREDICATE = "tag:forensic-tool,2026:still/v1"
 TRANSFER_PREDICATE = "tag:forensic-tool,2026:transfer/v1"
 ACKNOWLEDGEMENT_PREDICATE = "tag:forensic-tool,2026:acknowledgement/v1"
 VALIDATION_PREDICATE = "tag:forensic-tool,2026:validation/v1"
+CALIBRATION_PREDICATE = "tag:forensic-tool,2026:calibration-record/v1"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -34,6 +34,7 @@ from forensic.case.workspace import Workspace, create_workspace, open_workspace,
 from forensic.errors import ForensicError, PolicyRefused, UsageError
 from forensic.hashes import sha256_file
 from forensic.ledger.audit import audit
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.signing.authority import Authority, certificate_request, create_authority, issue, revoke
 from forensic.signing.certificate import certificate_pem
 from forensic.signing.identity import create_identity, load_identity
@@ -119,7 +120,7 @@ def invention(tmp_path: Path) -> Iterator[EnhanceRequest]:
     with registered(Invention):
         yield EnhanceRequest(
             recipe=str(recipe), mode="creative", frames=(0, 2), purpose="illustration",
-            reason="Poster for the training room, not evidence",
+            reason="Poster for the training room, not evidence", acknowledgement=SENTENCE,
         )  # fmt: skip
 
 

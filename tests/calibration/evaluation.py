@@ -19,8 +19,8 @@ from forensic.risk.calibration import counting
 from forensic.risk.calibration.artefact import Calibration, Claim, Stratum
 from forensic.risk.calibration.binomial import clopper_pearson
 from forensic.risk.calibration.domain import outside
-from forensic.risk.calibration.fitting import Recording
 from forensic.risk.calibration.losses import counts
+from forensic.risk.calibration.strata import Recording
 from forensic.risk.features import gradient
 from forensic.risk.head import Head
 from forensic.risk.regions import DISPERSION

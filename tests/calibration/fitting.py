@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from forensic import __version__
 from forensic.resources import models_dir
 from forensic.risk.calibration import artefact
-from forensic.risk.calibration.counting import recording_of
-from forensic.risk.calibration.fitting import Group, calibration_of
-from forensic.risk.calibration.shelf import FILE, head_for, subject_of
+from forensic.risk.calibration.fitting import calibration_of
+from forensic.risk.calibration.shelf import FILE, head_for, read_calibration, subject_of
+from forensic.risk.calibration.strata import Group
+from forensic.risk.calibration.table import recording_of
 from forensic.simulation.degradation import VERSION
 from forensic.stages.recipe import load_recipe
 from tests.calibration import scenes
@@ -56,9 +57,17 @@ def made(recipe: str, model: str) -> artefact.Calibration:
 
 
 def write(recipe: str, model: str) -> None:
-    """Write the artefact and say what it holds."""
+    """Write the artefact and say what it holds. Its digest belongs on the model's card (``calibration_sha256``).
+
+    Of an unchanged table the versions stay that it was made with; a new one is fitted where it was made.
+    """
     calibration = made(recipe, model)
-    (models_dir() / model / FILE).write_bytes(calibration.data)
+    path = models_dir() / model / FILE
+    before = read_calibration(path)
+    if before is not None and before.recordings_sha256 == calibration.recordings_sha256:
+        calibration = calibration.model_copy(update={"software": before.software})
+    path.write_bytes(calibration.data)
+    print(f'calibration_sha256 = "{calibration.sha256}"')
     for stratum in calibration.strata:
         limit = "no LOW" if stratum.threshold is None else f"LOW below {stratum.threshold:g}"
         print(f"{stratum.name}: n = {stratum.n}, {limit}, area {stratum.low_area}, {stratum.refused or ''}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from forensic.risk.calibration import counting
+from forensic.risk.calibration import table
 from forensic.risk.calibration.counting import Mapped
 from forensic.simulation.simulator import Recording
 from tests.calibration.recordings import Stratum
 from tests.calibration.scenes import Scene
 
 FIELDS = (
-    "scene", "scene_sha256", "stratum", "recording_sha256", "crf", "blur_sigma", *counting.FIELDS, "remark",
+    "scene", "scene_sha256", "stratum", "recording_sha256", "crf", "blur_sigma", *table.FIELDS, "remark",
 )  # fmt: skip
 
 

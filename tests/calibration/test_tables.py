@@ -9,8 +9,8 @@ import pytest
 
 from forensic.resources import models_dir
 from forensic.risk.calibration import artefact
-from forensic.risk.calibration.counting import recording_of
 from forensic.risk.calibration.shelf import FILE, read_calibration
+from forensic.risk.calibration.table import recording_of
 from forensic.stages.recipe import load_recipe
 from tests.calibration import fitting, recordings, rows, scenes
 

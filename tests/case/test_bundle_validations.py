@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,13 @@ from forensic.case.bundle.issuing import BundleRequest
 from forensic.case.bundle.selecting import scope_for
 from forensic.case.progress import Silent
 from forensic.case.validating.validate import FinishedValidation, ValidateRequest, validate
+from forensic.case.verification.bundle_anchors import read_checkpoints
+from forensic.case.verification.bundle_container import opened_bag
+from forensic.case.verification.bundle_extract import read_extract
+from forensic.case.verification.bundle_material import check_validations
+from forensic.case.verification.bundleform.description import Disclosed
+from forensic.case.verification.checks import Verification
+from forensic.case.verification.trust import NOTHING
 from forensic.case.workspace import open_workspace
 from forensic.errors import UsageError, VerificationFailed
 from tests.bundle_vectors.agreement import both_accept, both_refuse, examine
@@ -149,3 +156,28 @@ def test_the_command_takes_the_option(given: Given, tmp_path: Path, capsys: Any)
     assert (tmp_path / "c" / "data" / "validations").is_dir()
     assert run(["bundle", "--again", str(given.seq), "--with-validations", "-w", str(given.root)]) == 2
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda listed: [*listed, "no validation"],
+        lambda listed: [listed[0], {**listed[1], "verdict": "PASS"}],
+        lambda listed: [listed[0], {**listed[1], "registered": float(listed[1]["registered"]) + 0.5}],
+        lambda listed: [listed[0], {key: value for key, value in listed[1].items() if key != "completed"}],
+        lambda listed: {"0": listed[0], "1": listed[1]},
+    ],
+)
+def test_the_list_in_the_ledger_is_taken_literally(given: Given, change: Any) -> None:
+    """The signer of the last entry adds what no other program would look at."""
+    with opened_bag(given.folder, None) as bag:
+        extract = read_extract(bag, read_checkpoints(bag).notes, ("exhibit", predicate_of(given.folder)["exhibit"]))
+        issued = extract.issued
+        assert issued is not None
+        for data, numbers in ((issued.data["validations"], set()), (change(issued.data["validations"]), {"B21"})):
+            odd = replace(issued, data={**issued.data, "validations": data})
+            found = Verification("bundle", "bundle")
+            check_validations(found, bag, Disclosed.of(odd, extract.custody, frozenset()), extract, NOTHING)
+            assert {one.number for one in found.checks if not one.passed} == numbers
+            told = any("all validations of the workspace" in line for line in found.not_checked)
+            assert told or numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,43 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forensic.case.verification.records import contradictions
 from forensic.cli.main import run
+from forensic.registry.card import ModelCard
 from forensic.risk.calibration import shelf
 from forensic.risk.calibration.artefact import Calibration, Limits, Subject
 from forensic.risk.calibration.domain import MEASURES
 from forensic.risk.calibration.judging import CALIBRATED
+from forensic.signing.statement import RUN_PREDICATE, verify_statement
 from forensic.stages.recipe import load_recipe
 from tests.risk.calibrations import calibration
 
+_SUBJECT_OF = shelf.subject_of
+
 
 def _subject(**changes: Any) -> Subject:
-    found = shelf.subject_of(load_recipe("light").bind().stages)
+    found = _SUBJECT_OF(load_recipe("light").bind().stages)
     assert found is not None
     return found[0].model_copy(update=changes)
 
 
 @pytest.fixture(autouse=True)
 def _cards_name_a_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No shipped card does yet."""
-    found = shelf.subject_of
+    """The card, whichever it is, names whatever a test puts beside it."""
 
     def calibrated(stages: Any) -> Any:
-        told = found(stages)
-        return None if told is None else (told[0], told[1].model_copy(update={"calibration": "calibrated"}))
+        told = _SUBJECT_OF(stages)
+        beside = shelf.read_calibration(Path("beside"))
+        named = {"calibration": "calibrated", "calibration_sha256": None if beside is None else beside.sha256}
+        return None if told is None else (told[0], told[1].model_copy(update=named))
 
+    whole = ModelCard.to_record
+
+    def recorded(card: ModelCard) -> dict[str, Any]:
+        told, beside = whole(card), shelf.read_calibration(Path("beside"))
+        return told if beside is None else {**told, "calibration_sha256": beside.sha256}
+
+    monkeypatch.setattr(ModelCard, "to_record", recorded)
     monkeypatch.setattr(shelf, "subject_of", calibrated)
 
 
@@ -85,6 +99,11 @@ def test_a_calibrated_run_cites_its_calibration_and_verifies(
     assert json.loads((folder / "risk" / "regions.json").read_bytes())["calibration"] == risk["calibration"]
     assert run(["verify", str(folder)]) == 0
     assert run(["reproduce", folder.name, "-w", str(tmp_path / "ws")]) == 0
+    statement, _ = verify_statement((folder / "attestation.json").read_bytes(), predicate_type=RUN_PREDICATE)
+    assert contradictions(statement) == []
+    for model in statement.predicate["models"]:
+        model["calibration_sha256"] = "ab" * 32
+    assert contradictions(statement) == ["the calibration is not the one that the model's card names"]
 
 
 def test_outside_the_domain_the_run_has_no_low(
@@ -113,3 +132,41 @@ def test_a_learned_stage_with_another_beside_it_has_no_calibration() -> None:
     stages = load_recipe("light").bind(roi=(0, 0, 64, 64)).stages
     assert len(stages) == 2 and shelf.subject_of(stages) is None and shelf.subject_of(stages[::-1]) is None
     assert shelf.subject_of(stages[1:]) is not None
+
+
+def test_a_calibration_that_the_card_does_not_name_is_not_used_and_record_and_report_say_so(
+    tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _made(-1e6, 1e6)
+    monkeypatch.setattr(shelf, "read_calibration", lambda path: made)
+    subject, card = shelf.subject_of(load_recipe("light").bind().stages) or (None, None)
+    assert card is not None
+    named = card.model_copy(update={"calibration_sha256": "ab" * 32})
+    monkeypatch.setattr(shelf, "subject_of", lambda stages: (subject, named))
+    folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys)
+    assert risk["status"] == "UNCALIBRATED" and "calibration" not in risk
+    assert made.sha256 in risk["calibration_refused"] and "ab" * 32 in risk["calibration_refused"]
+    envelope = json.loads((folder / "attestation.json").read_bytes())
+    warnings = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["warnings"]
+    assert any(risk["calibration_refused"] in one for one in warnings)
+    said = subprocess.run(["pdftotext", folder / "report.pdf", "-"], capture_output=True, text=True, check=True).stdout
+    assert "The model has a calibration, which was not used" in said
+    assert run(["verify", str(folder)]) == 0
+
+
+def test_a_run_with_other_software_than_was_calibrated_says_so_in_record_and_report(
+    tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _made(-1e6, 1e6)
+    older = made.model_copy(update={"software": {**made.software, "torch": "1.0.0"}})
+    monkeypatch.setattr(shelf, "read_calibration", lambda path: older)
+    folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys)
+    assert risk["status"] == "UNCALIBRATED" and risk["calibration"]["sha256"] == older.sha256
+    (frame,) = risk["frames"]
+    reason = frame["summary"]["calibration"]["reason"]
+    assert "calibrated with torch 1.0.0; run with torch" in reason
+    said = subprocess.run(["pdftotext", folder / "report.pdf", "-"], capture_output=True, text=True, check=True).stdout
+    assert "run with torch" in " ".join(said.split()) and "torch 1.0.0, " not in reason
+    with Image.open(folder / frame["files"]["level"]) as picture:
+        assert 0 not in np.unique(np.array(picture))
+    assert run(["verify", str(folder)]) == 0

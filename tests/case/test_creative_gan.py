@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from forensic.case.enhance import FinishedRun, enhance, exhibit_for
+from forensic.case.layout import GENERATIVE_OUTPUT
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
 from forensic.case.verify import verify
@@ -19,6 +20,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.frames.still import read_still
 from forensic.media.label import is_labelled
 from forensic.media.reader import ExhibitReader
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.registry.cards import load_card
 from forensic.registry.packs.fetching import fetch
 from tests.case.reviewing import approve
@@ -42,7 +44,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 def request(**changes: object) -> EnhanceRequest:
     asked: dict[str, object] = {
         "recipe": RECIPE, "mode": "creative", "frames": (0, 2), "roi": (60, 40, 40, 32), "purpose": "illustration",
-        "reason": "Poster for the training room, not evidence", **changes,
+        "reason": "Poster for the training room, not evidence", "acknowledgement": SENTENCE, **changes,
     }  # fmt: skip
     return EnhanceRequest(**asked)  # type: ignore[arg-type]
 
@@ -78,7 +80,7 @@ def test_weights_that_were_not_fetched_are_asked_for(workspace: Workspace, real_
 def test_labelled_with_what_the_recording_gives_beside_it(workspace: Workspace, real_clip: Path) -> None:
     made = run(workspace, real_clip)
     assert made.predicate["output"]["stage_class"] == "generative" and made.predicate["output"]["labelled"] is True
-    with ExhibitReader(made.folder / "output.mkv", StageClass.GENERATIVE) as reader:
+    with ExhibitReader(made.folder / GENERATIVE_OUTPUT, StageClass.GENERATIVE) as reader:
         assert all(is_labelled(frame) for frame in reader.frames())
     told = made.predicate["beside"]
     assert told["class"] == "geometric" and told["why_none"] is None

@@ -13,6 +13,7 @@ import pytest
 from forensic.case.acquire import acquire
 from forensic.case.enhance import FinishedRun, enhance, exhibit_for
 from forensic.case.exhibits import Exhibit
+from forensic.case.layout import GENERATIVE_OUTPUT
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
 from forensic.case.verify import verify
@@ -23,6 +24,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.frames.still import read_still
 from forensic.media.label import LABEL, burn
 from forensic.media.reader import ExhibitReader
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.stages.catalogue import registered
 from forensic.stages.parameters import NoParameters
 from forensic.stages.stage import Stage, StageCard
@@ -72,7 +74,7 @@ def recipe(tmp_path: Path) -> Path:
 def _creative(recipe: Path, **changes: object) -> EnhanceRequest:
     asked: dict[str, object] = {
         "recipe": str(recipe), "mode": "creative", "frames": (0, 3), "purpose": "illustration",
-        "reason": "Poster for the training room, not evidence", **changes,
+        "reason": "Poster for the training room, not evidence", "acknowledgement": SENTENCE, **changes,
     }  # fmt: skip
     return EnhanceRequest(**asked)  # type: ignore[arg-type]
 
@@ -133,7 +135,7 @@ def test_generative_output_is_labelled_everywhere(workspace: Workspace, recipe: 
     # the writer's frames are what burning gives: labelling them again changes nothing
     from forensic.media.reader import ExhibitReader
 
-    with ExhibitReader(run.folder / "output.mkv") as reader:
+    with ExhibitReader(run.folder / GENERATIVE_OUTPUT) as reader:
         for frame in reader.frames():
             from forensic.frames.frame import CodedFrame
 
@@ -190,7 +192,7 @@ def _refused_in_forensic_mode(workspace: Workspace, file: Path) -> Exhibit:
 
 
 def test_generative_output_acquired_again_stays_generative(workspace: Workspace, invented: FinishedRun) -> None:
-    exhibit = _refused_in_forensic_mode(workspace, invented.folder / "output.mkv")
+    exhibit = _refused_in_forensic_mode(workspace, invented.folder / GENERATIVE_OUTPUT)
     with ExhibitReader(exhibit.original, exhibit.stage_class) as reader:
         assert {frame.stage_class for frame in reader.frames()} == {StageClass.GENERATIVE}
 
@@ -205,10 +207,10 @@ def test_generative_output_tells_its_class_to_another_workspace(
     invented: FinishedRun, tmp_path: Path, file: str
 ) -> None:
     source = {
-        "output.mkv": invented.folder / "output.mkv",
-        "renamed": invented.folder / "output.mkv",
+        "output.mkv": invented.folder / GENERATIVE_OUTPUT,
+        "renamed": invented.folder / GENERATIVE_OUTPUT,
         "still": min(p for p in (invented.folder / "stills").glob("*.png") if not p.name.endswith(".source.png")),
-        "overlay": min((invented.folder / "risk").glob("*.overlay.png")),
+        "overlay": min((invented.folder / "risk").glob("*.overlay.*.png")),
     }[file]
     if file == "renamed":
         source = Path(shutil.copy(source, tmp_path / "camera_3.avi"))
@@ -218,7 +220,7 @@ def test_generative_output_tells_its_class_to_another_workspace(
 
 def test_title_survives_remuxing_and_still_gives_it_away(invented: FinishedRun, tmp_path: Path) -> None:
     remuxed = tmp_path / "export.mov"
-    command = ["ffmpeg", "-v", "error", "-i", invented.folder / "output.mkv", "-map", "0:v", "-c", "copy", remuxed]
+    command = ["ffmpeg", "-v", "error", "-i", invented.folder / GENERATIVE_OUTPUT, "-map", "0:v", "-c", "copy", remuxed]
     subprocess.run([*map(str, command)], check=True)
     with create_workspace(tmp_path / "other", examiner="B", lab="M", passphrase=None, origin="test") as other:
         _refused_in_forensic_mode(other, remuxed)
@@ -227,7 +229,7 @@ def test_title_survives_remuxing_and_still_gives_it_away(invented: FinishedRun, 
 def test_frames_are_known_where_they_were_made_whatever_file_they_come_in(
     workspace: Workspace, invented: FinishedRun, tmp_path: Path
 ) -> None:
-    stripped = _remuxed(invented.folder / "output.mkv", tmp_path / "camera_3.mkv")
+    stripped = _remuxed(invented.folder / GENERATIVE_OUTPUT, tmp_path / "camera_3.mkv")
     exhibit = _refused_in_forensic_mode(workspace, stripped)
     assert invented.run_id in exhibit.acquired.stage_class_reason
 
@@ -235,9 +237,9 @@ def test_frames_are_known_where_they_were_made_whatever_file_they_come_in(
 def test_frames_of_a_generative_exhibit_are_known_whatever_file_they_come_in(
     invented: FinishedRun, tmp_path: Path
 ) -> None:
-    stripped = _remuxed(invented.folder / "output.mkv", tmp_path / "camera_3.mkv")
+    stripped = _remuxed(invented.folder / GENERATIVE_OUTPUT, tmp_path / "camera_3.mkv")
     with create_workspace(tmp_path / "other", examiner="B", lab="M", passphrase=None, origin="test") as other:
-        first = exhibit_for(other, str(invented.folder / "output.mkv"), Silent())
+        first = exhibit_for(other, str(invented.folder / GENERATIVE_OUTPUT), Silent())
         again = _refused_in_forensic_mode(other, stripped)
         assert first.id in again.acquired.stage_class_reason
 

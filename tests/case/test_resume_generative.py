@@ -10,6 +10,7 @@ import pytest
 
 from forensic.case.enhance import enhance
 from forensic.case.exhibits import find_exhibit
+from forensic.case.layout import GENERATIVE_OUTPUT
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
 from forensic.case.resume import resume
@@ -18,6 +19,7 @@ from forensic.case.workspace import open_workspace
 from forensic.errors import PolicyRefused
 from forensic.media.label import is_labelled
 from forensic.media.reader import ExhibitReader
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.stages.catalogue import registered
 from tests.case.reviewing import approve
 from tests.case.test_generative_gate import _RECIPE, Invention
@@ -41,7 +43,7 @@ def request_(tmp_path: Path) -> dict[str, Any]:
     recipe.write_text(_RECIPE)
     return {
         "recipe": str(recipe), "mode": "creative", "frames": (0, 5), "purpose": "illustration",
-        "reason": "Poster for the training room, not evidence",
+        "reason": "Poster for the training room, not evidence", "acknowledgement": SENTENCE,
     }  # fmt: skip
 
 
@@ -72,7 +74,7 @@ def test_resumed_generative_run_is_labelled_and_uses_its_approval(
     assert run.predicate["output"]["stage_class"] == "generative"
     assert run.predicate["output"]["labelled"] is True
     assert run.predicate["run"]["approval"]["by"] == "B. Other"
-    with ExhibitReader(run.folder / "output.mkv") as reader:
+    with ExhibitReader(run.folder / GENERATIVE_OUTPUT) as reader:
         assert all(is_labelled(frame) for frame in reader.frames())
     verification = verify_workspace(root)
     assert not [check for check in verification.checks if not check.passed]

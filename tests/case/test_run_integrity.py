@@ -30,6 +30,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.frames.still import read_still, still_png
 from forensic.media.label import is_labelled
 from forensic.media.reader import ExhibitReader
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.stages.catalogue import registered
 from forensic.stages.stage import Stage
 from tests.case.conftest import Case
@@ -165,13 +166,13 @@ def test_source_stills_of_an_exhibit_tagged_generative_carry_the_label(
         enhance(workspace, exhibit, _SHORT, Silent())
     asked = EnhanceRequest(
         recipe="plain-lanczos", frames=(0, 2), mode="creative", purpose="illustration",
-        reason="Poster for the training room, not evidence",
+        reason="Poster for the training room, not evidence", acknowledgement=SENTENCE,
     )  # fmt: skip
     approve(workspace, exhibit, asked)
     run = enhance(workspace, exhibit, asked, Silent())
     assert run.predicate["exhibit"]["stage_class"] == run.predicate["output"]["stage_class"] == "generative"
     for still in run.predicate["stills"]:
-        assert still["before"] == f"stills/labelled-source/{still['frame']:06d}.png"
+        assert still["before"] == f"stills/labelled-source/{still['frame']:06d}.AI-GENERATED-NOT-EVIDENCE.png"
         shown = read_still((run.folder / still["before"]).read_bytes())
         frame = CodedFrame(shown.planes, shown.geometry, shown.colour, shown.timing, shown.stage_class)
         assert shown.stage_class is StageClass.GENERATIVE

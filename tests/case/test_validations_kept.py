@@ -7,14 +7,15 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from forensic.case.layout import INCOMPLETE, ValidationFolder, WorkspaceLayout
 from forensic.case.progress import Silent
+from forensic.case.storage import create_file
 from forensic.case.timestamping import fetch_pending, pending
-from forensic.case.validating import measuring
+from forensic.case.validating import keeping, measuring
 from forensic.case.validating import validate as validating
 from forensic.case.validating.bench import Original
 from forensic.case.validating.masters import master_of
@@ -151,14 +152,14 @@ def test_a_master_is_kept_only_of_what_the_ledger_completed(
 ) -> None:
     root, _ = copied
     wanted = tmp_path / "master.json"
-    whole = validating.write_file
+    whole = create_file
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path) -> BinaryIO:
         if path == wanted:
             raise StorageFailed("storage.disk-full", "No space left.")
-        whole(path, data)
+        return whole(path)
 
-    monkeypatch.setattr(validating, "write_file", full)
+    monkeypatch.setattr(keeping, "create_file", full)
     with _opened(root) as workspace:
         with pytest.raises(StorageFailed):
             validate(workspace, ValidateRequest(suite=str(MINI), keep_master=wanted), Silent())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,8 +13,9 @@ from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
 from forensic.frames.still import read_still
 from forensic.hashes import sha256_bytes
-from forensic.media.label import _FIVE, _SEVEN, LABEL, _glyph, burn
+from forensic.media.label import _FIVE, _SEVEN, EDGES, LABEL, _block, _glyph, burn, is_labelled
 from forensic.media.stills import write_still
+from forensic.media.watermark import sealed
 from tests.media.conftest import MakeFrame
 
 _SIZES = [(64, 64), (65, 67), (100, 80), (176, 144), (214, 120), (320, 240), (64, 400), (1280, 720), (1921, 1081)]
@@ -87,6 +89,55 @@ def _in_box(edge: np.ndarray, brightness: int) -> np.ndarray:
     return np.repeat(rows[:, None], edge.shape[1], axis=1)
 
 
+def _holds(picture: np.ndarray, lines: tuple[str, ...], font: dict[str, str], scale: int) -> bool:
+    """Whether ``lines`` stand somewhere in ``picture``, white with a black outline, dot for dot."""
+    ink = np.kron(np.pad(_block(font, lines), 1), np.ones((scale, scale), np.uint8)).astype(np.uint8)
+    outlined = cv2.dilate(ink, np.ones((2 * scale + 1, 2 * scale + 1), np.uint8))
+    if any(have < need for have, need in zip(picture.shape, ink.shape, strict=True)):
+        return False
+    apart = cv2.matchTemplate(picture, ink * 255, cv2.TM_SQDIFF, mask=outlined)
+    return bool(apart.min() < 255**2)  # less than one dot; the sums are not exact
+
+
+_WHOLE, _LEAST = ("AI-GENERATED", "DETAIL —", "NOT EVIDENCE"), ("NOT", "EVIDENCE")
+
+
+@pytest.mark.parametrize(
+    ("size", "lines", "font", "scale"),
+    [
+        ((64, 64), _LEAST, _FIVE, 1), ((200, 64), _WHOLE, _SEVEN, 1), ((100, 80), _WHOLE, _SEVEN, 1),
+        ((320, 180), _WHOLE, _SEVEN, 1), ((360, 640), _WHOLE, _SEVEN, 1), ((1280, 720), _WHOLE, _SEVEN, 2),
+        ((1921, 1081), _WHOLE, _SEVEN, 3),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ground", [0, 128, 255, "noise"])
+def test_a_crop_to_the_middle_still_shows_a_mark(
+    size: tuple[int, int], lines: tuple[str, ...], font: dict[str, str], scale: int, ground: int | str,
+    make_frame: MakeFrame,
+) -> None:  # fmt: skip
+    (width, height), blank = size, make_frame("gray", *size, stage_class=StageClass.GENERATIVE)
+    plane = blank.planes[0] if ground == "noise" else np.full_like(blank.planes[0], ground)
+    frame = CodedFrame((plane,), blank.geometry, blank.colour, blank.timing, blank.stage_class)
+    left, top = int(0.15 * width), int(0.15 * height)
+    assert _holds(burn(frame).planes[0][top : height - top, left : width - left], lines, font, scale)
+    assert not _holds(burn(frame, EDGES).planes[0][top : height - top, left : width - left], lines, font, scale)
+
+
+@pytest.mark.parametrize("size", [(320, 180), (640, 360), (360, 640), (1280, 720)])
+def test_no_crop_to_seventy_per_cent_anywhere_is_without_a_mark(size: tuple[int, int], make_frame: MakeFrame) -> None:
+    (width, height), scale = size, max(1, round(min(size) / 360))
+    picture = burn(make_frame("gray", *size, stage_class=StageClass.GENERATIVE)).planes[0]
+    rows, columns = round(0.7 * height), round(0.7 * width)
+    for top in (0, (height - rows) // 2, height - rows):
+        for left in (0, (width - columns) // 2, width - columns):
+            assert _holds(picture[top : top + rows, left : left + columns], _WHOLE, _SEVEN, scale), (top, left)
+
+
+def test_marks_cover_little_of_a_picture_that_has_room(make_frame: MakeFrame) -> None:
+    frame = make_frame("gray", 1280, 720, stage_class=StageClass.GENERATIVE)
+    assert np.mean(burn(frame).planes[0] != burn(frame, EDGES).planes[0]) < 0.06
+
+
 def test_wide_pictures_carry_it_more_than_once(make_frame: MakeFrame) -> None:
     marked = burn(make_frame("gray", 1280, 720, stage_class=StageClass.GENERATIVE)).planes[0]
     top = bands(np.where(marked[:22] == 255, 255, 0))
@@ -107,10 +158,10 @@ def test_every_layout_gets_a_black_and_white_box(layout: str, full_range: bool, 
     for row in (1, 96):  # blank rows of the boxes
         assert rgb[row].max() <= (16 if LAYOUTS[layout].family == "gray" else 2)
     assert (np.ptp(rgb[:20], axis=2) <= 2).all() or LAYOUTS[layout].chroma_shift_y > 1
-    middle = slice(45, 50)
+    beside_the_mark = (slice(45, 50), slice(0, 18))
     for before, after in zip(frame.planes, marked.planes, strict=True):
         if before.shape == frame.planes[0].shape:
-            np.testing.assert_array_equal(before[middle], after[middle])
+            np.testing.assert_array_equal(before[beside_the_mark], after[beside_the_mark])
 
 
 def test_picture_without_room_is_not_labelled_but_refused(make_frame: MakeFrame) -> None:
@@ -126,7 +177,7 @@ def test_stills_of_generative_frames_are_labelled(tmp_path: object, make_frame: 
     frame = make_frame("yuv420p", 256, 128, stage_class=StageClass.GENERATIVE)
     written, digest = write_still(path, frame)
     assert digest == sha256_bytes(path.read_bytes())
-    assert written.sha256 == burn(frame).sha256 != frame.sha256
+    assert written.sha256 == sealed(frame).sha256 != frame.sha256 and is_labelled(written)
     still = read_still(path.read_bytes())
     assert still.rgb_matches
     assert still.stage_class is StageClass.GENERATIVE

@@ -283,5 +283,5 @@ def test_the_example_in_the_documentation_is_a_valid_policy(lab_policy: Callable
 def test_the_documentation_names_every_built_in_rule() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "policy.md").read_text("utf-8")
     rules = [value for value in vars(builtin).values() if isinstance(value, RuleRef)]
-    assert len(rules) == 10
+    assert len(rules) == 11
     assert all(f"`{rule.id}`" in page for rule in rules)

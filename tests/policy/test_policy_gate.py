@@ -14,7 +14,7 @@ import pytest
 from forensic.errors import ExitCode, PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json
-from forensic.policy.cedar import FIRST_SCHEMA_SHA256
+from forensic.policy.acknowledgement import FIRST_SCHEMA_SHA256, SENTENCE, WITHOUT_ACKNOWLEDGEMENT
 from forensic.policy.engine import Approval, PolicyContext, PolicyDecision, StageRequest, evaluate
 from forensic.policy.store import Policy, load_policy
 
@@ -27,6 +27,7 @@ CREATIVE = PolicyContext(
     reason="Picture for a museum exhibition.",
     approval=Approval("Bea Head", role="reviewer", key_id="b" * 64),
     key_id="a" * 64,
+    acknowledgement=SENTENCE,
 )
 
 
@@ -334,6 +335,13 @@ def test_creative_permits_a_generative_stage_when_every_demand_is_met() -> None:
         ({"approval": Approval("Bea Head", "reviewer", key_id="a" * 64)}, "generative-needs-second-person"),
         ({"approval": Approval("Bea Head", "reviewer")}, "generative-needs-second-person"),
         ({"authority_pinned": True}, "generative-needs-certified-reviewer"),
+        ({"acknowledgement": ""}, "generative-needs-acknowledgement"),
+        ({"acknowledgement": SENTENCE.removesuffix(" anyone or anything.")}, "generative-needs-acknowledgement"),
+        ({"acknowledgement": SENTENCE.casefold()}, "built-in:generative-needs-acknowledgement"),
+        ({"acknowledgement": "I understand that this result is evidence."}, "generative-needs-acknowledgement"),
+        ({"acknowledgement": SENTENCE + " yes"}, "built-in:generative-needs-acknowledgement"),
+        ({"acknowledgement": "yes"}, "built-in:generative-needs-acknowledgement"),
+        ({"acknowledgement": True}, "built-in:malformed-request"),
         ({"purpose": "identification"}, "generative-never-identifies"),
         ({"purpose": "comparison"}, "generative-never-identifies"),
         ({"purpose": "evidence"}, "generative-never-identifies"),
@@ -352,6 +360,33 @@ def test_a_reviewer_whom_the_pinned_authority_certified_may_approve() -> None:
     approval = Approval("Bea Head", "reviewer", key_id="b" * 64, certified=True)
     context = PolicyContext(**{**CREATIVE.__dict__, "approval": approval, "authority_pinned": True})
     assert ask("creative", context, GENERATIVE).allowed
+
+
+def test_only_blanks_and_line_ends_of_the_acknowledgement_may_differ() -> None:
+    typed = "  " + SENTENCE.replace(" not ", "\n not\t")
+    decision = ask("creative", PolicyContext(**{**CREATIVE.__dict__, "acknowledgement": typed}), GENERATIVE)
+    assert decision.allowed
+    assert decision.to_record()["context"]["acknowledgement"] == typed
+
+
+def test_a_laboratory_s_own_policy_that_never_heard_of_it_is_held_to_the_acknowledgement(
+    lab_policy: Callable[[str], Policy],
+) -> None:
+    policy = lab_policy(PERMISSIVE)
+    assert ask(policy, CREATIVE, CROP, GENERATIVE).allowed
+    silent = PolicyContext(**{**CREATIVE.__dict__, "acknowledgement": ""})
+    refused = ask(policy, silent, CROP, GENERATIVE, CROP)
+    assert [verdict.allowed for verdict in refused.verdicts] == [True, False, False]
+    assert "built-in:generative-needs-acknowledgement" in rules(refused, 1) & rules(refused, 2)
+    assert SENTENCE in refused.verdicts[1].remedy
+    assert ask("creative", PolicyContext("Ann", mode="creative"), CROP).allowed, "nothing generative, nothing asked"
+
+
+def test_the_shipped_policy_quotes_the_sentence_and_the_schema_is_the_present_one() -> None:
+    policy = load_policy("creative")
+    (rule,) = (rule for rule in policy.rules if rule.id == "generative-needs-acknowledgement")
+    assert rule.remedy.endswith(SENTENCE)
+    assert policy.schema_sha256 not in WITHOUT_ACKNOWLEDGEMENT
 
 
 def test_the_refusal_names_the_command_that_helps() -> None:

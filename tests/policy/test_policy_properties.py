@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.policy.engine import Approval, PolicyContext, PolicyDecision, StageRequest, evaluate
 from forensic.policy.store import Policy, load_policy
 
@@ -61,6 +62,7 @@ contexts = st.builds(
     approval=approvals | st.just(REVIEWER),
     key_id=st.sampled_from(["a" * 64, "a" * 64, ""]),
     authority_pinned=st.booleans(),
+    acknowledgement=st.sampled_from([SENTENCE, SENTENCE, "", SENTENCE[:-1], SENTENCE.upper(), True, None]),
     exhibit_class=st.sampled_from(["presentation", *CLASSES, "magic"]),
 )
 
@@ -114,6 +116,7 @@ def test_generative_pixels_pass_only_when_every_demand_is_met(
             assert given is not None and (given.by, given.role, given.key_id) == ("Bea", "reviewer", "b" * 64)
             assert context.key_id == "a" * 64
             assert given.certified or not context.authority_pinned
+            assert context.acknowledgement == SENTENCE
 
 
 @settings(max_examples=200, deadline=None)
@@ -126,7 +129,7 @@ def test_no_policy_file_lets_generative_pixels_into_forensic_mode_or_an_unverifi
     for stage, verdict in zip(stages, decision.verdicts, strict=True):
         rank = class_after(stage, rank)
         if verdict.allowed:
-            assert rank < StageClass.GENERATIVE or context.mode == "creative"
+            assert rank < StageClass.GENERATIVE or (context.mode, context.acknowledgement) == ("creative", SENTENCE)
             model: Any = stage.model
             assert (not stage.learned and model is None) or model["digest_verified"] is True
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from forensic.frames.stageclass import StageClass
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.policy.engine import Approval, PolicyContext, StageRequest
 from forensic.policy.explain import explain, highest_class
 from forensic.policy.store import Policy, load_policy
@@ -30,14 +31,17 @@ def test_a_refusal_says_everything_that_would_have_to_change() -> None:
     text = explain(load_policy("creative"), GENERATIVE, ANN)
     assert "REFUSED" in text
     change = next(line for line in text.splitlines() if "All of these together" in line)
-    for demand in ("the mode is creative", "purpose truly is illustration", "written reason", "second person approves"):
+    for demand in ("the mode is creative", "purpose truly is illustration", "written reason", "second person approves",
+                   f"typed in full: {SENTENCE!r}"):  # fmt: skip
         assert demand in change
     assert "scale" not in change
 
 
 def test_only_the_missing_demand_is_named() -> None:
     approval = Approval("Bea", "reviewer", key_id="b" * 64)
-    context = PolicyContext("Ann", mode="creative", purpose="validation", approval=approval, key_id="a" * 64)
+    context = PolicyContext(
+        "Ann", mode="creative", purpose="validation", approval=approval, key_id="a" * 64, acknowledgement=SENTENCE
+    )
     text = explain(load_policy("creative"), GENERATIVE, context)
     assert "This alone: a written reason, long enough for the policy, is given." in text
     unverified = StageRequest("net", "fidelity", True, 2.0, MODEL)

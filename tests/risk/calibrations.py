@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from forensic.risk.calibration import artefact
-from forensic.risk.calibration.fitting import CLAIMS, Group, Recording, fit
-from forensic.risk.calibration.losses import THRESHOLDS, TOLERANCES
+from forensic.risk.calibration.criteria import THRESHOLDS, TOLERANCES
+from forensic.risk.calibration.software import versions_of
+from forensic.risk.calibration.strata import CLAIMS, Group, Recording, fit
 
 SUBJECT: dict[str, Any] = {
     "model": "made-up", "weights_sha256": "ab" * 32, "precision": "float32", "scale": 2, "stage": "learned-upscale",
@@ -54,6 +55,6 @@ def calibration(
             "strata": strata,
             "scenes_sha256": "00" * 32,
             "recordings_sha256": "11" * 32,
-            "software": {"forensic": "0", "simulator": "1"},
+            "software": {"forensic": "0", "simulator": "1", **versions_of(artefact.QUANTILE, "float32")},
         }
     )

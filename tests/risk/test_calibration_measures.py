@@ -15,8 +15,9 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Coding, FrameTiming, Geometry, WorkingFrame
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
+from forensic.risk.calibration.criteria import area_failed, edges_failed, share_failed
 from forensic.risk.calibration.domain import MEASURES, Range, envelope, measured, outside
-from forensic.risk.calibration.losses import area_failed, counts, edges_failed, share_failed, truth_edges
+from forensic.risk.calibration.losses import counts, truth_edges
 from forensic.risk.noise import estimate_sigma
 from forensic.risk.tiles import in_groups
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forensic.case.attest import history_of
+from forensic.case.calibrating.events import COMPLETED
 from forensic.case.exhibits import exhibit_of
 from forensic.case.identities import EVENTS
 from forensic.case.lognames import KEY_INTRODUCED
@@ -15,7 +16,7 @@ from forensic.case.verification.custody import FINISHED
 from forensic.case.workspace import Workspace
 from forensic.errors import UsageError
 from forensic.ledger.entry import LedgerEntry
-from forensic.ledger.order import ACQUIRED
+from forensic.ledger.order import ACQUIRED, STARTED
 
 _KEY_EVENTS = (*EVENTS, KEY_INTRODUCED)
 
@@ -97,11 +98,20 @@ def select(workspace: Workspace, scope: Scope, until: int, *, validations: bool 
         if entry.event == ACQUIRED:
             history = history_of(workspace, exhibit_of(workspace, entry), until)
             related.update(seq for seq in history.entries if seq > early and seq not in own)
+    related.update(seq for seq in _calibrations(workspace, thread, until) if seq > early)
     listed = None
     if validations:
         listed = tuple(_validations(workspace, until))
         related.update(one[key] for one in listed for key in ("registered", "completed"))
     return Selection(tuple(sorted(keys)), tuple(sorted(related)), tuple(sorted(own)), listed, early)
+
+
+def _calibrations(workspace: Workspace, thread: list[LedgerEntry], until: int) -> Iterator[int]:
+    """Entries about the laboratory's own calibrations that runs of ``thread`` began with: registration, completion."""
+    cited = {entry.data.get("calibration") for entry in thread if entry.event == STARTED} - {None}
+    for entry in workspace.ledger.entries(event=COMPLETED) if cited else ():
+        if entry.seq <= until and entry.data.get("calibration_sha256") in cited:
+            yield from (int(entry.data["registered"]), entry.seq)
 
 
 def _validations(workspace: Workspace, until: int) -> Iterator[dict[str, Any]]:

@@ -28,6 +28,7 @@ from forensic.case.workspace import Workspace, open_workspace
 from forensic.errors import ForensicError, InternalError
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_file
+from forensic.policy.acknowledgement import SENTENCE
 from forensic.policy.engine import evaluate
 from forensic.policy.request import Mode, PolicyContext, StageRequest
 from forensic.policy.store import SCHEMA_NAME, load_policy
@@ -244,6 +245,7 @@ def _ask_about_generative(attempt: str) -> None:
         purpose="illustration" if creative else "evidence",
         reason="validation",
         recipe="invention",
+        acknowledgement=SENTENCE,
     )
     evaluate(load_policy("creative" if creative else "forensic"), [request], context).require()
 

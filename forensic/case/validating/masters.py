@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forensic.case.earlier import COMPLETED
 from forensic.case.environment import platform_key
 from forensic.case.layout import ValidationFolder
 from forensic.case.regularfile import JSON_LIMIT, read_regular
@@ -16,8 +17,6 @@ from forensic.signing.certificate import certificate_facts
 from forensic.signing.statement import VALIDATION_PREDICATE, verify_statement
 from forensic.validation.master import compare
 from forensic.validation.suite import Suite
-
-COMPLETED = "validation.completed"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forensic import __version__
+from forensic.case.earlier import COURSE, told_of
 from forensic.case.environment import environment
 from forensic.case.validating.bench import Bench
 from forensic.case.workspace import UNPROTECTED, Workspace, utc_now, utc_text
@@ -14,7 +15,6 @@ from forensic.signing.statement import VALIDATION_PREDICATE
 from forensic.validation.suite import Suite
 from forensic.validation.verdicts import Result
 
-_FAMILY = ("registered", "completed", "refused", "failed", "cancelled")
 NOT_SHOWN = (
     "That a result on evidence is correct: every measurement here is on simulated recordings or on pictures of the "
     "laboratory, whose truth is known. The truth of evidence is not.",
@@ -37,22 +37,10 @@ class Registered:
     earlier: list[dict[str, Any]]
 
 
-def earlier_validations(workspace: Workspace) -> list[dict[str, Any]]:
-    """Every earlier validation of this workspace and how it ended, so that none can be left out of sight."""
-    found: dict[str, dict[str, Any]] = {}
-    entries = [entry for name in _FAMILY for entry in workspace.ledger.entries(event=f"validation.{name}")]
-    for entry in sorted(entries, key=lambda one: one.seq):
-        identifier = str(entry.data.get("validation"))
-        about = found.setdefault(
-            identifier,
-            {"validation": identifier, "seq": entry.seq, "utc": entry.utc, "suite_sha256": None,
-             "end": "registered, not completed", "verdict": None, "reason": None},
-        )  # fmt: skip
-        about["suite_sha256"] = entry.data.get("suite_sha256") or about["suite_sha256"]
-        kind = entry.event.rpartition(".")[2]
-        if kind != "registered":
-            about |= {"end": kind, "verdict": entry.data.get("verdict"), "reason": entry.data.get("reason")}
-    return list(found.values())
+def earlier_validations(workspace: Workspace, before: int) -> list[dict[str, Any]]:
+    """Every validation of this workspace with an entry before entry ``before``, and how it had ended by then."""
+    entries = [entry for event in COURSE for entry in workspace.ledger.entries(event=event)]
+    return told_of(entry for entry in entries if entry.seq < before)
 
 
 def build_record(

@@ -12,21 +12,23 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+from forensic.case.earlier import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTERED
 from forensic.case.ending import Terminated, record_end, why_ended
 from forensic.case.filelist import write_manifest
 from forensic.case.issue import issue_signed
 from forensic.case.layout import INCOMPLETE, ValidationFolder, WorkspaceLayout
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
-from forensic.case.regularfile import digest_regular
-from forensic.case.storage import make_folder, storage, sync_folder, write_file
+from forensic.case.storage import make_folder, storage, write_file
 from forensic.case.validating.bench import Bench
 from forensic.case.validating.carrying import carry_out
-from forensic.case.validating.masters import COMPLETED, Master, master_of, read_master
+from forensic.case.validating.keeping import complete_renames, keep_master, not_kept, settle_folder, unsigned
+from forensic.case.validating.masters import Master, master_of, read_master
 from forensic.case.validating.record import Registered, build_record, earlier_validations
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import Interrupted, StorageFailed, UsageError
-from forensic.hashes import canonical_json, sha256_bytes, sha256_file
+from forensic.hashes import canonical_json, sha256_bytes
+from forensic.ledger.entry import LedgerEntry
 from forensic.report.validation.document import build_validation_pdf
 from forensic.signing.statement import VALIDATION_PREDICATE, Subject, build_statement, sign_statement
 from forensic.validation.recordings import degradation_of
@@ -34,9 +36,6 @@ from forensic.validation.scenes import Picture, read_pictures
 from forensic.validation.suite import DEFAULT_SUITE, Suite, load_suite
 from forensic.validation.verdicts import Verdict, overall
 
-REGISTERED = "validation.registered"
-_REFUSED, _FAILED, _CANCELLED = "validation.refused", "validation.failed", "validation.cancelled"
-MASTER_KEPT, MASTER_NOT_KEPT = "validation.master-kept", "validation.master-not-kept"
 _REASON = "Record of a validation"
 
 
@@ -92,11 +91,10 @@ def validate(workspace: Workspace, request: ValidateRequest, progress: Progress)
     the command can be given again.
     """
     identifier = f"V-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    registered: Registered | None = None
     done: FinishedValidation | None = None
     settled: _Settled | None = None
     try:
-        _complete_renames(workspace)
+        complete_renames(workspace)
         settled = _settle(workspace, request, identifier)
         registered = _register(workspace, settled, request, identifier)
         suite = settled.suite
@@ -107,14 +105,15 @@ def validate(workspace: Workspace, request: ValidateRequest, progress: Progress)
         done, data = _carried_out(workspace, settled, registered, request, progress)
         workspace.ledger.append(COMPLETED, data)
     except BaseException as error:
-        if done is not None and _has_completed(workspace, identifier):
+        if done is not None and _entry(workspace, COMPLETED, identifier) is not None:
             # An interrupt that came after the entry came too late.
             return _finished(workspace, done, request, progress)
         ended = _ended(error, identifier)
         code, reason = why_ended(error)
-        begun = {} if registered is None else {"registered": registered.seq}
-        event = _REFUSED if registered is None else _CANCELLED if _by_user(error) else _FAILED
-        left = _unsigned(settled.folder) if settled is not None and settled.begun else {}
+        first = _entry(workspace, REGISTERED, identifier)  # an interrupt may have come just after it
+        begun = {} if first is None else {"registered": first.seq}
+        event = REFUSED if first is None else CANCELLED if _by_user(error) else FAILED
+        left = unsigned(settled.folder) if settled is not None and settled.begun else {}
         told = {"validation": identifier, **begun, "code": code, "reason": reason, **left}
         record_end(workspace.ledger, event, told, ended)
         if ended is error:
@@ -127,44 +126,27 @@ def _finished(
     workspace: Workspace, done: FinishedValidation, request: ValidateRequest, progress: Progress
 ) -> FinishedValidation:
     """Name the folder, keep the master where that was asked for: only now is it one that the ledger holds."""
-    _settle_folder(done.folder)
-    if request.keep_master is None:
-        return done
-    if not done.passed:
-        progress.say(f"Warning: not kept as a master, because its verdict is {done.predicate['verdict']}.")
-        return done
-    about = {"validation": done.id, "file": workspace.layout.name(request.keep_master)}
+    wanted = request.keep_master
     try:
-        write_file(request.keep_master, done.attestation)
-        workspace.ledger.append(MASTER_KEPT, {**about, "sha256": sha256_bytes(done.attestation)})
+        try:
+            settle_folder(done.folder)
+        except BaseException as error:
+            if wanted is not None:
+                not_kept(workspace, done.id, wanted, error)
+            raise
+        if wanted is not None:
+            keep_master(workspace, done.id, done.predicate["verdict"], done.attestation, wanted)
     except BaseException as error:
-        code, reason = why_ended(error)
-        record_end(workspace.ledger, MASTER_NOT_KEPT, {**about, "code": code, "reason": reason}, error)
-        error.add_note(f"Validation {done.id} itself is completed: {done.folder}")
+        error.add_note(f"Validation {done.id} itself is completed.")
         raise
+    if wanted is not None and not done.passed:
+        progress.say(f"Warning: not kept as a master, because its verdict is {done.predicate['verdict']}.")
     return done
 
 
-def _unsigned(final: Path) -> dict[str, Any]:
-    """What the entry on a bad end says of the folder that is left: the measurements stay, whatever is signed goes.
-
-    A killed process leaves both; ``forensic verify`` accepts no folder called incomplete that no ledger completes.
-    """
-    folder = ValidationFolder(final.with_name(f"{final.name}{INCOMPLETE}"))
-    removed = []
-    for path in (folder.manifest, folder.report, folder.attestation):
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            return {"incomplete_folder": folder.root.name, "not_removed": f"{path.name}: {error.strerror}"}
-        removed.append(path.name)
-    return {"incomplete_folder": folder.root.name, "removed": removed, "result": digest_regular(folder.result)}
-
-
-def _has_completed(workspace: Workspace, identifier: str) -> bool:
-    return any(entry.data.get("validation") == identifier for entry in workspace.ledger.entries(event=COMPLETED))
+def _entry(workspace: Workspace, event: str, identifier: str) -> LedgerEntry | None:
+    found = workspace.ledger.entries(event=event)
+    return next((entry for entry in found if entry.data.get("validation") == identifier), None)
 
 
 def _by_user(error: BaseException) -> bool:
@@ -180,7 +162,7 @@ def _ended(error: BaseException, identifier: str) -> BaseException:
     if isinstance(error, StorageFailed):
         return StorageFailed(error.code, error.message, f"Once the cause is gone: {again[0].lower()}{again[1:]}")
     if isinstance(error, KeyboardInterrupt | Interrupted):
-        how = ("cancelled", _CANCELLED) if _by_user(error) else ("broken off", _FAILED)
+        how = ("cancelled", CANCELLED) if _by_user(error) else ("broken off", FAILED)
         return Interrupted(how[1], f"Validation {identifier} was {how[0]}; that is on the record.", again)
     return error
 
@@ -248,10 +230,10 @@ def _register(workspace: Workspace, settled: _Settled, request: ValidateRequest,
         "deviations": [{"id": named, "text": text} for named, text in request.deviations],
         "defaults": list(settled.defaults),
         "command": list(request.command),
+        "folder": workspace.layout.name(settled.folder),
     }
-    earlier = earlier_validations(workspace)
     entry = workspace.ledger.append(REGISTERED, data)
-    return Registered(identifier, entry.seq, entry.hash, entry.utc, data, earlier)
+    return Registered(identifier, entry.seq, entry.hash, entry.utc, data, earlier_validations(workspace, entry.seq))
 
 
 def _carried_out(
@@ -329,18 +311,3 @@ def _filed(
         "master_here": here,
     }
     return FinishedValidation(record["validation"]["id"], settled.folder, record, report, attestation), data
-
-
-def _complete_renames(workspace: Workspace) -> None:
-    """Give folders their final name that a kill left between the entry on their end and the rename."""
-    for entry in workspace.ledger.entries(event=COMPLETED):
-        final = workspace.layout.validation_named(entry.data["folder"])
-        left = ValidationFolder(final.with_name(f"{final.name}{INCOMPLETE}")).attestation
-        if not final.exists() and left.is_file() and sha256_file(left) == entry.data["attestation_sha256"]:
-            _settle_folder(final)
-
-
-def _settle_folder(final: Path) -> None:
-    with storage(final, "moving the validation to"):
-        final.with_name(f"{final.name}{INCOMPLETE}").rename(final)
-        sync_folder(final.parent)

@@ -19,11 +19,12 @@ from forensic.case.verification.bundleform.description import (
     validation_folder,
 )
 from forensic.case.verification.checks import Verdict, Verification
-from forensic.case.verification.runs import cited_head, verify_run
+from forensic.case.verification.records import cited_head
+from forensic.case.verification.runs import verify_run
 from forensic.case.verification.trust import Trust
 from forensic.case.verification.validations import verify_validation
 from forensic.errors import ForensicError
-from forensic.hashes import sha256_bytes
+from forensic.hashes import canonical_json, sha256_bytes
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
 
 _ANCHOR = re.compile(r"data/ledger/anchors/([0-9]{10,})/(checkpoint|checkpoint\.tsr|cosigned|consistency)")
@@ -103,17 +104,19 @@ def check_validations(
 ) -> None:
     """B21 and the checks of every validation that goes along; those that ``bundle.issued`` lists, and no others."""
     present = {name.removeprefix(names.VALIDATIONS).partition("/")[0] for name in bag.below(names.VALIDATIONS)}
-    listed = {str(one.get("id")): one for one in disclosed.validations}
     if not present and "validations" not in disclosed.issued.data:
         return
+    whole = disclosed.issued.data.get("validations")
+    listed = {str(one.get("id")): one for one in disclosed.validations}
     odd = sorted(present ^ listed.keys())
-    if len(listed) != len(disclosed.validations):
-        odd.append("one is listed twice")
+    if not isinstance(whole, list) or len(listed) != len(whole):
+        odd.append("one is listed twice, or what is listed is none")
     for identifier in sorted(listed.keys() & present):
         folder, entries = validation_folder(identifier), extract.custody.validations.get(identifier, [])
-        told = {key: listed[identifier].get(key) for key in ("registered", "completed", "manifest_sha256")}
-        found = {"registered": entries[0].seq, "completed": entries[-1].seq} if entries else {}
-        if told != {**found, "manifest_sha256": bag.digests.get(f"{folder}manifest.sha256")}:
+        due: dict[str, Any] = {"id": identifier, "manifest_sha256": bag.digests.get(f"{folder}manifest.sha256")}
+        if entries:
+            due |= {"registered": entries[0].seq, "completed": entries[-1].seq}
+        if canonical_json(listed[identifier]) != canonical_json(due):  # True is no 1 here
             odd.append(identifier)
         part = verify_validation(bag.root / folder, ledger=extract.custody, trust=trust)
         verification.absorb(part, identifier)

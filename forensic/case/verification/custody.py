@@ -21,6 +21,7 @@ from forensic.ledger.reading import audited_entries
 
 FINISHED = "run.finished"
 VALIDATION = "validation."
+CALIBRATION = "calibration."
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Custody:
     timestamps: list[LedgerEntry] = field(default_factory=list)
     validations: dict[str, list[LedgerEntry]] = field(default_factory=dict)
     """All entries about a validation, by its id."""
+    calibrations: dict[str, list[LedgerEntry]] = field(default_factory=dict)
+    """All entries about a laboratory's own calibration, by its id."""
     complete: bool = True
     """Whether this is a whole ledger; False for an extract, from which entries are missing."""
 
@@ -64,6 +67,8 @@ class Custody:
         self.signing.admit(entry)
         if entry.event.startswith(VALIDATION) and isinstance(named := entry.data.get("validation"), str):
             self.validations.setdefault(named, []).append(entry)
+        if entry.event.startswith(CALIBRATION) and isinstance(named := entry.data.get("calibration"), str):
+            self.calibrations.setdefault(named, []).append(entry)
 
     def take(self, entry: LedgerEntry) -> None:
         """Add what the next entry says."""
@@ -135,6 +140,8 @@ def end_differences(custody: Custody, folder: RunFolder, predicate: dict[str, An
         ("number of frames", finished.get("frames"), at(predicate, "output", "frames", "count")),
         ("class", finished.get("stage_class"), at(predicate, "output", "stage_class")),
     ]
+    if "cost" in finished:  # absent in entries before 0.3.0
+        pairs.append(("cost", finished["cost"], at(predicate, "run", "cost")))
     if run.begun is not None and "calibration" in run.begun.data:  # absent in entries before 0.3.0
         pairs.append(("calibration", run.begun.data["calibration"], at(predicate, "risk", "calibration", "sha256")))
     differ = [name for name, recorded, found in pairs if recorded != found]

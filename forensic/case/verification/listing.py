@@ -1,6 +1,9 @@
-"""Whether a folder holds the files that its list names, and no others."""
+"""What a folder holds, and whether it is the files that its list names, and no others."""
 
 from __future__ import annotations
+
+import stat
+from pathlib import Path
 
 from forensic.case.filelist import read_manifest_file
 from forensic.case.layout import SignedFolder
@@ -25,3 +28,19 @@ def check_listing(verification: Verification, folder: SignedFolder) -> dict[str,
     links = [name for name, path in present.items() if path.is_symlink() or not path.is_file()]
     regular = verification.record("M4", "all are regular files", not links, ", ".join(links[:5]))
     return {name: listed[name] for name in listed.keys() & present.keys()} if regular else None
+
+
+def entries_of(folder: Path) -> tuple[set[str], set[str]]:
+    """Names in ``folder``: real folders, and everything else (files, links, pipes)."""
+    try:
+        modes = {path.name: path.lstat().st_mode for path in folder.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set(), set()
+    folders = {name for name, mode in modes.items() if stat.S_ISDIR(mode)}
+    return folders, set(modes) - folders
+
+
+def some_of(names: list[str]) -> str:
+    """The first five, and how many more."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

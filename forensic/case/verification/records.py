@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from forensic.case.recordednames import says_generative
+from forensic.case.verification.beside import misplaced
 from forensic.errors import ForensicError, PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_bytes
+from forensic.media.watermark_keys import Mark, run_key
+from forensic.policy.acknowledgement import WITHOUT_ACKNOWLEDGEMENT, is_acknowledged
 from forensic.signing.statement import Statement
 
 
@@ -16,6 +20,14 @@ def at(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def cited_head(predicate: dict[str, Any]) -> tuple[int, str] | None:
+    """The ledger head that a run's record cites, if it is well-formed."""
+    head = at(predicate, "workspace", "ledger_head")
+    if not isinstance(head, dict) or not isinstance(head.get("seq"), int) or not isinstance(head.get("hash"), str):
+        return None
+    return head["seq"], head["hash"]
 
 
 def exhibit_class(predicate: dict[str, Any]) -> Any:
@@ -72,9 +84,24 @@ def _contradictions(statement: Statement) -> Iterator[str]:
     ):
         if not _is_digest_of(statement, claimed, file):
             yield f"the digest of the {name} is not that of its file"
+    generative = at(predicate, "output", "stage_class") == StageClass.GENERATIVE.label
+    if generative and at(policy, "policy", "schema_sha256") not in WITHOUT_ACKNOWLEDGEMENT:
+        if not is_acknowledged(at(policy, "context", "acknowledgement")):
+            yield "generative pixels were not acknowledged"
+        pictures = [at(still, "after") for still in _objects(predicate.get("stills"))]
+        if not all(map(says_generative, (at(predicate, "output", "file"), *pictures))):
+            yield "a file of generative pixels does not say so in its name"
+        of_run = run_key(str(at(predicate, "exhibit", "sha256")), str(at(recipe, "sha256")))
+        if at(predicate, "output", "watermark") != Mark(of_run).to_record():
+            yield "generative pixels are not said to carry the mark of this run"
     cited = at(predicate, "risk", "calibration")
     if cited is not None and at(cited, "sha256") != _digest_of(at(cited, "artefact")):
         yield "the digest of the calibration is not that of the artefact"
+    if at(cited, "artefact", "origin") == "shipped":
+        named = (at(cited, "artefact", "subject", "model"), at(cited, "sha256"))
+        if named not in [(at(one, "id"), at(one, "calibration_sha256")) for one in _objects(predicate.get("models"))]:
+            yield "the calibration is not the one that the model's card names"
+    yield from misplaced(predicate)
     stills = predicate.get("stills")
     if not isinstance(stills, list):
         yield "the stills are not listed"
@@ -85,8 +112,8 @@ def _contradictions(statement: Statement) -> Iterator[str]:
         ):
             yield f"the digest of the still of frame {at(still, 'frame')} is not that of its file"
         due = predicate.get("beside") is not None and at(predicate, "beside", "why_none") is None
-        named = at(still, "beside")
-        if (due or named is not None) and not _is_digest_of(statement, at(still, "beside_sha256"), named):
+        beside = at(still, "beside")
+        if (due or beside is not None) and not _is_digest_of(statement, at(still, "beside_sha256"), beside):
             yield f"the digest of what stands beside the still of frame {at(still, 'frame')} is not that of its file"
 
 

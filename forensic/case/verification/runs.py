@@ -19,6 +19,8 @@ from forensic.case.layout import (
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.anchors import check_anchors
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
+from forensic.case.verification.beside import check_beside
+from forensic.case.verification.calibrations import check_cited_calibration
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import (
     Custody,
@@ -32,7 +34,7 @@ from forensic.case.verification.existence import record_existed_at
 from forensic.case.verification.handling import check_told
 from forensic.case.verification.identities import attestation_of, check_identities
 from forensic.case.verification.listing import check_listing
-from forensic.case.verification.records import at, contradictions, exhibit_class, labelled
+from forensic.case.verification.records import at, cited_head, contradictions, exhibit_class, labelled
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.stills import verify_still
 from forensic.case.verification.timestamps import check_received, check_timestamps, doubts
@@ -85,6 +87,7 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
             own = _proof_names_run(proof, statement) and part.signers.keys() <= verification.signers.keys()
             part.record("S8", "the proof names this run and has its signer", own)
             verification.absorb(part, folder.name(still))
+        check_beside(verification, folder, statement.predicate)
     verification.record(
         "A6",
         "generative output is declared and labelled",
@@ -93,13 +96,16 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
     )
     against_itself = contradictions(statement)
     verification.record("A7", "record agrees with itself", not against_itself, "; ".join(against_itself[:5]))
+    custody = None
     if ledger is not LedgerUse.NONE:
-        _check_ledger(verification, folder, statement, ledger if isinstance(ledger, Custody) else None, trust)
+        custody = _check_ledger(verification, folder, statement, ledger if isinstance(ledger, Custody) else None, trust)
+    check_cited_calibration(verification, folder, statement.predicate, custody, trust)
     if folder.root.name.endswith(INCOMPLETE):
         verification.not_checked.append(f"why the folder is still called {folder.root.name}: rename interrupted")
+    output = folder.output_named(at(statement.predicate, "output", "file")).name
     verification.not_checked.append(
-        "that output.mkv decodes to the frames of the record: forensic reproduce, or "
-        "ffmpeg -i output.mkv -f framehash -hash sha256 - against frames.jsonl"
+        f"that {output} decodes to the frames of the record: forensic reproduce, or "
+        f"ffmpeg -i {output} -f framehash -hash sha256 - against frames.jsonl"
     )
     return verification
 
@@ -195,21 +201,13 @@ def _proof_names_run(proof: Statement | None, statement: Statement) -> bool:
     )
 
 
-def cited_head(predicate: dict[str, Any]) -> tuple[int, str] | None:
-    """The ledger head that a run's record cites, if it is well-formed."""
-    head = at(predicate, "workspace", "ledger_head")
-    if not isinstance(head, dict) or not isinstance(head.get("seq"), int) or not isinstance(head.get("hash"), str):
-        return None
-    return head["seq"], head["hash"]
-
-
 def _check_ledger(
     verification: Verification, folder: RunFolder, statement: Statement, audited: Custody | None, trust: Trust
-) -> None:
+) -> Custody | None:
     custody = audited or _audited_custody(verification, folder, statement)
     _check_identities(verification, folder, custody, trust)
     if custody is None:
-        return
+        return None
     ended = end_differences(custody, folder, statement.predicate)
     verification.record("C2", "ledger holds this run's end with these digests", not ended, "; ".join(ended[:5]))
     other = exhibit_differences(custody, folder, statement.predicate)
@@ -223,6 +221,7 @@ def _check_ledger(
         check_anchors(verification, workspace, trust=trust, covering=custody.newest(run_id_of(folder)))
         check_timestamps(verification, workspace, trust=trust, covering=custody.newest(run_id_of(folder)))
         check_received(verification, workspace, custody.timestamps, run=run_id_of(folder))
+    return custody
 
 
 def _check_identities(verification: Verification, folder: RunFolder, custody: Custody | None, trust: Trust) -> None:

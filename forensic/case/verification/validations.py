@@ -8,15 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from forensic.case.earlier import COMPLETED, MASTER_KEPT, MASTER_NOT_KEPT, REGISTERED, told_of
 from forensic.case.layout import INCOMPLETE, REPORT, ValidationFolder, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import Custody
 from forensic.case.verification.listing import check_listing
-from forensic.case.verification.records import at
+from forensic.case.verification.records import at, cited_head
 from forensic.case.verification.reports import verify_report
-from forensic.case.verification.runs import cited_head
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.case.verification.validators import check_validation_signer, is_validation
 from forensic.errors import ForensicError
@@ -27,9 +27,12 @@ from forensic.signing.statement import VALIDATION_PREDICATE, Statement
 from forensic.validation.suite import parse_suite
 from forensic.validation.verdicts import contradictions
 
-_REGISTERED, _COMPLETED = "validation.registered", "validation.completed"
-_COPIES = ("validation.master-kept", "validation.master-not-kept")
+_COPIES = (MASTER_KEPT, MASTER_NOT_KEPT)
 _TITLE_V5 = "it was completed"
+_IN_A_BUNDLE = (
+    "whether these are all validations of the workspace: a bundle cannot show it, and those that failed or were "
+    "cancelled, were refused or never ended are not in bundles (each record names those before it, as its signer says)"
+)
 _TOLD = ("suite", "requirements", "conditions", "pictures", "deviations", "command")
 
 
@@ -131,7 +134,9 @@ def _check_ledger(
             verification.record("V5", _TITLE_V5, False, reason)
         return
     entries = custody.validations.get(identifier, []) if isinstance(identifier, str) else []
-    faults = _ledger_faults(entries, folder, statement.predicate)
+    faults = _ledger_faults(entries, folder, statement.predicate) or _history_faults(custody, entries[0], statement)
+    if not custody.complete:
+        verification.not_checked.append(_IN_A_BUNDLE)
     verification.record(
         "V4",
         "ledger holds requirements and criteria before the measurement, and this result after it",
@@ -139,7 +144,7 @@ def _check_ledger(
         "; ".join(faults),
     )
     if incomplete:
-        completed = any(entry.event == _COMPLETED for entry in entries)
+        completed = any(entry.event == COMPLETED for entry in entries)
         verification.record("V5", _TITLE_V5, completed, "" if completed else "the ledger does not say so")
         verification.not_checked.append(f"why the folder is still called {folder.root.name}: rename interrupted")
 
@@ -156,9 +161,24 @@ def _audited(verification: Verification, folder: ValidationFolder, statement: St
     return (Custody.read(workspace.ledger) if sound else None), True
 
 
+def _history_faults(custody: Custody, first: LedgerEntry, statement: Statement) -> list[str]:
+    """Whether the record tells of the validations before it what the ledger tells: of all, in an extract of its own."""
+    before = [one for about in custody.validations.values() for one in about if one.seq < first.seq]
+    due, told = told_of(before), _objects(statement.predicate.get("earlier"))
+    if custody.complete:
+        same = canonical_json(told) == canonical_json(due)
+    else:
+        same = {canonical_json(one) for one in due} <= {canonical_json(one) for one in told}
+    return [] if same else ["earlier validations are not told as the ledger tells them"]
+
+
+def _objects(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _ledger_faults(entries: list[LedgerEntry], folder: ValidationFolder, predicate: dict[str, Any]) -> list[str]:
     told = [entry for entry in entries if entry.event not in _COPIES]
-    if [entry.event for entry in told] != [_REGISTERED, _COMPLETED]:
+    if [entry.event for entry in told] != [REGISTERED, COMPLETED]:
         return ["the ledger does not have exactly one registration and then one completion of it"]
     first, last = told
     faults = []

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from forensic.case.acquired import parse_acquired
 from forensic.case.layout import INCOMPLETE, SignedFolder, WorkspaceLayout
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.anchors import check_anchors
+from forensic.case.verification.calibrationfolders import check_calibration_folders
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import FINISHED, Custody
 from forensic.case.verification.existence import anchored_since, checkpoints_existed_at
 from forensic.case.verification.handling import Handling, check_handling
 from forensic.case.verification.identities import check_ledger_signers, note_signers
-from forensic.case.verification.runs import cited_head, verify_run
+from forensic.case.verification.listing import entries_of, some_of
+from forensic.case.verification.records import cited_head
+from forensic.case.verification.runs import verify_run
 from forensic.case.verification.timestamps import check_received, check_strays, check_timestamps
 from forensic.case.verification.trust import NOTHING, Trust
-from forensic.case.verification.validations import verify_validation
+from forensic.case.verification.validationfolders import check_validation_folders
 from forensic.errors import ForensicError
 from forensic.ledger.audit import audit
 from forensic.ledger.entry import LedgerEntry
-from forensic.signing.statement import RUN_PREDICATE, VALIDATION_PREDICATE, verify_statement
+from forensic.signing.statement import (
+    CALIBRATION_PREDICATE,
+    RUN_PREDICATE,
+    VALIDATION_PREDICATE,
+    verify_statement,
+)
 
 
 def verify_workspace(
@@ -32,9 +39,10 @@ def verify_workspace(
     """Verify the workspace at ``root``: ledger, exhibits against it, runs against it."""
     layout = WorkspaceLayout(root)
     verification = Verification(str(root), "workspace")
-    folders, others = _entries(layout.runs)
+    folders, others = entries_of(layout.runs)
     result = audit(layout.ledger, cited_heads=[*_cited_heads(layout.runs, RUN_PREDICATE),
-                                               *_cited_heads(layout.validations, VALIDATION_PREDICATE)])  # fmt: skip
+                                               *_cited_heads(layout.validations, VALIDATION_PREDICATE),
+                                               *_cited_heads(layout.calibrations, CALIBRATION_PREDICATE)])  # fmt: skip
     sound = verification.record(
         "C1",
         "ledger is sound and holds every head that a run or validation cites",
@@ -74,27 +82,20 @@ def verify_workspace(
             explained.add(name)
             verification.not_checked.append(f"runs/{name}: left by a run with end {run.end or 'unknown'}, not evidence")
     unknown = sorted(folders - explained) + sorted(others)
-    verification.record("W3", "nothing lies among the runs that the ledger does not know", not unknown, _some(unknown))
+    verification.record(
+        "W3", "nothing lies among the runs that the ledger does not know", not unknown, some_of(unknown)
+    )
     verification.not_checked.extend(
         f"run {run_id}: started, not finished"
         for run_id, run in sorted(custody.runs.items())
         if run.started and run.end is None
     )
-    _check_validations(verification, layout, custody, say, trust)
+    check_validation_folders(verification, layout, custody, say, trust)
+    check_calibration_folders(verification, layout, custody, say, trust)
     verification.not_checked.append(
         "whether entries after the last head that a run cites were cut off: only a later document can show that"
     )
     return verification
-
-
-def _entries(folder: Path) -> tuple[set[str], set[str]]:
-    """Names in ``folder``: real folders, and everything else (files, links, pipes)."""
-    try:
-        modes = {path.name: path.lstat().st_mode for path in folder.iterdir()}
-    except (FileNotFoundError, NotADirectoryError):
-        return set(), set()
-    folders = {name for name, mode in modes.items() if stat.S_ISDIR(mode)}
-    return folders, set(modes) - folders
 
 
 def _check_finished(
@@ -120,49 +121,6 @@ def _check_finished(
             verification.not_checked.append(f"run {run_id}: rename interrupted, verified in {name}")
         verification.absorb(verify_run(layout.runs / name, ledger=custody, trust=trust), run_id)
     return explained
-
-
-def _check_validations(
-    verification: Verification, layout: WorkspaceLayout, custody: Custody, say: Callable[[str], None], trust: Trust
-) -> None:
-    """W4 and the checks of every completed validation; W5: the ledger knows every folder among the validations."""
-    folders, others = _entries(layout.validations)
-    explained = set()
-    for identifier, entries in sorted(custody.validations.items()):
-        completed = [entry for entry in entries if entry.event == "validation.completed"]
-        if not completed:
-            ended = entries[-1].event
-            if (left := str(entries[-1].data.get("incomplete_folder", f"{identifier}{INCOMPLETE}"))) in folders:
-                explained.add(left)
-                note = f"validations/{left}: left by a validation with end {ended}, not evidence"
-            else:
-                note = f"validation {identifier}: {ended}, not completed"
-            verification.not_checked.append(note)
-            continue
-        place = PurePosixPath(str(completed[-1].data.get("folder")).replace("\\", "/"))
-        # Entries of early 0.3.0 name absolutely what lay in the workspace too.
-        here = place.parent == PurePosixPath(layout.validations.name) or (
-            place.parent.name == layout.validations.name and place.name in {identifier, *folders}
-        )
-        if not here:
-            verification.not_checked.append(f"validation {identifier}: its folder {place} lies elsewhere")
-            continue
-        say(f"validation {identifier}")
-        # The ledger's entry is written before the rename: after a power cut only the old name may be there.
-        name = next((name for name in (place.name, f"{place.name}{INCOMPLETE}") if name in folders), None)
-        if name is None:
-            reason = "the ledger says completed, the folder is gone or is no folder"
-            verification.record("W4", f"validation {identifier} is there", False, reason)
-            continue
-        explained.add(name)
-        record = digest_regular(SignedFolder(layout.validations / name).attestation)
-        named = record == completed[-1].data.get("attestation_sha256")
-        verification.record("W4", f"validation {identifier} is there", named, "" if named else
-                            "the record in its folder is not the one that the ledger names")  # fmt: skip
-        verification.absorb(verify_validation(layout.validations / name, ledger=custody, trust=trust), identifier)
-    unknown = sorted((folders | others) - explained)
-    verification.record("W5", "nothing lies among the validations that the ledger does not know", not unknown,
-                        _some(unknown))  # fmt: skip
 
 
 def _exhibit_faults(layout: WorkspaceLayout, entry: LedgerEntry, handling: Handling) -> tuple[list[str], str]:
@@ -192,7 +150,7 @@ def _exhibit_faults(layout: WorkspaceLayout, entry: LedgerEntry, handling: Handl
 
 def _check_exhibit_folders(verification: Verification, layout: WorkspaceLayout, custody: Custody) -> None:
     known = {entry.data.get("sha256") for entry in custody.exhibits if isinstance(entry.data.get("sha256"), str)}
-    folders, others = _entries(layout.exhibits)
+    folders, others = entries_of(layout.exhibits)
     for name in sorted((folders | others) - known):
         verification.not_checked.append(f"exhibits/{name}: the ledger knows no such exhibit, not evidence")
 
@@ -200,7 +158,7 @@ def _check_exhibit_folders(verification: Verification, layout: WorkspaceLayout, 
 def _cited_heads(folder: Path, kind: str) -> list[tuple[int, str]]:
     """Heads cited by the records of the folders in ``folder``; one that cannot be read fails its own checks later."""
     heads = []
-    for name in sorted(_entries(folder)[0]):
+    for name in sorted(entries_of(folder)[0]):
         try:
             data = read_regular(SignedFolder(folder / name).attestation, JSON_LIMIT)
             statement, _ = verify_statement(data, predicate_type=kind)
@@ -210,8 +168,3 @@ def _cited_heads(folder: Path, kind: str) -> list[tuple[int, str]]:
         if head is not None:
             heads.append(head)
     return heads
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

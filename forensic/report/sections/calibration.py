@@ -9,11 +9,13 @@ from reportlab.platypus import Flowable
 from forensic.report.blocks import Content, facts, notice, paragraph, table
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import bold
-from forensic.report.values import at, items, spoken
+from forensic.report.values import at, flatten, items, percent, spoken
 from forensic.report.wording import word_list, words
 
 UNCALIBRATED = "UNCALIBRATED"
 CALIBRATED = "CALIBRATED ON SIMULATED RECORDINGS"
+CALIBRATED_OWN = "CALIBRATED ON THE LABORATORY'S OWN RECORDINGS"
+WITH_LOW = (CALIBRATED, CALIBRATED_OWN)
 
 
 def status_of(part: Any) -> str:
@@ -26,14 +28,16 @@ def mark(status: str) -> str:
     """What every page with a map of that status says."""
     if status == UNCALIBRATED:
         return words("title", "uncalibrated_mark")
-    return f"RISK MAP: {status}" if status == CALIBRATED else status
+    return f"RISK MAP: {status}" if status in WITH_LOW else status
 
 
 def calibration(mapped: Any) -> list[Flowable]:
-    """The calibration that the run's map cites: nothing where it cites none."""
+    """The calibration that the run's map cites, or why it cites none though there is one; else nothing."""
     artefact = at(mapped, "calibration", "artefact")
     if artefact is None:
-        return []
+        refused = at(mapped, "calibration_refused")
+        said = f"{words('calibration', 'refused')} {spoken(refused)}."
+        return [] if refused is None else [notice(UNCALIBRATED, [said], "caution")]
     subject = at(artefact, "subject")
     rows: list[list[Content]] = []
     for stratum in items(at(artefact, "strata")):
@@ -57,11 +61,63 @@ def calibration(mapped: Any) -> list[Flowable]:
                 ("Score", spoken(at(artefact, "score"))),
                 ("Origin", spoken(at(artefact, "origin"))),
                 ("Class S", spoken(at(artefact, "class"))),
+                ("Made with", ", ".join(" ".join(one) for one in flatten(at(artefact, "software"), name=str))),
             ],
             0.3,
         ),
         table(["Stratum", "n", "LOW", "Without LOW", "Why there is none"], rows, (0.24, 0.08, 0.16, 0.14, 0.38)),
+        *_laboratory(mapped, at(artefact, "laboratory")),
         *(paragraph(text, SMALL) for text in word_list("calibration", "does_not_show")),
+    ]
+
+
+def _laboratory(mapped: Any, own: Any) -> list[Flowable]:
+    """Whose calibration it is, when it was registered, and its held-out test; nothing for a shipped one."""
+    if own is None:
+        return []
+    registered = at(own, "registered")
+    who = f"{spoken(at(own, 'name'))}, {spoken(at(own, 'examiner'))}"
+    entry = f"{spoken(at(registered, 'utc'))}, ledger entry {spoken(at(registered, 'seq'))}"
+    rows: list[list[Content]] = []
+    for tested in items(at(own, "held_out")):
+        n, outside = at(tested, "n"), at(tested, "outside")
+        failed = [
+            f"{spoken(count)} ({percent(low)} to {percent(high)})"
+            for count, low, high in zip(
+                items(at(tested, "failures")), items(at(tested, "low")), items(at(tested, "high")), strict=False
+            )
+        ]
+        rows.append(
+            [
+                spoken(at(tested, "stratum")),
+                spoken(n),
+                spoken(outside),
+                spoken(at(tested, "abstained")),
+                "; ".join(failed),
+            ]
+        )
+    return [
+        paragraph(words("calibration", "laboratory"), SUBHEADING),
+        facts(
+            [
+                ("Calibration", spoken(at(own, "id"))),
+                ("Laboratory and examiner", who),
+                ("Signer's certificate, SHA-256", spoken(at(own, "certificate_sha256"))),
+                ("Signed record, SHA-256", spoken(at(mapped, "calibration", "attestation_sha256"))),
+                ("Registered", f"{entry}, before anything was scored"),
+                ("Types of picture", ", ".join(spoken(one) for one in items(at(own, "pictures")))),
+                ("Pairs refused", spoken(at(own, "refused"))),
+                ("Earlier calibrations of this model", spoken(at(own, "earlier"))),
+                ("Recordings listed in those too", spoken(at(own, "seen_before"))),
+            ],
+            0.3,
+        ),
+        table(
+            ["Held out", "n", "Outside", "Without LOW", "Claims failed in the domain (95 % limits)"],
+            rows,
+            (0.24, 0.08, 0.1, 0.14, 0.44),
+        ),
+        paragraph(words("calibration", "laboratory_files"), SMALL),
     ]
 
 
@@ -71,7 +127,7 @@ def judged(summary: Any) -> list[Flowable]:
     if verdict is None:
         return []
     status = status_of(verdict)
-    if status != CALIBRATED:
+    if status not in WITH_LOW:
         return [notice(status, [f"{words('calibration', 'no_low')} {spoken(at(verdict, 'reason'))}."], "caution")]
     told = [spoken(one) for one in items(at(verdict, "statements"))]
     where = f"Stratum of class S: {spoken(at(verdict, 'stratum'))}; n = {spoken(at(verdict, 'n'))}."

@@ -62,6 +62,24 @@ def _interruptions(run: Any, count: Any) -> list[tuple[str, Content]]:
     return rows
 
 
+def _cost(cost: Any) -> list[tuple[str, Content]]:
+    """One line on what the run cost; records before 0.3.0 do not tell."""
+    if not isinstance(cost, Mapping):
+        return []
+    memory, energy = cost.get("peak_memory_bytes"), cost.get("energy_wh")
+    parts = [
+        f"{spoken(cost.get('processor_s'))} s of processor time",
+        f"peak memory {round(memory / (1 << 20))} MiB"
+        if isinstance(memory, int)
+        else "peak memory not told by the system",
+        f"{spoken(energy)} Wh of the processor packages" if energy is not None else "energy not readable",
+    ]
+    foreseen = cost.get("estimate")
+    wall = at(foreseen, "wall_s")
+    told = f"estimated before: {spoken(wall)} s" if wall is not None else "not estimated before"
+    return [("Cost", f"{'; '.join(parts)}; {told} ({spoken(at(foreseen, 'source'))})")]
+
+
 def case(record: RunRecord) -> list[Flowable]:
     """Case, exhibit, question, examiner and signing identity."""
     run, examiner = record.get("run"), record.get("examiner")
@@ -74,6 +92,7 @@ def case(record: RunRecord) -> list[Flowable]:
         ("Purpose", given(at(run, "purpose"))),
         ("Reason given", given(at(run, "reason"))),
         ("Mode", spoken(at(run, "mode"))),
+        *([("Acknowledged", spoken(at(run, "acknowledgement")))] if at(run, "acknowledgement") else []),
         ("Examiner", spoken(at(examiner, "name"))),
         *([("Role", spoken(at(examiner, "role")))] if at(examiner, "role") else []),
         *_approval(at(run, "approval")),
@@ -96,6 +115,7 @@ def case(record: RunRecord) -> list[Flowable]:
         ("Run", mono(record.run_id)),
         ("Started, finished", f"{spoken(at(run, 'started_utc'))}, {spoken(at(run, 'finished_utc'))}"),
         ("Duration", f"{spoken(at(run, 'duration_s'))} s with {spoken(at(run, 'workers'))} workers"),
+        *_cost(at(run, "cost")),
         *_interruptions(run, record.get("output", "frames", "count")),
     ]
     return [

@@ -29,6 +29,15 @@ _WHOLE_HEIGHT = 62 * mm
 _DIFFERENCE_HEIGHT = 74 * mm
 
 
+def _invisible_mark(mark: object) -> list[tuple[str, Content]]:
+    """The mark in generative pixels by which they are known when acquired again; other outputs have none."""
+    if not isinstance(mark, dict):
+        return []
+    least, most = [*items(mark.get("grey_levels")), None, None][:2]
+    told = f"{spoken(mark.get('scheme'))}, {spoken(least)} to {spoken(most)} grey levels, keys "
+    return [("Invisible mark", [told, mono(f"{spoken(mark.get('public_key_id'))} {spoken(mark.get('run_key_id'))}")])]
+
+
 def output(record: RunRecord) -> list[Flowable]:
     """The output file, its hashes and the other tracks."""
     result = record.get("output")
@@ -39,6 +48,7 @@ def output(record: RunRecord) -> list[Flowable]:
         ("Size", bytes_size(at(result, "size"))),
         ("Class of its pictures", record.stage_class.label),
         ("Label burned in", spoken(at(result, "labelled"))),
+        *_invisible_mark(at(result, "watermark")),
         ("Picture", geometry_text(at(result, "geometry"))),
         ("Sample aspect", stated(at(result, "geometry", "sample_aspect"))),
         *colour_rows(at(result, "colour"), at(result, "geometry")),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from forensic.errors import BadInput, ForensicError
 from forensic.hashes import canonical_json, parse_canonical, sha256_bytes
 from forensic.risk.calibration.binomial import p_value
 from forensic.risk.calibration.domain import MEASURES, Range
+from forensic.risk.calibration.form import CountOf, Digest, Level, Name, Part, Share, Text, Value
+from forensic.risk.calibration.laboratory import Laboratory
 
 SCHEMA = "tag:forensic-tool,2026:calibration/v1"
 SUM: Literal["sum/1"] = (
@@ -23,20 +25,8 @@ QUANTILE: Literal["quantile/1"] = "quantile/1"  # R of the learned head; 90th pe
 MOST_BYTES = 1 << 20
 _MOST = 0.05  # of epsilon and delta
 
-Text = Annotated[str, Field(min_length=1, max_length=4000)]
-Name = Annotated[str, Field(min_length=1, max_length=120)]
-Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Level = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
-Value = Annotated[float, Field(allow_inf_nan=False)]
-CountOf = Annotated[int, Field(ge=0, le=1_000_000)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Subject(_Part):
+class Subject(Part):
     """What was calibrated: INT8, another scale or other weights are another model."""
 
     model: Name
@@ -47,7 +37,7 @@ class Subject(_Part):
     parameters: dict[str, float]
 
 
-class Claim(_Part):
+class Claim(Part):
     """What is claimed of a recording. ``kind``: share of LOW pixels, share of LOW edge pixels, or connected area.
 
     It fails where more than ``beta`` of the pixels differ by more than ``tolerance`` grey levels (on edges: and they
@@ -68,7 +58,7 @@ class Claim(_Part):
         return self
 
 
-class StepTaken(_Part):
+class StepTaken(Part):
     """One test of a claim's sequence."""
 
     threshold: Level
@@ -77,7 +67,7 @@ class StepTaken(_Part):
     passed: bool
 
 
-class Sequence(_Part):
+class Sequence(Part):
     """The tests of one claim in one stratum; ``threshold`` None and ``refused`` where none passed."""
 
     claim: CountOf
@@ -86,7 +76,7 @@ class Sequence(_Part):
     refused: Text | None
 
 
-class Limits(_Part):
+class Limits(Part):
     """1st to 99th percentile of a measure; ``absent``: it may have no value."""
 
     low: Value
@@ -94,7 +84,7 @@ class Limits(_Part):
     absent: bool
 
 
-class Stratum(_Part):
+class Stratum(Part):
     """Recordings whose mapped frame's quantiser lies in (``above``, ``up_to``]; None: any, or none at all."""
 
     name: Name
@@ -138,7 +128,7 @@ class Stratum(_Part):
         return {name: Range(one.low, one.high, one.absent) for name, one in self.envelope.items()}
 
 
-class Calibration(_Part):
+class Calibration(Part):
     """The artefact. ``delta_each`` is delta divided by the number of strata (Bonferroni)."""
 
     schema_: Annotated[Literal["tag:forensic-tool,2026:calibration/v1"], Field(alias="schema")]
@@ -155,9 +145,22 @@ class Calibration(_Part):
     scenes_sha256: Digest
     recordings_sha256: Digest
     software: dict[str, str]
+    laboratory: Laboratory | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_none_has(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A shipped calibration has no key ``laboratory``."""
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if key != "laboratory" or value is not None}
 
     @model_validator(mode="after")
     def _recomputed(self) -> Calibration:
+        if (self.origin == "laboratory") != (self.laboratory is not None):
+            raise ValueError("a laboratory's calibration says which laboratory's it is, and no other does")
+        if self.laboratory is not None and [one.stratum for one in self.laboratory.held_out] != [
+            one.name for one in self.strata
+        ]:
+            raise ValueError("the held-out test is not of every stratum, in order")
         if (self.score == QUANTILE) != (self.head_sha256 is not None):
             raise ValueError("a learned score has a head, and no other has")
         if self.epsilon > _MOST or self.delta > _MOST:
@@ -188,6 +191,21 @@ class Calibration(_Part):
         accepted = [step.threshold for step in sequence.steps if step.passed]
         if sequence.threshold != (accepted[-1] if accepted else None):
             raise ValueError("the threshold is not the last that passed")
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Types of coded picture that were calibrated; of shipped ones the middle one of nine, without B pictures."""
+        return ("P",) if self.laboratory is None else tuple(self.laboratory.pictures)
+
+    def contradicted(self, stratum: Stratum) -> bool:
+        """Whether the held-out test shows that a claim fails too often in that stratum: then it has no LOW."""
+        tested = None if self.laboratory is None else self.laboratory.tested(stratum.name)
+        return tested is not None and tested.contradicts(self.epsilon)
+
+    @property
+    def has_low(self) -> bool:
+        """Whether any stratum has a LOW label."""
+        return any(one.threshold is not None and not self.contradicted(one) for one in self.strata)
 
     @property
     def data(self) -> bytes:
@@ -239,7 +257,9 @@ def _invalid(why: str) -> BadInput:
     return BadInput("calibration.invalid", f"This is no calibration: {why}.", "Take it from where it was issued again.")
 
 
-_WHOLE = frozenset({"claim", "failures", "n", "abstained", "scale", "tolerance"})
+_WHOLE = frozenset(
+    {"claim", "failures", "n", "abstained", "scale", "tolerance", "seq", "outside", "earlier", "seen_before", "refused"}
+)
 
 
 def _floats(value: Any, key: str = "") -> Any:

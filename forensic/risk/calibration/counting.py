@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +9,15 @@ import numpy as np
 from forensic.errors import InternalError, UsageError
 from forensic.frames.frame import CodedFrame, WorkingFrame
 from forensic.risk.assessment import RiskAssessment, assess
-from forensic.risk.calibration.domain import MEASURES
-from forensic.risk.calibration.fitting import Recording
-from forensic.risk.calibration.losses import THRESHOLDS, TOLERANCES, Count, counts, truth_edges
+from forensic.risk.calibration.criteria import Count
+from forensic.risk.calibration.losses import counts, truth_edges
+from forensic.risk.calibration.table import row_of
 from forensic.risk.dihedral import Dispersion
 from forensic.risk.head import Head
 from forensic.risk.tiles import Level, Thresholds, tile_percentile
 
 #: With these only what is barred for another reason (clipped, no recording) is HIGH.
 NEVER = Thresholds(medium=1e9, high=1e9)
-#: Columns of a table for one recording; the counts at all thresholds stand in one cell, strict to lax.
-FIELDS = (
-    *MEASURES, "pixels", "low", "edge_low",
-    *(f"{what}_{tolerance}" for tolerance in TOLERANCES for what in ("wrong", "largest", "edge_wrong")),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class Mapped:
         return dict(self.assessment.measures)
 
     def cells(self) -> dict[str, str]:
-        """A row of the table (:data:`FIELDS`)."""
+        """A row of the table (:data:`forensic.risk.calibration.table.FIELDS`)."""
         return row_of(self.counts(), self.measures())
 
 
@@ -69,37 +63,3 @@ def mapped(
     scale = luma.shape[0] // frame.geometry.height
     barred = found.levels == Level.HIGH
     return Mapped(found, tile_percentile(found.risk), barred, np.abs(luma - truth), truth_edges(truth, scale))
-
-
-def row_of(found: Sequence[Count], measures: Mapping[str, float | None]) -> dict[str, str]:
-    """Counts and measures of one recording as cells of a table."""
-    cells: dict[str, object] = {
-        "pixels": found[0].pixels,
-        "low": " ".join(str(count.low) for count in found),
-        "edge_low": " ".join(str(count.edge_low) for count in found),
-    }
-    for place, tolerance in enumerate(TOLERANCES):
-        for what in ("wrong", "largest", "edge_wrong"):
-            cells[f"{what}_{tolerance}"] = " ".join(str(getattr(count, what)[place]) for count in found)
-    told = {name: "" if measures[name] is None else measures[name] for name in MEASURES}
-    return {name: str(value) for name, value in (told | cells).items()}
-
-
-def recording_of(row: Mapping[str, str]) -> Recording:
-    """A row of the table as :func:`forensic.risk.calibration.fitting.fit` takes it.
-
-    Raises ``ValueError`` where a cell does not hold what it should.
-    """
-
-    def by_threshold(name: str) -> dict[float, int]:
-        return dict(zip(THRESHOLDS, map(int, row[name].split()), strict=True))
-
-    return Recording(
-        pixels=int(row["pixels"]),
-        low=by_threshold("low"),
-        edge_low=by_threshold("edge_low"),
-        wrong={one: by_threshold(f"wrong_{one}") for one in TOLERANCES},
-        edge_wrong={one: by_threshold(f"edge_wrong_{one}") for one in TOLERANCES},
-        largest={one: by_threshold(f"largest_{one}") for one in TOLERANCES},
-        measures={name: float(row[name]) if row[name] else None for name in MEASURES},
-    )

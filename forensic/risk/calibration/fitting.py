@@ -1,66 +1,15 @@
-"""From counted recordings to the strata of an artefact."""
+"""From counted recordings to an artefact."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from forensic.risk.calibration import artefact
-from forensic.risk.calibration.domain import envelope
-from forensic.risk.calibration.losses import BETA, area_failed, edges_failed, share_failed
-from forensic.risk.calibration.testing import DELTA, EPSILON, Tested, fixed_walk
-
-#: The claims, fixed before anything was measured; LOW must keep all of them.
-CLAIMS = (
-    artefact.Claim(kind="share", tolerance=16, beta=BETA),
-    artefact.Claim(kind="edges", tolerance=32, beta=BETA, cap=9.0),
-    artefact.Claim(kind="area", tolerance=32, cap=9.0),
-)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Counts of one recording, by threshold, and what it was like; ``wrong`` and those below it by tolerance first."""
-
-    pixels: int
-    low: Mapping[float, int]
-    edge_low: Mapping[float, int]
-    wrong: Mapping[int, Mapping[float, int]]
-    edge_wrong: Mapping[int, Mapping[float, int]]
-    largest: Mapping[int, Mapping[float, int]]
-    measures: Mapping[str, float | None]
-
-    def failed(self, claim: artefact.Claim, threshold: float, scale: int) -> bool:
-        """Whether ``claim`` fails in this recording when LOW is what lies below ``threshold``."""
-        if claim.kind == "area":
-            return area_failed(self.largest[claim.tolerance][threshold], claim.cap or 0.0, scale)
-        if claim.kind == "edges":
-            wrong, low = self.edge_wrong[claim.tolerance][threshold], self.edge_low[threshold]
-            return edges_failed(wrong, low, claim.cap or 0.0, scale, claim.beta or 0.0)
-        return share_failed(self.wrong[claim.tolerance][threshold], self.low[threshold], claim.beta or 0.0)
-
-
-@dataclass(frozen=True)
-class Group:
-    """The recordings of a stratum."""
-
-    name: str
-    above: float | None
-    up_to: float | None
-    recordings: Sequence[Recording]
-
-
-def fit(
-    groups: Sequence[Group],
-    scale: int,
-    claims: Sequence[artefact.Claim] = CLAIMS,
-    epsilon: float = EPSILON,
-    delta: float = DELTA,
-) -> tuple[float, list[artefact.Stratum]]:
-    """delta of each stratum, and every stratum tested. Each recording must be of another scene than the others."""
-    each = delta / len(groups)
-    return each, [_stratum(group, scale, claims, epsilon, each) for group in groups]
+from forensic.risk.calibration.laboratory import Laboratory
+from forensic.risk.calibration.software import versions_of
+from forensic.risk.calibration.strata import CLAIMS, Group, fit
+from forensic.risk.calibration.testing import DELTA, EPSILON
 
 
 def calibration_of(
@@ -73,19 +22,23 @@ def calibration_of(
     scenes_sha256: str,
     recordings_sha256: str,
     software: Mapping[str, str],
+    laboratory: Callable[[Sequence[artefact.Stratum]], Laboratory] | None = None,
 ) -> artefact.Calibration:
     """Fit and put together the artefact of ``subject`` with the claims and error rates of this program.
 
     ``head_sha256``: of the head whose R is the score, None for the score ``sum/1``. ``recordings_class``: class S in
-    words. The digests are those of the list of scenes and of the table of counts. Raises ``ValueError`` where the
-    groups do not make an artefact.
+    words. The digests are those of the list of scenes and of the table of counts. ``software``: what ``versions_of``
+    does not tell, or not as it was when the recordings were scored. ``laboratory``: what a laboratory's
+    own says besides, its held-out test of the strata included. Raises ``ValueError`` where the groups do not make an
+    artefact.
     """
     each, strata = fit(groups, subject.scale)
     about: dict[str, Any] = {"schema": artefact.SCHEMA, "class": recordings_class}
+    score = artefact.SUM if head_sha256 is None else artefact.QUANTILE
     return artefact.Calibration(
         **about,
         origin=origin,
-        score=artefact.SUM if head_sha256 is None else artefact.QUANTILE,
+        score=score,
         head_sha256=head_sha256,
         subject=subject,
         epsilon=EPSILON,
@@ -95,45 +48,6 @@ def calibration_of(
         strata=strata,
         scenes_sha256=scenes_sha256,
         recordings_sha256=recordings_sha256,
-        software=dict(software),
+        software=versions_of(score, subject.precision) | dict(software),
+        laboratory=None if laboratory is None else laboratory(strata),
     )
-
-
-def _stratum(
-    group: Group, scale: int, claims: Sequence[artefact.Claim], epsilon: float, each: float
-) -> artefact.Stratum:
-    recordings = group.recordings
-    thresholds = sorted(recordings[0].low) if recordings else [0.0]
-    losses = [
-        {one: [recording.failed(claim, one, scale) for recording in recordings] for one in thresholds}
-        for claim in claims
-    ]
-    sequences, refused = [], None
-    for number, (claim, tested) in enumerate(zip(claims, fixed_walk(losses, epsilon, each), strict=True)):
-        sequences.append(_sequence(number, tested))
-        if tested.refused is not None and refused is None:
-            refused = f"claim {number + 1} ({claim.kind}, {claim.tolerance} grey levels): {tested.refused}"
-    accepted = [one.threshold for one in sequences if one.threshold is not None]
-    threshold = min(accepted) if refused is None else None
-    areas = [] if threshold is None else [one.low[threshold] / one.pixels for one in recordings]
-    ranges = envelope([one.measures for one in recordings])
-    return artefact.Stratum(
-        name=group.name,
-        above=group.above,
-        up_to=group.up_to,
-        n=len(recordings),
-        sequences=sequences,
-        threshold=threshold,
-        refused=refused,
-        abstained=len(recordings) if threshold is None else sum(area == 0.0 for area in areas),
-        low_area=round(sum(areas) / len(areas), 4) if areas else None,
-        envelope={name: artefact.Limits(low=r.low, high=r.high, absent=r.absent) for name, r in ranges.items()},
-    )
-
-
-def _sequence(number: int, tested: Tested) -> artefact.Sequence:
-    steps = [
-        artefact.StepTaken(threshold=s.threshold, failures=s.failures, p_value=s.p_value, passed=s.passed)
-        for s in tested.steps
-    ]
-    return artefact.Sequence(claim=number, steps=steps, threshold=tested.threshold, refused=tested.refused)

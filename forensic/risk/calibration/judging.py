@@ -8,9 +8,13 @@ from typing import Any
 
 from forensic.risk.calibration.artefact import Calibration, Claim, Stratum
 from forensic.risk.calibration.domain import MEASURES, outside
+from forensic.risk.calibration.laboratory import Laboratory
 
-#: All calibrations there are come from simulated recordings: real footage can lie in their domain, not in their class.
+#: All calibrations shipped come from simulated recordings: real footage can lie in their domain, not in their class.
 CALIBRATED = "CALIBRATED ON SIMULATED RECORDINGS"
+CALIBRATED_OWN = "CALIBRATED ON THE LABORATORY'S OWN RECORDINGS"
+WITH_LOW = frozenset({CALIBRATED, CALIBRATED_OWN})
+"""The statuses under which LOW exists."""
 OUTSIDE = "OUTSIDE THE CALIBRATED DOMAIN: NO LOW LABEL"
 REFUSED = "NO THRESHOLD PASSED THE CALIBRATION: NO LOW LABEL"
 UNUSABLE = "UNCALIBRATED"
@@ -63,17 +67,20 @@ def judge(calibration: Calibration, measures: Mapping[str, float | None]) -> Jud
         return none(OUTSIDE, "; ".join(map(_departure, departures)), stratum, departures)
     if stratum.threshold is None:
         return none(REFUSED, f"stratum {stratum.name!r}: {stratum.refused}", stratum)
+    if calibration.contradicted(stratum):
+        return none(REFUSED, f"stratum {stratum.name!r}: the held-out recordings contradict the calibration", stratum)
     statements = (*(statement(calibration, stratum, claim) for claim in calibration.claims), found_with_low(stratum))
-    return Judgement(
-        CALIBRATED, stratum.threshold, stratum.name, stratum.n, None, (), measures, statements, calibration
-    )
+    status = CALIBRATED if calibration.laboratory is None else CALIBRATED_OWN
+    if calibration.laboratory is not None:
+        statements = (*statements, *found_by_laboratory(calibration.laboratory, stratum))
+    return Judgement(status, stratum.threshold, stratum.name, stratum.n, None, (), measures, statements, calibration)
 
 
 def judge_before(calibration: Calibration, measures: Mapping[str, float | None]) -> Judgement | None:
     """The judgement of a frame for which no score can lead to LOW, by ``measures`` that are known without the score;
     None where the score decides."""
     found = judge(calibration, measures)
-    return None if found.status == CALIBRATED else found
+    return None if found.status in WITH_LOW else found
 
 
 def unusable(calibration: Calibration, measures: Mapping[str, float | None], reason: str) -> Judgement:
@@ -126,6 +133,36 @@ def found_with_low(stratum: Stratum) -> str:
         f"Of these {stratum.n} recordings {stratum.abstained} have no pixel marked LOW; of the other "
         f"{stratum.n - stratum.abstained}, these statements failed in {', '.join(map(str, failed))}, in this order."
     )
+
+
+def found_by_laboratory(laboratory: Laboratory, stratum: Stratum) -> tuple[str, ...]:
+    """Whose calibration it is, what its held-out test gave, and how often it was tried."""
+    by = (
+        f"Calibration {laboratory.id} by {laboratory.name} ({laboratory.examiner}), registered "
+        f"{laboratory.registered.utc} before anything was scored."
+    )
+    told = [by]
+    tested = laboratory.tested(stratum.name)
+    if tested is not None and tested.inside:
+        rates = ", ".join(
+            f"{failed} ({100 * low:.1f} to {100 * high:.1f} %)"
+            for failed, low, high in zip(tested.failures, tested.low, tested.high, strict=True)
+        )
+        told.append(
+            f"Of {tested.n} held-out recordings {tested.inside} lay in the domain, {tested.abstained} of them without "
+            f"LOW; these statements failed in {rates}, in this order (95 % limits of the rate)."
+        )
+    else:
+        told.append("No held-out recording lay in the domain: nothing but the calibration recordings tested this.")
+    if laboratory.refused:
+        told.append(f"{laboratory.refused} pairs were refused before anything was scored (registration.json says why).")
+    if laboratory.earlier:
+        told.append(
+            f"{laboratory.earlier} earlier calibrations of this model were registered there; "
+            f"{laboratory.seen_before} recordings of this one had been listed in them. The statements do not allow for "
+            "that."
+        )
+    return tuple(told)
 
 
 def class_of(calibration: Calibration, stratum: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from forensic.errors import BadInput
 from forensic.hashes import sha256_bytes
 from forensic.registry.card import ModelCard
+from forensic.registry.cards import CALIBRATION_FILE
 from forensic.resources import models_dir
 from forensic.risk.calibration.artefact import MOST_BYTES, Calibration, Subject, parse_calibration
 from forensic.risk.head import FILE as HEAD_FILE
@@ -17,7 +18,7 @@ from forensic.risk.head import Head, read_head
 if TYPE_CHECKING:
     from forensic.stages.stage import Stage
 
-FILE = "calibration.json"
+FILE = CALIBRATION_FILE
 _OF_STAGE = {"learned-upscale": ("consistency", "deadband", "psf_sigma")}
 
 
@@ -51,18 +52,33 @@ def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None
 
 
 def shipped_for(stages: Sequence[Stage[Any]]) -> Calibration | None:
-    """The calibration shipped for exactly these stages, weights and parameters; None where there is none.
+    """The calibration shipped for exactly these stages, weights and parameters; None where there is none."""
+    return _consulted(stages)[0]
 
-    Raises ``BadInput`` (``calibration.invalid``) for a file that is there and is none.
-    """
+
+def refused_for(stages: Sequence[Stage[Any]]) -> str | None:
+    """Why the calibration that the card of the learned stage names is not used, in words; None where it is, or the
+    card names none: then nothing is missing."""
+    return _consulted(stages)[1]
+
+
+def _consulted(stages: Sequence[Stage[Any]]) -> tuple[Calibration | None, str | None]:
     found = subject_of(stages)
     if found is None:
-        return None
+        return None, None
     subject, card = found
     if card.calibration != "calibrated":
-        return None  # a file that the card knows nothing of is nobody's calibration
-    calibration = read_calibration(card.folder / FILE)
-    return calibration if calibration is not None and calibration.subject == subject else None
+        return None, None  # a file that the card knows nothing of is nobody's calibration
+    about = f"the card of model {card.id} names a calibration"
+    try:
+        calibration = read_calibration(card.folder / FILE)
+    except BadInput as error:
+        return None, f"{about}, and the file beside it is none ({error.message})"
+    if calibration is None:
+        return None, f"{about}, and there is no {FILE} beside it"
+    if calibration.sha256 != card.calibration_sha256:
+        return None, (f"{about} with SHA-256 {card.calibration_sha256}, and the one beside it has {calibration.sha256}")
+    return (calibration, None) if calibration.subject == subject else (None, None)
 
 
 def head_of(calibration: Calibration) -> Head:

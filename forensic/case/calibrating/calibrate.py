@@ -1,0 +1,338 @@
+"""``forensic calibrate``: hash, look, register, measure, test, sign; every way it can end is recorded."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forensic import __version__
+from forensic.case.calibrating.events import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTERED
+from forensic.case.calibrating.measuring import PASSES, PASSES_LEARNED, measure
+from forensic.case.calibrating.pairs import read_given
+from forensic.case.calibrating.preparing import Preparation, prepare, strata_of
+from forensic.case.calibrating.record import Method, Registered, build_record, expectations, registration
+from forensic.case.ending import Terminated, record_end, why_ended
+from forensic.case.filelist import write_manifest
+from forensic.case.layout import INCOMPLETE, CalibrationFolder
+from forensic.case.plan import MOST_DEFAULT_WORKERS
+from forensic.case.progress import Progress
+from forensic.case.regularfile import digest_regular
+from forensic.case.storage import storage, sync_folder, write_file
+from forensic.case.workspace import Workspace, utc_now
+from forensic.errors import BadInput, Interrupted, StorageFailed, UsageError
+from forensic.hashes import canonical_json, sha256_bytes
+from forensic.registry.cards import verify_card
+from forensic.registry.loading import require_engine
+from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration
+from forensic.risk.calibration.artefact import Stratum as Tested
+from forensic.risk.calibration.evaluating import held_out
+from forensic.risk.calibration.evidence import CALIBRATE, TEST, groups, written
+from forensic.risk.calibration.fitting import calibration_of
+from forensic.risk.calibration.laboratory import Laboratory, Registration, usual_pictures
+from forensic.risk.calibration.shelf import head_for, subject_of
+from forensic.risk.calibration.strata import CLAIMS
+from forensic.risk.head import Head
+from forensic.signing.statement import CALIBRATION_PREDICATE, Subject, build_statement, sign_statement
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import load_recipe
+
+DEFAULT_RECIPE, DEFAULT_TEST_SHARE = "light", 0.25
+SCORES = {"learned": QUANTILE, "sum": SUM}
+
+
+@dataclass(frozen=True)
+class CalibrateRequest:
+    """What was asked for; None where nothing was said. ``strata``: rising limits of the quantiser."""
+
+    pairs: Path
+    class_name: str
+    recipe: str | None = None
+    scale: int | None = None
+    score: str | None = None
+    strata: tuple[float, ...] = ()
+    test_share: float | None = None
+    frame: int | None = None
+    workers: int | None = None
+    out: Path | None = None
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FinishedCalibration:
+    """Where the calibration is and what it is."""
+
+    id: str
+    folder: Path
+    calibration: Calibration
+    predicate: dict[str, Any]
+
+
+@dataclass
+class _Settled:
+    """What is worked with. ``begun``: the folder called incomplete is ours."""
+
+    method: Method
+    pipeline: Pipeline
+    head: Head | None
+    engines: tuple[str, ...]
+    folder: Path
+    workers: int
+    begun: bool = False
+
+    @property
+    def incomplete(self) -> CalibrationFolder:
+        """The folder as long as no entry of the ledger completes it."""
+        return CalibrationFolder(self.folder.with_name(f"{self.folder.name}{INCOMPLETE}"))
+
+
+def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progress) -> FinishedCalibration:
+    """Fit and test a threshold of LOW on the laboratory's own pairs, and sign what came out, also if that is no LOW.
+
+    Before the first score ``calibration.registered`` holds lists, claims, strata and method. Raises ``UsageError``,
+    ``BadInput`` and ``PolicyRefused`` for what cannot be begun (``calibration.refused``); after that whatever stopped
+    it (``calibration.failed``, ``calibration.cancelled``): the command can be given again.
+    """
+    identifier = f"C-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    settled: _Settled | None = None
+    registered: Registered | None = None
+    done: FinishedCalibration | None = None
+    try:
+        _complete_renames(workspace)
+        settled = _settle(workspace, request, identifier)
+        given = read_given(request.pairs, request.frame)
+        method = settled.method
+        passes = PASSES if settled.head is None else PASSES_LEARNED
+        progress.say(f"{len(given.pairs)} pairs; the model runs {passes} times for each that can be used")
+        found = prepare(
+            given, method.subject.scale, method.score, method.strata, method.test_share, settled.workers, progress
+        )
+        for one in found.refused:
+            progress.say(f"Refused: {one['pair']['degraded']}: {one['reason']}")
+        for names in found.merged:
+            progress.say(f"One recording, because they share a file or picture: {', '.join(names)}")
+        if not any(unit.which == CALIBRATE for unit in found.units):
+            raise BadInput(
+                "calibration.no-pairs",
+                f"None of the {len(given.pairs)} pairs can be used.",
+                f"First reason: {found.refused[0]['reason']}." if found.refused else "",
+            )
+        for line in expectations(method, found):
+            progress.say(line)
+        data = registration(workspace, identifier, method, given, found, workspace.layout.name(settled.folder))
+        entry = workspace.ledger.append(REGISTERED, data)
+        registered = Registered(identifier, entry.seq, entry.hash, entry.utc, data)
+        progress.say(f"Calibration {identifier}: registered (ledger entry {entry.seq})")
+        done, told = _carried_out(workspace, request, settled, registered, found, progress)
+        workspace.ledger.append(COMPLETED, told)
+    except BaseException as error:
+        if done is None or not _has_completed(workspace, identifier):
+            ended = _ended(error, identifier)
+            code, reason = why_ended(error)
+            begun = {} if registered is None else {"registered": registered.seq}
+            event = REFUSED if registered is None else CANCELLED if _by_user(error) else FAILED
+            left = _unsigned(settled) if settled is not None and settled.begun else {}
+            told = {"calibration": identifier, **begun, "code": code, "reason": reason, **left}
+            record_end(workspace.ledger, event, told, ended)
+            if ended is error:
+                raise
+            raise ended from None
+        # An interrupt that came after the entry came too late.
+    _settle_folder(done.folder)
+    return done
+
+
+def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) -> _Settled:
+    bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale)
+    found = subject_of(bound.stages)
+    if found is None:
+        raise UsageError(
+            "calibration.recipe",
+            f"Recipe {bound.recipe.name} cannot be calibrated: that needs one learned enlargement of single frames, "
+            "and nothing else that touches luma.",
+            "For example: --recipe light",
+        )
+    subject, card = found
+    verify_card(card)
+    require_engine(card)
+    defaults = []
+    for value, told in (
+        (request.recipe, f"recipe: none was named, {DEFAULT_RECIPE!r} is used"),
+        (request.scale, f"scale: none was named, the recipe's own ({subject.scale}) is used"),
+        (request.test_share, f"held-out share: none was named, {DEFAULT_TEST_SHARE:g} is used"),
+        (request.strata or None, "strata: none were named, all recordings are one"),
+    ):
+        if value is None:
+            defaults.append(told)
+    head = head_for(bound.stages)
+    score = None if request.score is None else SCORES[request.score]
+    if score == QUANTILE and head is None:
+        raise UsageError("calibration.score", f"Model {subject.model} has no learned score.", "Use --score sum.")
+    if score is None:
+        defaults.append(f"score: none was named, {SUM if head is None else QUANTILE} is used")
+    if score == SUM:
+        head = None
+    workers = request.workers or min(os.cpu_count() or 1, MOST_DEFAULT_WORKERS)
+    method = Method(
+        recipe=bound.recipe.name,
+        subject=subject,
+        head_sha256=None if head is None else head.sha256,
+        recordings_class=request.class_name,
+        strata=strata_of(request.strata),
+        test_share=DEFAULT_TEST_SHARE if request.test_share is None else request.test_share,
+        defaults=tuple(defaults),
+        command=request.command,
+    )
+    folder = (request.out or workspace.layout.calibrations / identifier).absolute()
+    _check_place(workspace, folder)
+    pipeline = Pipeline([stage for stage in bound.stages if not stage.keeps_luma])
+    return _Settled(method, pipeline, head, (card.engine,), folder, workers)
+
+
+def _check_place(workspace: Workspace, folder: Path) -> None:
+    """Nothing is there yet, links included; within the workspace only where ``verify`` looks."""
+    for path in (folder, folder.with_name(f"{folder.name}{INCOMPLETE}")):
+        if os.path.lexists(path):
+            raise UsageError("calibration.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
+    own = workspace.layout.calibrations.absolute()
+    if folder.is_relative_to(workspace.layout.root.absolute()) and folder.parent != own:
+        raise UsageError(
+            "calibration.place",
+            f"{folder} lies in the workspace, whose files the ledger accounts for.",
+            f"Name a place outside it, or directly in {own}.",
+        )
+
+
+def _carried_out(
+    workspace: Workspace,
+    request: CalibrateRequest,
+    settled: _Settled,
+    registered: Registered,
+    found: Preparation,
+    progress: Progress,
+) -> tuple[FinishedCalibration, dict[str, Any]]:
+    clock = time.monotonic()
+    folder = settled.incomplete
+    with storage(folder.root, "creating"):
+        folder.root.parent.mkdir(parents=True, exist_ok=True)
+        folder.root.mkdir()
+    settled.begun = True
+    contents = {folder.registration: canonical_json(registered.data)}
+    write_file(folder.registration, contents[folder.registration])
+    rows = measure(request.pairs, found.units, settled.pipeline, settled.head, settled.workers, progress)
+    contents[folder.recordings] = written(rows)
+    calibration = _fitted(workspace, settled.method, registered, rows, contents[folder.registration])
+    contents[folder.calibration] = calibration.data
+    for path in (folder.recordings, folder.calibration):
+        write_file(path, contents[path])
+    warnings = [f"{len(found.refused)} pairs were refused"] if found.refused else []
+    seconds = time.monotonic() - clock
+    record = build_record(workspace, registered, calibration, settled.engines, seconds, warnings)
+    digests = {folder.name(path): sha256_bytes(content) for path, content in contents.items()}
+    subjects = [Subject(name, digest) for name, digest in sorted(digests.items())]
+    progress.say("Signing the calibration")
+    attestation = sign_statement(build_statement(CALIBRATION_PREDICATE, subjects, record), workspace.signer)
+    write_file(folder.attestation, attestation)
+    digests[folder.name(folder.attestation)] = sha256_bytes(attestation)
+    manifest = write_manifest(folder, digests)
+    told = {
+        "calibration": registered.identifier,
+        "registered": registered.seq,
+        "calibration_sha256": calibration.sha256,
+        "attestation_sha256": sha256_bytes(attestation),
+        "manifest_sha256": manifest,
+        "low": calibration.has_low,
+        "strata": record["strata"],
+        "folder": workspace.layout.name(settled.folder),
+    }
+    return FinishedCalibration(registered.identifier, settled.folder, calibration, record), told
+
+
+def _fitted(
+    workspace: Workspace, method: Method, registered: Registered, rows: list[dict[str, str]], plan: bytes
+) -> Calibration:
+    limits = [one.to_record() for one in method.strata]
+    actor = workspace.actor
+
+    def laboratory(strata: Sequence[Tested]) -> Laboratory:
+        return Laboratory(
+            id=registered.identifier,
+            name=str(workspace.facts["lab"])[:120] or "not named",
+            examiner=actor.name[:120],
+            certificate_sha256=workspace.signer.facts()["certificate_sha256"],
+            workspace=workspace.id,
+            registered=Registration(seq=registered.seq, hash=registered.hash, utc=registered.utc),
+            pictures=usual_pictures([row["picture"] for row in rows if row["list"] == CALIBRATE]),
+            held_out=held_out(strata, CLAIMS, method.subject.scale, groups(rows, limits, TEST)),
+            earlier=len(registered.data["earlier"]),
+            seen_before=registered.data["seen_before"],
+            refused=len(registered.data["refused"]),
+            remarks=[],
+        )
+
+    return calibration_of(
+        groups(rows, limits, CALIBRATE),
+        method.subject,
+        head_sha256=method.head_sha256,
+        origin="laboratory",
+        recordings_class=method.recordings_class,
+        scenes_sha256=sha256_bytes(plan),
+        recordings_sha256=sha256_bytes(written(rows)),
+        software={"forensic": __version__},
+        laboratory=laboratory,
+    )
+
+
+def _unsigned(settled: _Settled) -> dict[str, Any]:
+    """What the entry on a bad end says of the folder that is left: what was measured stays, whatever is signed goes."""
+    folder = settled.incomplete
+    removed, stuck = [], []
+    for path in (folder.manifest, folder.attestation):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            stuck.append(f"{path.name}: {error.strerror}")
+        else:
+            removed.append(path.name)
+    return {"incomplete_folder": folder.root.name, "removed": removed, **({"not_removed": stuck} if stuck else {})}
+
+
+def _has_completed(workspace: Workspace, identifier: str) -> bool:
+    return any(entry.data.get("calibration") == identifier for entry in workspace.ledger.entries(event=COMPLETED))
+
+
+def _by_user(error: BaseException) -> bool:
+    return isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)
+
+
+def _ended(error: BaseException, identifier: str) -> BaseException:
+    again = "Give the same command again."
+    if isinstance(error, StorageFailed):
+        return StorageFailed(error.code, error.message, f"Once the cause is gone: {again[0].lower()}{again[1:]}")
+    if isinstance(error, KeyboardInterrupt):
+        code, how = (CANCELLED, "cancelled") if _by_user(error) else (FAILED, "broken off")
+        return Interrupted(code, f"Calibration {identifier} was {how}; that is on the record.", again)
+    return error
+
+
+def _complete_renames(workspace: Workspace) -> None:
+    """Give folders their final name that a kill left between the entry on their end and the rename."""
+    for entry in workspace.ledger.entries(event=COMPLETED):
+        final = workspace.layout.root / str(entry.data["folder"])
+        left = CalibrationFolder(final.with_name(f"{final.name}{INCOMPLETE}")).attestation
+        if not os.path.lexists(final) and digest_regular(left) == entry.data["attestation_sha256"]:
+            _settle_folder(final)
+
+
+def _settle_folder(final: Path) -> None:
+    if os.path.lexists(final):
+        raise UsageError("calibration.exists", f"{final} exists: the completed calibration stays beside it.")
+    with storage(final, "moving the calibration to"):
+        final.with_name(f"{final.name}{INCOMPLETE}").rename(final)
+        sync_folder(final.parent)

@@ -1,0 +1,230 @@
+"""From pairs to registered recordings: hashed, read, held together, merged where not independent, split by hash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from forensic.case.calibrating.pairs import Given, Pair
+from forensic.case.calibrating.reading import Seen, Taken, digest_of, take
+from forensic.case.progress import Progress
+from forensic.errors import BadInput
+from forensic.hashes import canonical_json, sha256_bytes
+from forensic.media.label import SMALLEST_SIDE, is_labelled
+from forensic.risk.calibration.alignment import align, truth_for
+from forensic.risk.calibration.artefact import QUANTILE
+from forensic.risk.calibration.domain import codes
+from forensic.risk.calibration.evidence import CALIBRATE, TEST
+from forensic.risk.learned import picture_type, unfit
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Frames whose mean H.264 quantiser lies in (``above``, ``up_to``]; both None: any, or none."""
+
+    name: str
+    above: float | None = None
+    up_to: float | None = None
+
+    def holds(self, quantiser: float | None) -> bool:
+        """Whether a frame with that quantiser belongs here."""
+        if self.above is None or self.up_to is None:
+            return True
+        return quantiser is not None and self.above < quantiser <= self.up_to
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"name": self.name, "above": self.above, "up_to": self.up_to}
+
+
+def strata_of(limits: Sequence[float]) -> tuple[Stratum, ...]:
+    """One stratum for all, or those between 0 and the rising ``limits``."""
+    if not limits:
+        return (Stratum("all recordings"),)
+    pairs = zip((0.0, *limits), limits, strict=False)
+    return tuple(Stratum(f"quantiser {low:g} to {high:g}", low, high) for low, high in pairs)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pair that will be measured."""
+
+    pair: Pair
+    degraded: Seen
+    reference: Seen
+    facts: dict[str, Any]
+
+    def key(self) -> list[str]:
+        """What makes it this pair."""
+        return [self.reference.sha256, str(self.reference.index), self.degraded.sha256, str(self.degraded.index)]
+
+    def origins(self) -> Iterator[str]:
+        """Whatever it shares with another pair makes both one recording: name, file, or decoded picture."""
+        yield f"named {self.pair.recording}"
+        for taken in (self.degraded, self.reference):
+            yield f"file {taken.sha256}"
+            yield f"picture {taken.picture_sha256}"
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able, as it is registered."""
+        return {
+            "pair": self.pair.to_record(),
+            "reference_sha256": self.reference.sha256,
+            "reference_picture_sha256": self.reference.picture_sha256,
+            "reference_frame": self.reference.index,
+            "degraded_sha256": self.degraded.sha256,
+            "degraded_picture_sha256": self.degraded.picture_sha256,
+            "frame": self.degraded.index,
+            **self.facts,
+        }
+
+
+@dataclass(frozen=True)
+class Unit:
+    """An independent recording: pairs that share nothing with those of any other. ``digest`` names it.
+
+    ``repeated``: pairs given that are one of ``pairs`` once more, and are not measured again.
+    """
+
+    digest: str
+    which: str
+    pairs: tuple[Prepared, ...]
+    repeated: tuple[Pair, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """What the laboratory calls it; several where recordings were merged."""
+        return sorted({one.recording for one in (*(own.pair for own in self.pairs), *self.repeated)})
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able, as it is registered."""
+        return {
+            "recording": self.digest,
+            "list": self.which,
+            "names": self.names,
+            "pairs": [one.to_record() for one in self.pairs],
+            "repeated": [one.to_record() for one in self.repeated],
+        }
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What there is to measure, and what was refused, with the reason."""
+
+    units: tuple[Unit, ...]
+    refused: tuple[dict[str, Any], ...]
+
+    @property
+    def merged(self) -> list[list[str]]:
+        """Names of recordings that turned out to be one."""
+        return [unit.names for unit in self.units if len(unit.names) > 1]
+
+
+def prepare(
+    given: Given, scale: int, score: str, strata: Sequence[Stratum], test_share: float, workers: int, progress: Progress
+) -> Preparation:
+    """Look at every pair; no score is made. A pair that cannot be used is refused with its reason, and counted."""
+    accepted: list[Prepared] = []
+    refused: list[dict[str, Any]] = []
+
+    def look(pair: Pair) -> Prepared | dict[str, Any]:
+        digests: dict[str, Any] = {"reference_sha256": None, "degraded_sha256": None}
+        try:
+            for side in ("reference", "degraded"):
+                digests[f"{side}_sha256"] = digest_of(given.folder / getattr(pair, side))
+            return _prepared(given, pair, digests, scale, score, strata)
+        except BadInput as error:
+            return {"pair": pair.to_record(), **digests, "code": error.code, "reason": error.message}
+
+    with (
+        progress.task("Looking at the pairs", len(given.pairs), "pairs") as task,
+        ThreadPoolExecutor(workers, "pairs") as pool,
+    ):
+        try:
+            for found in pool.map(look, given.pairs):
+                accepted.append(found) if isinstance(found, Prepared) else refused.append(found)
+                task.advance()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return Preparation(tuple(_split(list(_units(accepted)), test_share)), tuple(refused))
+
+
+def _prepared(
+    given: Given, pair: Pair, digests: dict[str, Any], scale: int, score: str, strata: Sequence[Stratum]
+) -> Prepared:
+    degraded = take(given.folder / pair.degraded, pair.frame, digests["degraded_sha256"])
+    wanted = degraded.index if pair.reference_frame is None else pair.reference_frame
+    only = pair.reference_frame is None
+    reference = take(given.folder / pair.reference, wanted, digests["reference_sha256"], or_only=only)
+    for taken, name in ((degraded, pair.degraded), (reference, pair.reference)):
+        if _is_generative(taken):
+            raise BadInput("calibration.pair", f"{name} is labelled as generated detail")
+    frame = degraded.frame.to_working()
+    why = unfit(frame, learned=score == QUANTILE)
+    if why is not None:
+        raise BadInput("calibration.pair", why)
+    alignment = align(codes(frame), truth_for(reference.frame, frame), scale)
+    if alignment.fault is not None:
+        raise BadInput("calibration.misaligned", alignment.fault)
+    coding = frame.coding
+    quantiser = None if coding is None or coding.scale != "h264" else coding.quantiser
+    stratum = next((one.name for one in strata if one.holds(quantiser)), None)
+    if stratum is None:
+        told = "is not known" if quantiser is None else f"is {quantiser:g}"
+        raise BadInput("calibration.pair", f"the frame's H.264 quantiser {told}: it belongs to no stratum")
+    facts = {
+        "stratum": stratum,
+        "picture": picture_type(frame),
+        "quantiser": None if quantiser is None else round(quantiser, 4),
+        "size": [frame.geometry.width, frame.geometry.height],
+        "layout": frame.geometry.layout.name,
+        "colour": frame.colour.to_record(),
+        "reference_colour": reference.frame.colour.to_record(),
+        "alignment": alignment.to_record(),
+    }
+    return Prepared(pair, degraded.seen, reference.seen, facts)
+
+
+def _is_generative(taken: Taken) -> bool:
+    """Whether the picture carries the label of generated detail; one too small for it carries none."""
+    geometry = taken.frame.geometry
+    return min(geometry.width, geometry.height) >= SMALLEST_SIDE and is_labelled(taken.frame)
+
+
+def _units(accepted: Sequence[Prepared]) -> Iterator[list[Prepared]]:
+    """Sets of pairs that share nothing with each other, transitively."""
+    leader: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            name = leader[name]
+        return name
+
+    for one in accepted:
+        first, *rest = one.origins()
+        for other in rest:
+            leader[root(other)] = root(first)
+    sets: dict[str, list[Prepared]] = {}
+    for one in accepted:
+        sets.setdefault(root(next(one.origins())), []).append(one)
+    yield from sets.values()
+
+
+def _split(sets: Iterable[list[Prepared]], test_share: float) -> Iterator[Unit]:
+    """In the order of their digests, which nobody chooses: the last ``test_share`` of them are held out."""
+    units = sorted((_unit(members) for members in sets), key=lambda unit: unit.digest)
+    tests = round(len(units) * test_share)
+    for place, unit in enumerate(units):
+        yield replace(unit, which=TEST) if place >= len(units) - tests else unit
+
+
+def _unit(members: list[Prepared]) -> Unit:
+    kept: dict[tuple[str, ...], Prepared] = {}
+    for one in members:
+        kept.setdefault(tuple(one.key()), one)
+    pairs = tuple(kept[key] for key in sorted(kept))
+    repeated = tuple(one.pair for one in members if one not in pairs)
+    return Unit(sha256_bytes(canonical_json([one.key() for one in pairs])), CALIBRATE, pairs, repeated)

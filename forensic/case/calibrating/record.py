@@ -1,0 +1,190 @@
+"""What is registered of a calibration, and its record (docs/formats/calibration.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from forensic import __version__
+from forensic.case.calibrating.events import REGISTERED, course
+from forensic.case.calibrating.pairs import Given
+from forensic.case.calibrating.preparing import Preparation, Stratum
+from forensic.case.environment import environment
+from forensic.case.workspace import UNPROTECTED, Workspace, utc_now, utc_text
+from forensic.media import software_facts
+from forensic.risk.calibration import alignment
+from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration, Subject
+from forensic.risk.calibration.binomial import fewest
+from forensic.risk.calibration.criteria import THRESHOLDS
+from forensic.risk.calibration.evidence import CALIBRATE, TEST
+from forensic.risk.calibration.strata import CLAIMS
+from forensic.risk.calibration.testing import DELTA, EPSILON
+from forensic.signing.statement import CALIBRATION_PREDICATE
+
+METHOD = (
+    "Learn then Test by fixed sequence (arXiv:2110.01052): thresholds strict to lax, at each the claims by turns, "
+    "exact binomial p-values, delta divided by the number of strata, stop at the first failure. Unit: the recording; "
+    "several frames of one count once, the worst. Recordings that share a name, a file or a decoded picture are one. "
+    "Split in the order of their digests. Held-out rates with the limits of Clopper and Pearson."
+)
+NOT_SHOWN = (
+    "That any place in a picture is correct: the statements are about recordings, each taken as a whole.",
+    "That the pairs are recordings of class S, drawn without choice, and that the references are true: that rests on "
+    "the laboratory's word and records.",
+    "Anything about recordings unlike the class in ways that the measured envelope does not see.",
+    "Anything about another model, scale, precision, recipe or score.",
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """What decides about the result, settled before a pair is looked at. ``head_sha256``: of the learned score's."""
+
+    recipe: str
+    subject: Subject
+    head_sha256: str | None
+    recordings_class: str
+    strata: tuple[Stratum, ...]
+    test_share: float
+    defaults: tuple[str, ...]
+    command: tuple[str, ...]
+
+    @property
+    def score(self) -> str:
+        """Its name."""
+        return SUM if self.head_sha256 is None else QUANTILE
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The registration: entry of the ledger and its data."""
+
+    identifier: str
+    seq: int
+    hash: str
+    utc: str
+    data: dict[str, Any]
+
+
+def registration(
+    workspace: Workspace, identifier: str, method: Method, given: Given, found: Preparation, folder: str
+) -> dict[str, Any]:
+    """Lists, claims, strata and method, as ``calibration.registered`` holds them before anything is scored."""
+    earlier = earlier_calibrations(workspace, method.subject)
+    seen = {digest for one in earlier for digest in one.pop("recordings")}
+    return {
+        "calibration": identifier,
+        "class": method.recordings_class,
+        "recipe": method.recipe,
+        "subject": method.subject.model_dump(mode="json"),
+        "score": method.score,
+        "head_sha256": method.head_sha256,
+        "claims": [claim.model_dump(mode="json") for claim in CLAIMS],
+        "epsilon": EPSILON,
+        "delta": DELTA,
+        "thresholds": list(THRESHOLDS),
+        "strata": [one.to_record() for one in method.strata],
+        "test_share": method.test_share,
+        "method": METHOD,
+        "alignment": {
+            "middle": alignment.TOLERANCE,
+            "furthest": alignment.FURTHEST,
+            "least_correlation": alignment.LEAST_CORRELATION,
+        },
+        "given": {
+            "by": given.named_by,
+            "sha256": given.sha256,
+            "pairs": len(given.pairs),
+            "ignored": list(given.ignored),
+        },
+        "recordings": [unit.to_record() for unit in found.units],
+        "merged": found.merged,
+        "refused": list(found.refused),
+        "earlier": earlier,
+        "seen_before": sum(unit.digest in seen for unit in found.units),
+        "software": {"forensic": __version__, **{key: str(value) for key, value in software_facts().items()}},
+        "defaults": list(method.defaults),
+        "command": list(method.command),
+        "folder": folder,
+    }
+
+
+def earlier_calibrations(workspace: Workspace, subject: Subject) -> list[dict[str, Any]]:
+    """Every calibration of the same subject that was registered here before, how it ended, and its recordings."""
+    ends = course(workspace.ledger)
+    wanted = subject.model_dump(mode="json")
+    found = []
+    for entry in workspace.ledger.entries(event=REGISTERED):
+        if entry.data.get("subject") == wanted:
+            identifier = str(entry.data.get("calibration"))
+            listed = [str(one["recording"]) for one in entry.data.get("recordings", [])]
+            found.append(
+                {"calibration": identifier, "seq": entry.seq, "utc": entry.utc,
+                 "end": ends.get(identifier, "registered, not completed"), "recordings": listed}
+            )  # fmt: skip
+    return found
+
+
+def expectations(method: Method, found: Preparation) -> list[str]:
+    """What can come of it, for the person at the terminal, before the long part begins."""
+    floor = fewest(EPSILON, DELTA / len(method.strata))
+    lines = []
+    for stratum in method.strata:
+        counts = {which: _of(found, stratum.name, which) for which in (CALIBRATE, TEST)}
+        told = f"{stratum.name}: {counts[CALIBRATE]} recordings to calibrate with, {counts[TEST]} held out"
+        if counts[CALIBRATE] < floor:
+            told += f"; fewer than the {floor} that zero failures need: there will be no LOW label here"
+        lines.append(told)
+    return lines
+
+
+def _of(found: Preparation, stratum: str, which: str) -> int:
+    return sum(
+        unit.which == which and any(one.facts["stratum"] == stratum for one in unit.pairs) for unit in found.units
+    )
+
+
+def build_record(
+    workspace: Workspace,
+    registered: Registered,
+    calibration: Calibration,
+    engines: tuple[str, ...],
+    seconds: float,
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """The record that is signed together with the files of the calibration."""
+    identity, actor = workspace.signer.facts(), workspace.actor
+    head = workspace.ledger.head()
+    return {
+        "schema": CALIBRATION_PREDICATE,
+        "tool": {"name": "forensic", "version": __version__},
+        "calibration": {
+            "id": registered.identifier,
+            "sha256": calibration.sha256,
+            "low": calibration.has_low,
+            "registered": {"seq": registered.seq, "hash": registered.hash, "utc": registered.utc},
+            "finished_utc": utc_text(utc_now()),
+            "duration_s": round(seconds, 3),
+            "command": registered.data["command"],
+        },
+        "workspace": {"id": workspace.id, "ledger_head": {"seq": head.seq, "hash": head.hash}},
+        "examiner": {
+            "name": actor.name,
+            "lab": workspace.facts["lab"],
+            "role": actor.role,
+            "identity": {**identity, "chain": workspace.signer.chain_pem, **workspace.identities.vouching(actor)},
+        },
+        "strata": [
+            {"name": one.name, "n": one.n, "threshold": None if calibration.contradicted(one) else one.threshold,
+             "refused": one.refused}
+            for one in calibration.strata
+        ],
+        "refused": registered.data["refused"],
+        "merged": registered.data["merged"],
+        "earlier": registered.data["earlier"],
+        "environment": environment(engines=engines),
+        "defaults": [*workspace.facts["defaults"], *registered.data["defaults"]],
+        "warnings": [*([UNPROTECTED] if identity["protection"] == "none" else []), *warnings],
+        "not_shown": list(NOT_SHOWN),
+    }  # fmt: skip

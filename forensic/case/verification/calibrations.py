@@ -1,0 +1,310 @@
+"""Checks on a laboratory's own calibration: signed, registered before, following from its counts, cited as it is.
+
+Nothing here measures: thresholds, p-values and the held-out test are computed again from the recorded counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forensic.case.calibrating.events import COMPLETED, REGISTERED
+from forensic.case.identities import parse_utc
+from forensic.case.layout import (
+    CALIBRATION,
+    CALIBRATION_FILES,
+    INCOMPLETE,
+    RECORDINGS,
+    REGISTRATION,
+    CalibrationFolder,
+    RunFolder,
+    WorkspaceLayout,
+)
+from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
+from forensic.case.verification.attestations import check_attestation, signer_matches_record
+from forensic.case.verification.certificates import check_certificate
+from forensic.case.verification.checks import Verification
+from forensic.case.verification.custody import Custody
+from forensic.case.verification.listing import check_listing
+from forensic.case.verification.records import at, cited_head
+from forensic.case.verification.trust import NOTHING, Trust
+from forensic.errors import ForensicError, VerificationFailed
+from forensic.hashes import canonical_json, sha256_bytes
+from forensic.ledger.audit import audit
+from forensic.ledger.entry import LedgerEntry
+from forensic.signing.certificate import certificate_facts
+from forensic.signing.dsse import VerifiedPayload
+from forensic.signing.statement import CALIBRATION_PREDICATE, Statement, verify_statement
+
+if TYPE_CHECKING:
+    from forensic.risk.calibration.artefact import Calibration
+
+_E1 = "the artefact agrees with itself and is the one of the record"
+_E2 = "the artefact follows from what was registered and from the counts"
+_E3 = "ledger holds lists, claims and method before the measurement, and this result after it"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A calibration whose files belong together: what it says, its record, and who signed that."""
+
+    calibration: Calibration
+    statement: Statement
+    signature: VerifiedPayload
+
+
+def examine(files: Mapping[str, bytes]) -> Examined:
+    """Hold the four files of a calibration (:data:`forensic.case.layout.CALIBRATION_FILES`) against each other.
+
+    Raises ``VerificationFailed`` (``calibration.unsound``) for what does not belong together, and as
+    ``parse_calibration`` and ``verify_statement``.
+    """
+    from forensic.risk.calibration.artefact import parse_calibration
+    from forensic.risk.calibration.evidence import contradictions
+
+    missing = [name for name in CALIBRATION_FILES if name not in files]
+    if missing:
+        raise _unsound(f"{', '.join(missing)} is not there")
+    statement, signature = verify_statement(files["attestation.json"], predicate_type=CALIBRATION_PREDICATE)
+    named = {subject.name: subject.sha256 for subject in statement.subjects}
+    found = {name: sha256_bytes(files[name]) for name in (CALIBRATION, REGISTRATION, RECORDINGS)}
+    if named != found:
+        wrong = ", ".join(sorted(name for name in named.keys() | found if named.get(name) != found.get(name)))
+        raise _unsound(f"not what was signed: {wrong}")
+    calibration = parse_calibration(files[CALIBRATION])
+    faults = [*record_faults(calibration, statement.predicate, signature)]
+    faults += contradictions(calibration, files[REGISTRATION], files[RECORDINGS])
+    if faults:
+        raise _unsound("; ".join(faults[:3]))
+    return Examined(calibration, statement, signature)
+
+
+def record_faults(calibration: Calibration, predicate: dict[str, Any], signature: VerifiedPayload) -> list[str]:
+    """Where artefact, record and signer are not of one calibration."""
+    own = calibration.laboratory
+    if own is None:
+        return ["it is not a laboratory's own"]
+    signers = [certificate_facts(certificate)["certificate_sha256"] for certificate in signature.certificates]
+    identity = at(predicate, "examiner", "identity", "certificate_sha256")
+    pairs: list[tuple[str, Any, Any]] = [
+        ("digest", at(predicate, "calibration", "sha256"), calibration.sha256),
+        ("id", at(predicate, "calibration", "id"), own.id),
+        ("LOW", at(predicate, "calibration", "low"), calibration.has_low),
+        ("registration", at(predicate, "calibration", "registered"), own.registered.model_dump(mode="json")),
+        ("workspace", at(predicate, "workspace", "id"), own.workspace),
+        ("signer", signers, [own.certificate_sha256]),
+        ("signer in the record", identity, own.certificate_sha256),
+    ]
+    return [f"{name} of record and artefact differ" for name, said, found in pairs if said != found]
+
+
+def _unsound(why: str) -> VerificationFailed:
+    return VerificationFailed(
+        "calibration.unsound", f"This is no calibration that can be relied on: {why}.", "See: forensic verify DIR"
+    )
+
+
+def read_files(folder: CalibrationFolder) -> dict[str, bytes]:
+    """The calibration's files, as far as they are there and regular."""
+    files = {}
+    for name in CALIBRATION_FILES:
+        try:
+            files[name] = read_regular(folder.root / name, JSON_LIMIT)
+        except OSError:
+            continue
+    return files
+
+
+def verify_calibration(root: Path, *, ledger: Custody | None = None, trust: Trust = NOTHING) -> Verification:
+    """Verify the folder of a calibration, also against the workspace around it, if there is one.
+
+    ``ledger`` is what that workspace's ledger says, where it was audited already.
+    """
+    folder = CalibrationFolder(root)
+    verification = Verification(str(root), "calibration")
+    listed = check_listing(verification, folder)
+    if listed is None:
+        return verification
+    digests = {name: digest_regular(folder.root / name) for name in listed}
+    changed = sorted(name for name, digest in digests.items() if digest != listed[name])
+    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
+    files = read_files(folder)
+    statement = _check_record(verification, files, digests, trust)
+    if statement is None:
+        return verification
+    verification.signed = True
+    _check_artefact(verification, files, statement)
+    _check_ledger(verification, folder, statement, files, ledger)
+    verification.not_checked.append("that the counts come out the same again: they need the laboratory's pairs")
+    return verification
+
+
+def verify_calibration_record(path: Path, data: bytes, trust: Trust = NOTHING) -> Verification | None:
+    """The signed record of a calibration alone; None if ``data`` is none."""
+    try:
+        verify_statement(data, predicate_type=CALIBRATION_PREDICATE)
+    except ForensicError:
+        return None
+    verification = Verification(str(path), "record of a calibration")
+    statement = check_attestation(verification, data, CALIBRATION_PREDICATE)
+    if statement is not None:
+        signer_matches_record(verification, statement.predicate)
+        _check_signer(verification, data, statement.predicate, trust)
+        verification.signed = True
+        verification.not_checked.append("the files that the record is about: verify the folder of the calibration")
+    return verification
+
+
+def _check_record(
+    verification: Verification, files: Mapping[str, bytes], digests: Mapping[str, str], trust: Trust
+) -> Statement | None:
+    data = files.get("attestation.json")
+    if data is None:
+        verification.record("A1", "record is signed and unchanged", False, "it is not there")
+        return None
+    statement = check_attestation(verification, data, CALIBRATION_PREDICATE)
+    if statement is None:
+        return None
+    signer_matches_record(verification, statement.predicate)
+    wrong = [subject.name for subject in statement.subjects if digests.get(subject.name) != subject.sha256]
+    verification.record("A4", "every file in the record has its recorded digest", not wrong, ", ".join(wrong[:5]))
+    named = {subject.name for subject in statement.subjects}
+    extra = sorted((digests.keys() - named - {"attestation.json"}) | (named ^ {CALIBRATION, REGISTRATION, RECORDINGS}))
+    verification.record("A5", "the record is about the files of a calibration", not extra, ", ".join(extra[:5]))
+    _check_signer(verification, data, statement.predicate, trust)
+    return statement
+
+
+def _check_signer(
+    verification: Verification, data: bytes, predicate: dict[str, Any], trust: Trust, whose: str = "the signer's"
+) -> None:
+    """I3 and I4 of who signed, as of the end that the record states."""
+    _, verified = verify_statement(data, predicate_type=CALIBRATION_PREDICATE)
+    try:
+        signed = parse_utc(str(at(predicate, "calibration", "finished_utc")))
+    except ValueError:
+        signed = None
+    check_certificate(verification, verified.certificates[0], predicate, trust, signed=signed, whose=whose)
+
+
+def _check_artefact(verification: Verification, files: Mapping[str, bytes], statement: Statement) -> None:
+    """E1: the artefact and the record. E2: the artefact follows from registration and table."""
+    from forensic.risk.calibration.artefact import parse_calibration
+    from forensic.risk.calibration.evidence import contradictions
+
+    try:
+        calibration = parse_calibration(files.get(CALIBRATION, b""))
+        signature = verify_statement(files["attestation.json"], predicate_type=CALIBRATION_PREDICATE)[1]
+        faults = record_faults(calibration, statement.predicate, signature)
+    except ForensicError as error:
+        verification.record("E1", _E1, False, error.message)
+        return
+    verification.record("E1", _E1, not faults, "; ".join(faults[:5]))
+    against = contradictions(calibration, files.get(REGISTRATION, b""), files.get(RECORDINGS, b""))
+    verification.record("E2", _E2, not against, "; ".join(against[:5]))
+
+
+def _check_ledger(
+    verification: Verification,
+    folder: CalibrationFolder,
+    statement: Statement,
+    files: Mapping[str, bytes],
+    ledger: Custody | None,
+) -> None:
+    """E3, and E4: what is called incomplete counts only where a ledger says that it was completed."""
+    identifier = at(statement.predicate, "calibration", "id")
+    custody, beside = (ledger, True) if ledger is not None else _audited(verification, folder, statement)
+    incomplete = folder.root.name.endswith(INCOMPLETE)
+    if custody is None:
+        if not beside:
+            verification.not_checked.append("that it was registered before it was measured: no ledger is beside it")
+        if incomplete:
+            reason = "it is called incomplete, and no ledger says that it was completed"
+            verification.record("E4", "it was completed", False, reason)
+        return
+    entries = custody.calibrations.get(identifier, []) if isinstance(identifier, str) else []
+    faults = ledger_faults(entries, files, statement.predicate, digest_regular(folder.manifest))
+    verification.record("E3", _E3, not faults, "; ".join(faults))
+    if incomplete:
+        completed = any(entry.event == COMPLETED for entry in entries)
+        verification.record("E4", "it was completed", completed, "" if completed else "the ledger does not say so")
+
+
+def _audited(
+    verification: Verification, folder: CalibrationFolder, statement: Statement
+) -> tuple[Custody | None, bool]:
+    """What the ledger around the folder says, None if it is not sound; and whether there is one."""
+    workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
+    if folder.root.absolute().parent != workspace.calibrations or not workspace.ledger.is_file():
+        return None, False
+    head = cited_head(statement.predicate)
+    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
+    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
+    sound = verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons)
+    return (Custody.read(workspace.ledger) if sound else None), True
+
+
+def ledger_faults(
+    entries: list[LedgerEntry], files: Mapping[str, bytes], predicate: dict[str, Any], manifest: str | None = None
+) -> list[str]:
+    """Where the ledger's entries about a calibration are not those of its files; ``manifest``: digest of its list."""
+    if [entry.event for entry in entries] != [REGISTERED, COMPLETED]:
+        return ["the ledger does not have exactly one registration and then one completion of it"]
+    first, last = entries
+    faults = []
+    if at(predicate, "calibration", "registered") != {"seq": first.seq, "hash": first.hash, "utc": first.utc}:
+        faults.append("the record names another registration")
+    if files.get(REGISTRATION) != canonical_json(first.data):
+        faults.append("registration.json is not what was registered")
+    digests = {name: sha256_bytes(files[name]) for name in files}
+    pairs: list[tuple[str, Any, Any]] = [
+        ("attestation.json", last.data.get("attestation_sha256"), digests.get("attestation.json")),
+        (CALIBRATION, last.data.get("calibration_sha256"), digests.get(CALIBRATION)),
+        ("registration", last.data.get("registered"), first.seq),
+        ("signer", last.actor.get("key_id"), at(predicate, "examiner", "identity", "key_id")),
+    ]
+    if manifest is not None:
+        pairs.append(("manifest.sha256", last.data.get("manifest_sha256"), manifest))
+    return faults + [f"{name} is not as completed" for name, recorded, found in pairs if recorded != found]
+
+
+def check_cited_calibration(
+    verification: Verification, run: RunFolder, predicate: dict[str, Any], custody: Custody | None, trust: Trust
+) -> None:
+    """A8: the laboratory's calibration that the run cites lies in its folder, sound and the very one."""
+    folder = run.calibration
+    cited = at(predicate, "risk", "calibration")
+    own = at(cited, "artefact", "origin") == "laboratory"
+    if not own and not folder.root.exists():
+        return
+    title = "the laboratory's calibration in the folder is sound and the one that the record cites"
+    if not own:
+        verification.record("A8", title, False, "there is one, and the record cites none")
+        return
+    files = read_files(folder)
+    try:
+        examined = examine(files)
+    except ForensicError as error:
+        verification.record("A8", title, False, error.message)
+        return
+    faults = [] if examined.calibration.sha256 == at(cited, "sha256") else ["the record cites another"]
+    if at(cited, "attestation_sha256") != sha256_bytes(files["attestation.json"]):
+        faults.append("the record cites another signature")
+    laboratory = examined.calibration.laboratory
+    entries = [] if custody is None or laboratory is None else custody.calibrations.get(laboratory.id, [])
+    here = laboratory is not None and laboratory.workspace == at(predicate, "workspace", "id")
+    if here and entries:
+        faults += ledger_faults(entries, files, examined.statement.predicate)
+    elif here and custody is not None and custody.complete:
+        faults.append("the ledger knows no such calibration")
+    by = ", ".join(certificate_facts(one)["subject"] for one in examined.signature.certificates)
+    verification.record("A8", title, not faults, "; ".join(faults) or f"signed by {by}")
+    if not entries:
+        verification.not_checked.append(
+            "that the cited calibration was registered before it was measured: no ledger here has its entries"
+        )
+    if trust.authorities:
+        data, told = files["attestation.json"], examined.statement.predicate
+        _check_signer(verification, data, told, trust, "the calibration's signer's")

@@ -1,0 +1,120 @@
+"""The table of a laboratory's calibration, and whether the artefact follows from it and from what was registered."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from forensic.errors import ForensicError
+from forensic.hashes import canonical_json, parse_canonical, sha256_bytes
+from forensic.risk.calibration import table
+from forensic.risk.calibration.artefact import Calibration, Stratum
+from forensic.risk.calibration.evaluating import held_out
+from forensic.risk.calibration.laboratory import usual_pictures
+from forensic.risk.calibration.strata import Group, Recording, Worst, fit
+
+CALIBRATE, TEST = "calibrate", "test"
+#: What identifies a row; all of it is registered before anything is measured.
+PLACE = ("recording", "list", "stratum", "reference_sha256", "degraded_sha256", "frame", "reference_frame", "picture")
+FIELDS = (*PLACE, *table.FIELDS)
+Row = Mapping[str, str]
+
+
+def written(rows: Sequence[Row]) -> bytes:
+    """The table as CSV, UTF-8."""
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode("utf-8")
+
+
+def read(data: bytes) -> list[dict[str, str]]:
+    """The rows of a table as :func:`written` writes it. Raises ``ValueError`` for anything else."""
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8"), newline="")))
+    if any(row.keys() != set(FIELDS) or None in row.values() for row in rows) or written(rows) != data:
+        raise ValueError("the table has not exactly the columns and form that it must have")
+    return rows
+
+
+def groups(rows: Sequence[Row], strata: Sequence[Mapping[str, Any]], which: str) -> list[Group]:
+    """The recordings of one list (``calibrate``, ``test``) by stratum; several frames of one count once, the worst.
+
+    ``strata``: ``name``, ``above``, ``up_to`` of each. Raises ``ValueError`` where a cell does not hold what it should.
+    """
+    found = []
+    for one in strata:
+        frames: dict[str, list[Recording]] = {}
+        for row in rows:
+            if (row["list"], row["stratum"]) == (which, one["name"]):
+                frames.setdefault(row["recording"], []).append(table.recording_of(row))
+        found.append(Group(one["name"], one["above"], one["up_to"], [Worst.of(each) for each in frames.values()]))
+    return found
+
+
+def registered_places(registration: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The rows that the registration announces, without their measurements, in order."""
+    return [
+        {name: str({**pair, "recording": one["recording"], "list": one["list"]}[name]) for name in PLACE}
+        for one in registration["recordings"]
+        for pair in one["pairs"]
+    ]
+
+
+def contradictions(calibration: Calibration, registration: bytes, recordings: bytes) -> list[str]:
+    """Where ``calibration`` does not follow from what was registered and from the table of counts. Never raises."""
+    try:
+        return list(_contradictions(calibration, registration, recordings))
+    except (ForensicError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [f"registration or table cannot be read: {error}"]
+
+
+def _contradictions(calibration: Calibration, registration: bytes, recordings: bytes) -> Iterator[str]:
+    own = calibration.laboratory
+    if own is None:
+        yield "it is not a laboratory's own"
+        return
+    if sha256_bytes(registration) != calibration.scenes_sha256:
+        yield "registration.json is not the one that the artefact names"
+    if sha256_bytes(recordings) != calibration.recordings_sha256:
+        yield "recordings.csv is not the one that the artefact names"
+    plan, rows = parse_canonical(registration), read(recordings)
+    said = calibration.model_dump(mode="json", by_alias=True)
+    for name in ("subject", "score", "head_sha256", "class", "epsilon", "delta", "claims"):
+        if canonical_json(said[name]) != canonical_json(plan[name]):
+            yield f"{name} is not as registered"
+    limits = [{key: one[key] for key in ("name", "above", "up_to")} for one in said["strata"]]
+    if canonical_json(limits) != canonical_json(plan["strata"]):
+        yield "the strata are not those registered"
+        return
+    for name, value in (
+        ("calibration", own.id), ("seen_before", own.seen_before), ("refused", own.refused), ("earlier", own.earlier),
+    ):  # fmt: skip
+        told = plan[name]
+        if (len(told) if isinstance(told, list) else told) != value:
+            yield f"{name} is not as registered"
+    if [{name: row[name] for name in PLACE} for row in rows] != registered_places(plan):
+        yield "the rows of recordings.csv are not the pairs registered, in their order"
+        return
+    _, strata = fit(groups(rows, limits, CALIBRATE), calibration.subject.scale)
+    if [_comparable(one) for one in strata] != [_comparable(one) for one in calibration.strata]:
+        yield "the strata do not follow from the table"
+    tested = held_out(calibration.strata, calibration.claims, calibration.subject.scale, groups(rows, limits, TEST))
+    facts = ("stratum", "n", "outside", "abstained", "failures")
+    if [[getattr(one, name) for name in facts] for one in tested] != [
+        [getattr(one, name) for name in facts] for one in own.held_out
+    ]:
+        yield "the held-out test does not follow from the table"
+    if usual_pictures([row["picture"] for row in rows if row["list"] == CALIBRATE]) != own.pictures:
+        yield "the types of picture are not those of the table"
+
+
+def _comparable(stratum: Stratum) -> dict[str, Any]:
+    """All of it, p-values to nine digits: powers differ in the last between processors."""
+    said = stratum.model_dump(mode="json")
+    for sequence in said["sequences"]:
+        for step in sequence["steps"]:
+            step["p_value"] = round(step["p_value"], 9)
+    return said
