@@ -45,7 +45,7 @@ NAME, HEX = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*"), re.compile(r"[0-9a-f]{64}"
 AI = r"(\.AI-GENERATED-NOT-EVIDENCE)?"  # in the names of files that show generated detail, since 0.3.0
 RECORDED = re.compile(rf"output{AI}\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|risk/(regions\.json|"
     rf"\d{{6,}}\.(risk|level|overlay{AI})\.png)|stills/(\d{{6,}}(\.source)?{AI}\.png(\.json)?|beside/\d{{6,}}\.png|"
-    rf"labelled-source/\d{{6,}}{AI}\.png)|fusion/\d{{6,}}\.(weights|effective|(even|odd){AI})\.png|"
+    rf"labelled-source/\d{{6,}}{AI}\.png)|fusion/\d{{6,}}\.(weights|effective|even|odd)\.png|"
     r"calibration/((calibration|registration|attestation)\.json|recordings\.csv)", re.ASCII)
 NOTE = re.compile("([^\n]+)\n([1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^ \n]+ [A-Za-z0-9+/]+=*\n)+)")
 

@@ -138,13 +138,11 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
             holding = stack.enter_context(under_way(workspace.layout, run_id))
             reserve(holding.folder.reserve)
             write_terms(holding.folder.terms, terms)
-            foreseen = estimate(workspace, plan, progress)
         except BaseException as error:
             workspace.layout.working(run_id).reserve.unlink(missing_ok=True)  # room for the entry on a full disk
             _refused(workspace, identity, asked, error)
             raise
-        work = Work(plan, terms, decision, asked, estimate=foreseen)
-        return carry_out(workspace, work, holding, progress)
+        return carry_out(workspace, Work(plan, terms, decision, asked), holding, progress)
 
 
 def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progress: Progress) -> MadeRecipe | None:
@@ -204,6 +202,8 @@ def _carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Pro
         holding.settled = False
         progress.say(f"Run {plan.run_id}: recipe {plan.recipe.recipe.name}, {plan.planned_class.label} class")
         started = work.started or utc_now()
+        if work.started is None:  # after the start: broken off in the trial, the run and its approval are not lost
+            work = replace(work, estimate=estimate(workspace, plan, progress))
         rows = plan.exhibit.manifest()
         kept = work.salvage.kept
         platform = partial(platform_digest, engines=plan.engines)

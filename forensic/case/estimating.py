@@ -1,4 +1,4 @@
-"""What a run is going to cost, told before it begins: by an earlier run of the same stages, or by a trial.
+"""What a run is going to cost, told before its first frame: by an earlier run of the same stages, or by a trial.
 
 Frames and megapixels are what it is scaled by. A frame that gets a risk map counts as nine where a learned stage is
 looked at in eight mirrored and turned copies. It is an estimate, stands beside the actual cost in the record, and
@@ -20,6 +20,7 @@ from forensic.case.progress import Progress
 from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError
 from forensic.ledger.entry import LedgerEntry
+from forensic.ledger.order import RESUMED
 
 _COPIES = 8
 _WORTH_A_TRIAL = 100  # frames' worth of work: the trial is one of them
@@ -92,7 +93,7 @@ class Estimate:
         )
 
 
-GONE_ON_WITH = Estimate("not estimated: the run was gone on with")
+GONE_ON_WITH = Estimate("the run was interrupted and gone on with; what was told at its beginning was not kept")
 
 
 def estimate(workspace: Workspace, plan: RunPlan, progress: Progress) -> Estimate:
@@ -104,12 +105,17 @@ def estimate(workspace: Workspace, plan: RunPlan, progress: Progress) -> Estimat
 
 
 def _by_history(workspace: Workspace, work: Workload) -> Estimate | None:
-    """By the newest run of the same stages with the same parameters on the same platform."""
+    """By the newest uninterrupted run of the same stages with the same parameters on the same platform."""
+    in_parts = {entry.run for entry in workspace.ledger.entries(event=RESUMED)}  # their cost is that of the last part
     newest: tuple[LedgerEntry, dict[str, Any]] | None = None
     for entry in workspace.ledger.entries(event="run.finished"):
         cost = entry.data.get("cost")
         same = (work.stages_sha256, work.platform)
-        if isinstance(cost, dict) and (cost.get("stages_sha256"), cost.get("platform")) == same:
+        if (
+            entry.run not in in_parts
+            and isinstance(cost, dict)
+            and (cost.get("stages_sha256"), cost.get("platform")) == same
+        ):
             newest = entry, cost
     if newest is None:
         return None
@@ -134,6 +140,8 @@ def _by_trial(plan: RunPlan, work: Workload) -> Estimate:
     try:
         with open_exhibit(plan) as reader:
             window = [frame.to_working() for frame in islice(reader.frames(), low, high)]
+        if len(window) <= middle - low:  # fewer frames than at acquisition: the run will say so
+            return Estimate("a trial frame could not be decoded")
         meter = Meter()
         pipeline.process_window(window, middle - low)
         spent = meter.cost()

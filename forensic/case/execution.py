@@ -242,7 +242,7 @@ def _write_frames(
         first = next(outputs)
         with open_master(folder.output, plan, reader, rows, first.frame, mark=mark_of(plan)) as writer:
             for output in chain([first], outputs):
-                written = writer.write(output.frame)
+                written = writer.write(output.frame, again=output.written)
                 row = FrameRow.of(written)
                 result.rows.append(row)
                 leaf = row.leaf()

@@ -5,6 +5,7 @@ No other module spells these names, but for ``recordednames``: those that a reco
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,9 +123,16 @@ class WorkspaceLayout:
         return self.root / "calibrations"
 
     def name(self, path: Path) -> str:
-        """How the ledger's entries name ``path``: relative to the workspace if inside, so that both can move."""
-        path, root = path.absolute(), self.root.absolute()
-        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        """How the ledger's entries name ``path``: relative to the workspace if inside, so that both can move.
+
+        Where it really lies counts (:func:`real`).
+        """
+        place = real(path)
+        for own in (self.validations, self.calibrations):  # each may be a link to another disk
+            if place.parent == real(own):
+                return f"{own.name}/{place.name}"
+        root = real(self.root)
+        return place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
 
     def validation_named(self, name: str) -> Path:
         """The folder of a validation that an entry of the ledger calls ``name``.
@@ -156,6 +164,11 @@ class WorkspaceLayout:
     def incomplete_run(self, run_id: str) -> RunFolder:
         """Folder of a run under way, broken off, or finished in the ledger and not renamed yet."""
         return RunFolder(self.runs / f"{run_id}{INCOMPLETE}")
+
+
+def real(path: Path) -> Path:
+    """Where ``path`` really lies, whatever links and ``..`` are on the way; nothing need be there yet."""
+    return Path(os.path.realpath(path))
 
 
 def is_anchor_name(name: str) -> bool:
@@ -314,8 +327,7 @@ class RunFolder(SignedFolder):
 
     def combined(self, frame: int, kind: str) -> Path:
         """``weights``, ``effective`` number of frames, or the picture of the ``even`` or ``odd`` half of them."""
-        shows = kind in ("even", "odd")
-        return self.fusion / f"{frame:06d}.{kind}{mark(self.generative and shows)}.png"
+        return self.fusion / f"{frame:06d}.{kind}.png"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from forensic.media.watermark_search import Looked
 
 NOTHING_FOUND = "nothing marks it as output of this program"
 
+_BESIDE = "stills/beside/"  # what the recording itself gives (case.beside)
+
 _Finding = tuple[StageClass, str]
 
 
@@ -98,13 +100,16 @@ def _folders(workspace: Workspace, run: str) -> Iterator[RunFolder]:
 
 
 def _listed(folder: RunFolder, sha256: str) -> str | None:
-    """Name of a still or other picture of the run with this digest, source stills excepted."""
+    """Name of a still or other picture of the run with this digest, except those that show no generated pixels."""
     try:
         listed = read_manifest_file(folder.manifest)
     except (OSError, ValueError):
         return None
-    pictures = (name for name, digest in listed.items() if digest == sha256 and not name.endswith(".source.png"))
-    return next((name for name in pictures if name.endswith(".png")), None)
+    for name, digest in listed.items():
+        shown = name.endswith(".source.png") or name.startswith(_BESIDE)
+        if digest == sha256 and name.endswith(".png") and not shown:
+            return name
+    return None
 
 
 def _frames_of(manifest: Path) -> Iterator[str]:

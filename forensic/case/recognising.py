@@ -13,7 +13,7 @@ from forensic.errors import VerificationFailed
 from forensic.frames.stageclass import StageClass
 from forensic.ledger.order import ACQUIRED, STARTED
 from forensic.media.watermark_keys import run_key
-from forensic.media.watermark_search import Looked, Sample, look
+from forensic.media.watermark_search import Found, Looked, Sample, look
 
 MOST_KEYS = 12  # runs whose own marks are looked for, the newest: each costs up to 0.2 s
 
@@ -27,16 +27,30 @@ def look_for_mark(workspace: Workspace, sample: Sample) -> Looked:
 def findings(looked: Looked) -> list[tuple[StageClass, str]]:
     """The class that the mark gives the file, with the reason in words; nothing where there is no mark.
 
-    A run's own mark is the weaker one: where there are keys of runs here, not naming one says nothing.
+    A run's own mark is the weaker one: where there are keys of runs here, not naming one says nothing. The public
+    mark is no secret, and the key of a run is known to all who hold its record: either can be put into genuine
+    footage too (docs/creative.md, Planting). So the words tell what is there, not who made the picture.
     """
     if not looked.found:
         return []
-    run = looked.run_found
-    best = looked.public if looked.is_public or looked.run is None else looked.run[1]
-    stranger = "a run that it does not name" if looked.keys else "a run that is not of this workspace"
-    whose = stranger if run is None else f"run {run}, or one like it"
-    told = "" if best is None else f" (agreement {best.z:.1f}, false with at most {best.p:.0e}, size {best.scale:.2f})"
-    return [(StageClass.GENERATIVE, f"its pixels carry the invisible mark of the generative output of {whose}{told}")]
+    run, best = looked.run_found, looked.best
+    marks, told = [], []
+    if best is not None:
+        marks.append("the invisible mark that this program puts into generative output")
+        told.append(_measured(best))
+        told.append("the mark is public and can be put in by others")
+    if run is not None and looked.run is not None:
+        marks.append(f"the {'' if marks else 'invisible '}mark of run {run}, or one of the same exhibit and recipe")
+        told += [] if best is not None else [_measured(looked.run[1])]
+        told.append("that of a run can be put in by whoever holds its record")
+    else:
+        told.append("no run of this workspace is named by its own mark")
+    return [(StageClass.GENERATIVE, f"its pixels carry {' and '.join(marks)} ({'; '.join(told)})")]
+
+
+def _measured(found: Found) -> str:
+    lies = f"; the picture is {found.turned}" if found.turned else ""
+    return f"agreement {found.z:.1f}; by chance with at most {found.p:.0e}; size {found.scale:.2f}{lies}"
 
 
 def _keys(workspace: Workspace) -> dict[str, bytes]:

@@ -12,9 +12,10 @@ _RECORDED = re.compile(
     rf"output{_MARKED}\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|"
     rf"stills/[0-9]{{6,}}(\.source)?{_MARKED}\.png(\.json)?|stills/labelled-source/[0-9]{{6,}}{_MARKED}\.png|"
     rf"stills/beside/[0-9]{{6,}}\.png|risk/(regions\.json|[0-9]{{6,}}\.(risk|level|overlay{_MARKED})\.png)|"
-    rf"fusion/[0-9]{{6,}}\.(weights|effective|(even|odd){_MARKED})\.png|"
+    rf"fusion/[0-9]{{6,}}\.(weights|effective|even|odd)\.png|"
     r"calibration/(calibration\.json|registration\.json|recordings\.csv|attestation\.json)"
 )
+_HALF = re.compile(r"fusion/[0-9]{6,}\.(even|odd)\.png")
 _SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")
 
 
@@ -31,6 +32,11 @@ def says_generative(name: object) -> bool:
 def is_superseded_name(name: str) -> bool:
     """Whether ``name`` is exactly that of a replaced report: ``report-superseded-N.pdf``, N from 1."""
     return _SUPERSEDED.fullmatch(name) is not None
+
+
+def is_half(name: str) -> bool:
+    """Whether ``name`` is that of a split half of a fusion; frames of generative class have none."""
+    return _HALF.fullmatch(name) is not None
 
 
 def is_recorded_name(name: str) -> bool:

@@ -128,7 +128,9 @@ def continued(plan: RunPlan, sources: Iterator[CodedFrame], salvage: Salvage) ->
                 break
         salvage.reused += number > first
         mapped = number in wanted
-        yield PipelineOutput(made, window[at], line.notes, window if mapped else None, at if mapped else 0)
+        yield PipelineOutput(
+            made, window[at], line.notes, window if mapped else None, at if mapped else 0, number > first
+        )
         number += 1
     _drop(salvage)
     rest = chain(held, sources)

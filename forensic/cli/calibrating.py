@@ -40,7 +40,12 @@ class _Limits(click.ParamType[Any]):
 @click.option("--recipe", type=TEXT, metavar="NAME|FILE.toml", help="Recipe of one learned enlargement; default light.")
 @click.option("--scale", type=click.IntRange(1, 16), metavar="N", help="Enlargement; default: the recipe's.")
 @click.option("--score", type=click.Choice(["learned", "sum"]), help="Default: learned where the model has one.")
-@click.option("--strata", type=_Limits(), default=(), help="Divide at these H.264 quantisers; default: one stratum.")
+@click.option(
+    "--strata",
+    type=_Limits(),
+    default=(),
+    help="Upper limits of strata by H.264 quantiser; above the last nothing is calibrated. Default: one stratum.",
+)
 @click.option("--test-share", type=click.FloatRange(0.1, 0.5), metavar="P", help="Held out for the test; default 0.25.")
 @click.option(
     "--frame", type=click.IntRange(0), metavar="N", help="Frame of pairs that name none; default: the middle."

@@ -133,8 +133,11 @@ def enhance(target: str, workspace: Path | None, as_json: bool, quiet: bool, tra
 
 
 def _typed_acknowledgement() -> str | None:
-    """What somebody at a terminal types when asked; None where there is no terminal. Nothing is filled in."""
-    from forensic.policy.acknowledgement import SENTENCE
+    """What somebody at a terminal types when asked, over several lines too; None where there is no terminal.
+
+    Nothing is filled in. An empty line ends it, and so does what the sentence does not begin with.
+    """
+    from forensic.policy.acknowledgement import SENTENCE, is_unfinished
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
@@ -143,7 +146,12 @@ def _typed_acknowledgement() -> str | None:
         f"(nothing: none is made):\n\n  {SENTENCE}\n",
         err=True,
     )
-    return str(click.prompt("", prompt_suffix="> ", default="", show_default=False, err=True)) or None
+    typed: list[str] = []
+    while True:
+        typed.append(str(click.prompt("", prompt_suffix="> ", default="", show_default=False, err=True)))
+        said = "\n".join(typed)
+        if not typed[-1].strip() or not is_unfinished(said):
+            return said or None
 
 
 def _show(run: FinishedRun, as_json: bool) -> None:

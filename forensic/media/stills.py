@@ -15,7 +15,7 @@ from forensic.frames.still import still_png
 from forensic.hashes import sha256_bytes
 from forensic.media.label import is_labelled
 from forensic.media.libav import storage_failed, sync
-from forensic.media.watermark import sealed
+from forensic.media.watermark import sealed_once
 
 
 def write_still(path: Path, frame: CodedFrame) -> tuple[CodedFrame, str]:
@@ -51,7 +51,7 @@ def write_numbers(path: Path, numbers: np.ndarray, texts: Mapping[str, str]) -> 
 def _labelled(frame: CodedFrame) -> CodedFrame:
     if type(frame) is not CodedFrame or not isinstance(frame.stage_class, StageClass):
         raise InternalError("media.not-a-frame", f"Stills are made of classed frames, not {type(frame).__name__}.")
-    return sealed(frame) if frame.stage_class is StageClass.GENERATIVE else frame
+    return sealed_once(frame) if frame.stage_class is StageClass.GENERATIVE else frame
 
 
 def _store(path: Path, data: bytes) -> str:

@@ -1,6 +1,7 @@
 """Viewing copies: a master as an H.264 MP4 that every player shows. Lossy, and never the evidence.
 
-The label of generative pixels is drawn into every frame here as in every other writer.
+Generative pixels have their label here as in every other writer; those of a master from before 0.3.0 get the
+invisible mark, which it has not, and the label of today.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from av.video.reformatter import ColorRange, Colorspace
 from forensic.errors import InternalError
 from forensic.frames.frame import CodedFrame
 from forensic.frames.stageclass import StageClass
-from forensic.media.label import LABEL, burn
+from forensic.media.label import LABEL
 from forensic.media.libav import messages, storage_failed, wording
 from forensic.media.pixels import picture_of
 from forensic.media.sandbox.listening import SandboxedSound
 from forensic.media.sandbox.reader import SandboxedReader
 from forensic.media.sandbox.sound import BLOCK, RATE
+from forensic.media.watermark import sealed_once
 
 _TICKS = 90_000  # per second: the clock of MPEG systems, fine enough for any frame rate
 ENCODER = {"codec": "libx264", "crf": "18", "preset": "veryfast", "pixel_format": "yuv420p"}
@@ -49,7 +51,7 @@ def write_viewing_copy(master: Path, target: Path, *, stage_class: StageClass, t
             stream: Any = None
             sound = _Sound(heard, container)
             for frame in reader.frames():
-                picture = _picture(burn(frame) if generative else frame)
+                picture = _picture(sealed_once(frame) if generative else frame)
                 if stream is None:
                     stream = _stream(container, picture, frame)
                 picture.pts = round(frame.timing.seconds * _TICKS)
@@ -76,11 +78,11 @@ def write_viewing_copy(master: Path, target: Path, *, stage_class: StageClass, t
 
 
 def frame_of(master: Path, number: int, stage_class: StageClass) -> CodedFrame | None:
-    """Frame ``number`` (its index among the master's frames, from 0), labelled if generative; None if there is none."""
+    """Frame ``number`` (its index among the master's frames, from 0), sealed if generative; None if there is none."""
     with SandboxedReader(master, stage_class=stage_class) as reader:
         for index, frame in enumerate(reader.frames()):
             if index == number:
-                return burn(frame) if stage_class is StageClass.GENERATIVE else frame
+                return sealed_once(frame) if stage_class is StageClass.GENERATIVE else frame
     return None
 
 

@@ -25,7 +25,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from forensic.frames.frame import CodedFrame
-from forensic.media.label import EVERYWHERE, burn
+from forensic.media.label import EVERYWHERE, burn, is_labelled
 from forensic.media.opencv import opencv
 from forensic.media.watermark_keys import PERIOD, PUBLIC_KEY, PUBLIC_MARK, STRONGEST, WEAKEST, Mark
 
@@ -79,40 +79,50 @@ def _tile(mark: Mark) -> np.ndarray:
 
 
 def sealed(frame: CodedFrame, mark: Mark | None = PUBLIC_MARK, label_form: int = EVERYWHERE) -> CodedFrame:
-    """``frame``, GENERATIVE, as it may be written: with ``mark`` and, over it, the label. Done twice it is done once.
+    """``frame``, GENERATIVE, as it may be written: with ``mark`` and, over it, the label.
 
-    A frame that has its label is left as it is: it was written before. ``mark`` None: label only, to repeat a
-    run of a version that had no mark; ``label_form`` likewise (``media.label``). Raises ``InternalError``
-    (``label.too-small``).
+    A label that is there already says nothing of the mark: it may be that of the exhibit. ``mark`` None: label only,
+    to repeat a run of a version that had no mark; ``label_form`` likewise (``media.label``). Raises
+    ``InternalError`` (``label.too-small``).
     """
-    labelled = burn(frame, label_form)
-    if mark is None or labelled.sha256 == frame.sha256:
-        return labelled
-    return burn(marked(frame, mark), label_form)
+    return burn(frame if mark is None else marked(frame, mark), label_form)
+
+
+def sealed_once(frame: CodedFrame) -> CodedFrame:
+    """``frame``, GENERATIVE, for a copy of what was written: with its label as it is, without sealed as any.
+
+    For frames of a master or of its writer alone, which puts in both. Raises as :func:`sealed`.
+    """
+    return frame if is_labelled(frame) else sealed(frame)
 
 
 def marked(frame: CodedFrame, mark: Mark) -> CodedFrame:
-    """``frame`` with ``mark`` in its luma (in all three planes of RGB); class, timing and the rest are unchanged."""
+    """``frame`` with ``mark`` in its luma (in all three planes of RGB); class, timing and the rest are unchanged.
+
+    Done in strips of a period's height, so that little is held beside the frame.
+    """
     layout = frame.geometry.layout
-    luma = frame.planes[0] if layout.family != "rgb" else frame.planes[1]
+    luma = np.ascontiguousarray(frame.planes[0] if layout.family != "rgb" else frame.planes[1])
     rows, columns = luma.shape
-    tile = np.tile(_tile(mark), (-(-rows // PERIOD), -(-columns // PERIOD)))[:rows, :columns]
-    strength = np.clip(WEAKEST + _GAIN * _deviation(luma) / layout.grey_scale, WEAKEST, STRONGEST)
-    added = np.rint(tile * strength * (layout.grey_scale / _UNITS)).astype(np.int64)
-    planes = tuple(
-        plane
-        if layout.family == "yuv" and number
-        else np.clip(plane.astype(np.int64) + added, 0, layout.maximum).astype(plane.dtype)
-        for number, plane in enumerate(frame.planes)
-    )
-    return CodedFrame(planes, frame.geometry, frame.colour, frame.timing, frame.stage_class)
+    tile = np.tile(_tile(mark), (1, -(-columns // PERIOD)))[:, :columns]
+    planes = [plane if layout.family == "yuv" and number else plane.copy() for number, plane in enumerate(frame.planes)]
+    changed = planes[:1] if layout.family == "yuv" else planes
+    for top in range(0, rows, PERIOD):
+        below = min(top + PERIOD, rows)
+        strength = np.clip(WEAKEST + _GAIN * _deviation(luma, top, below) / layout.grey_scale, WEAKEST, STRONGEST)
+        added = np.rint(tile[: below - top] * strength * (layout.grey_scale / _UNITS)).astype(np.int64)
+        for plane in changed:
+            plane[top:below] = np.clip(plane[top:below].astype(np.int64) + added, 0, layout.maximum)
+    return CodedFrame(tuple(planes), frame.geometry, frame.colour, frame.timing, frame.stage_class)
 
 
-def _deviation(luma: np.ndarray) -> np.ndarray:
-    """float64 [rows, columns]: standard deviation around every sample, code values. Sums are exact."""
+def _deviation(luma: np.ndarray, top: int, below: int) -> np.ndarray:
+    """float64 [rows, columns]: standard deviation around the samples of some rows, code values. Sums are exact."""
     cv2 = opencv()
     half = _WINDOW // 2
-    padded = cv2.copyMakeBorder(np.ascontiguousarray(luma), half, half, half, half, cv2.BORDER_REFLECT_101)
+    first_row, last_row = max(0, top - half), min(len(luma), below + half)
+    margins = half - (top - first_row), half - (last_row - below), half, half
+    padded = cv2.copyMakeBorder(luma[first_row:last_row], *margins, cv2.BORDER_REFLECT_101)
     first, second = cv2.integral2(padded, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
     count = _WINDOW * _WINDOW
 

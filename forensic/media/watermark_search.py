@@ -40,11 +40,25 @@ _CLIP = 1.5  # local deviations beyond which a sample says no more
 _AROUND = 0.010  # cycles per pixel around a place of the spectrum over which its level is taken
 
 
+# Where a wave (down, right) of the mark stands in a picture that was turned so.
+TURNS = {
+    "mirrored left to right": ((1, 0), (0, -1)),
+    "mirrored top to bottom": ((-1, 0), (0, 1)),
+    "turned by 180 degrees": ((-1, 0), (0, -1)),
+    "turned by 90 degrees clockwise": ((0, 1), (-1, 0)),
+    "turned by 90 degrees anticlockwise": ((0, -1), (1, 0)),
+    "mirrored at the falling diagonal": ((0, 1), (1, 0)),
+    "mirrored at the rising diagonal": ((0, -1), (-1, 0)),
+}
+Place = tuple[int, int, int, int]
+
+
 @dataclass(frozen=True)
 class Found:
     """The largest agreement with a key: ``z`` and its bound ``p``, at which scale, over how many looks.
 
-    ``place``: frame, scale and shift (rows, columns) by their numbers.
+    ``place``: frame, scale and shift (rows, columns) by their numbers. ``turned``: how the picture lies, empty
+    as it was written.
     """
 
     z: float
@@ -52,7 +66,8 @@ class Found:
     scale: float
     looks: int
     frames: int
-    place: tuple[int, int, int, int]
+    place: Place
+    turned: str = ""
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able."""
@@ -64,27 +79,38 @@ class Found:
 
 @dataclass(frozen=True)
 class Looked:
-    """What a search in some frames of a file gave. ``public``, ``run`` (name and agreement): None where not sought."""
+    """What a search in some frames of a file gave. ``public``, ``run`` (name and agreement): None where not sought.
+
+    ``turned``: the public mark in the picture mirrored and turned, None where it was found without.
+    """
 
     frames: int
     public: Found | None = None
     run: tuple[str, Found] | None = None
     keys: int = 0
+    turned: Found | None = None
 
     @property
     def found(self) -> bool:
-        """Whether the public mark or that of a run is there; both searches together may be wrong with :data:`MOST`."""
+        """Whether the public mark or that of a run is there; all searches together may be wrong with :data:`MOST`."""
         return self.is_public or self.run_found is not None
 
     @property
     def is_public(self) -> bool:
         """Whether the public mark is there."""
-        return self.public is not None and self.public.p <= MOST / 2
+        return self.best is not None
+
+    @property
+    def best(self) -> Found | None:
+        """The public mark where it is there, as written or turned."""
+        if self.public is not None and self.public.p <= MOST / 2:
+            return self.public
+        return self.turned if self.turned is not None and self.turned.p <= MOST / 4 else None
 
     @property
     def run_found(self) -> str | None:
         """Name of the run whose mark is there. Where the public mark is, less is asked: it is only about whose."""
-        most = NAMED if self.is_public else MOST / 2
+        most = NAMED if self.is_public else MOST / 4
         return self.run[0] if self.run is not None and self.run[1].p <= most else None
 
     def to_record(self) -> dict[str, Any]:
@@ -94,6 +120,7 @@ class Looked:
             "frames": self.frames,
             "most": MOST,
             "public": None if self.public is None else self.public.to_record(),
+            "turned": None if self.turned is None else {"how": self.turned.turned, **self.turned.to_record()},
             "run_keys": self.keys,
             "run": None if self.run is None else {"name": self.run[0], **self.run[1].to_record()},
             "found": self.found,
@@ -135,8 +162,10 @@ def look(sample: Sample, keys: Mapping[str, bytes]) -> Looked:
     spectra = Spectra(pictures)
     public, run = spectra.search(), spectra.search(keys)
     looked = Looked(len(pictures), None if public is None else public[1], run, len(keys))
-    if public is not None and looked.is_public and run is not None:
-        looked = replace(looked, run=min(run, spectra.confirm(keys, public[1].place), key=lambda found: found[1].p))
+    if not looked.is_public:
+        looked = replace(looked, turned=spectra.search_turned())
+    if run is not None and (best := looked.best) is not None:
+        looked = replace(looked, run=min(run, spectra.confirm(keys, best), key=lambda found: found[1].p))
     return looked
 
 
@@ -159,14 +188,29 @@ class Spectra:
 
         ``p`` counts the looks of all keys.
         """
-        own = public_waves() if keys is None else ~public_waves()
-        names = {"": PUBLIC_KEY} if keys is None else keys
-        if not names:
+        if keys is not None and not keys:
             return None
-        values, places = self.values[:, :, own], waves()[own]
+        return self._best(self.values, {"": PUBLIC_KEY} if keys is None else keys, is_public=keys is None)
+
+    def search_turned(self) -> Found:
+        """The best agreement with the public key of all frames together, mirrored and turned by quarters.
+
+        ``p`` counts the looks of all :data:`TURNS`.
+        """
+        found = [
+            replace(self._best(_turned(self.values[-1:], turn), {"": PUBLIC_KEY}, is_public=True)[1], turned=turn)
+            for turn in TURNS
+        ]
+        best = max(found, key=lambda one: one.z)
+        looks = sum(one.looks for one in found)
+        return replace(best, looks=looks, p=_bound(best.z, looks), place=(len(self.values) - 1, *best.place[1:]))
+
+    def _best(self, values: np.ndarray, names: Mapping[str, bytes], *, is_public: bool) -> tuple[str, Found]:
+        own = public_waves() if is_public else ~public_waves()
+        values, places = values[:, :, own], waves()[own]
         power = np.sqrt(np.sum(np.abs(values) ** 2, axis=2) / 2.0)
         looks = values.shape[0] * values.shape[1] * _SHIFTS**2 * len(names)
-        best: tuple[float, str, tuple[int, int, int, int]] = (-1.0, "", (0, 0, 0, 0))
+        best: tuple[float, str, Place] = (-1.0, "", (0, 0, 0, 0))
         for name, key in names.items():
             turned = values * np.exp(-1j * phases(key)[own]).astype(np.complex64)
             for frame in range(len(values)):
@@ -180,10 +224,11 @@ class Spectra:
         z, name, place = best
         return name, Found(z, _bound(z, looks), float(self.scales[place[1]]), looks, self.frames, place)
 
-    def confirm(self, keys: Mapping[str, bytes], place: tuple[int, int, int, int]) -> tuple[str, Found]:
+    def confirm(self, keys: Mapping[str, bytes], public: Found) -> tuple[str, Found]:
         """The best of ``keys``, of which there is one, where the public mark was found: the tile lies as that one."""
-        frame, scale, top, left = place
-        values, (down, right) = self.values[frame, scale, ~public_waves()], waves()[~public_waves()].T
+        frame, scale, top, left = public.place
+        values, (down, right) = self.values[frame, scale], waves()[~public_waves()].T
+        values = (_turned(values, public.turned) if public.turned else values)[~public_waves()]
         power = max(float(np.sqrt(np.sum(np.abs(values) ** 2) / 2.0)), 1e-9)
         looks = 9 * len(keys)
         scores = {
@@ -195,7 +240,19 @@ class Spectra:
         }
         score, name = max(scores)
         z = score / power
-        return name, Found(z, _bound(z, looks), float(self.scales[scale]), looks, self.frames, place)
+        return name, Found(
+            z, _bound(z, looks), float(self.scales[scale]), looks, self.frames, public.place, public.turned
+        )
+
+
+def _turned(values: np.ndarray, turn: str) -> np.ndarray:
+    """complex [..., waves]: what stands at each wave once the picture is turned back. The set of waves allows it."""
+    numbers = {(int(down), int(right)): number for number, (down, right) in enumerate(waves())}
+    there = waves() @ np.array(TURNS[turn]).T
+    behind = there[:, 1] < 0  # of a real picture: the conjugate of the wave the other way
+    there[behind] *= -1
+    found = values[..., [numbers[int(down), int(right)] for down, right in there]]
+    return np.where(behind, found.conj(), found)
 
 
 def _bound(z: float, looks: int) -> float:

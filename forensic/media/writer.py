@@ -245,11 +245,12 @@ class MasterWriter:
         except OSError as error:
             raise storage_failed(error, self._path) from error
 
-    def write(self, frame: CodedFrame) -> CodedFrame:
-        """Encode ``frame`` and return it as written: with the label burned in if it is generative.
+    def write(self, frame: CodedFrame, *, again: bool = False) -> CodedFrame:
+        """Encode ``frame`` and return it as written: with mark and label burned in if it is generative.
 
-        Frames come in order of time. Raises ``InternalError`` (``media.not-a-frame``,
-        ``media.frame-geometry``, ``media.frame-order``), ``StorageFailed``.
+        ``again``: a writer of this very run returned it, so its mark is there. Frames come in order of time.
+        Raises ``InternalError`` (``media.not-a-frame``, ``media.frame-geometry``, ``media.frame-order``) and
+        ``StorageFailed``.
         """
         if type(frame) is not CodedFrame or not isinstance(frame.stage_class, StageClass):
             raise InternalError("media.not-a-frame", f"The writer takes classed frames, not {type(frame).__name__}.")
@@ -266,7 +267,7 @@ class MasterWriter:
                 f"Frame {frame.timing.index} counts in {frame.timing.time_base} s, not in {self._scale.time_base} s.",
             )
         if frame.stage_class is StageClass.GENERATIVE:
-            frame = sealed(frame, self._mark_in_pixels, self._label_form)
+            frame = sealed(frame, None if again else self._mark_in_pixels, self._label_form)
         self._class = max(self._class, frame.stage_class)
         at = self._place(frame)
         picture = self._marked(picture_of(frame))

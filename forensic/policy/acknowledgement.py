@@ -23,3 +23,9 @@ WITHOUT_ACKNOWLEDGEMENT = frozenset({FIRST_SCHEMA_SHA256, SECOND_SCHEMA_SHA256})
 def is_acknowledged(text: object) -> bool:
     """Whether ``text`` is :data:`SENTENCE`, blanks and line ends aside. Nothing but a string can be."""
     return isinstance(text, str) and " ".join(text.split()) == SENTENCE
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether ``text`` is the sentence's beginning, whole words, and not all of it, blanks and line ends aside."""
+    words, sentence = text.split(), SENTENCE.split()
+    return len(words) < len(sentence) and words == sentence[: len(words)]

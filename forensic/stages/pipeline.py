@@ -48,6 +48,7 @@ class PipelineOutput:
     ``notes`` are what stages measured while making it, each with the stage's position and name.
     For tapped frames ``window`` holds the decoded frames that took part and ``at`` the place of
     ``source`` among them, so that ``process_window`` can be run on variations; else it is None.
+    ``written``: the frame is taken from what the same run wrote before it was broken off.
     """
 
     frame: CodedFrame
@@ -55,6 +56,7 @@ class PipelineOutput:
     notes: Notes = ()
     window: tuple[CodedFrame, ...] | None = None
     at: int = 0
+    written: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from forensic.case.calibrating import calibrate as module
+from forensic.case.calibrating import preparing
 from forensic.case.calibrating.calibrate import CalibrateRequest, FinishedCalibration, calibrate
+from forensic.case.calibrating.reading import Taken
 from forensic.case.layout import CalibrationFolder
 from forensic.case.progress import Silent
 from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, open_workspace
 from forensic.cli.main import run
-from forensic.errors import ForensicError, Interrupted
+from forensic.errors import BadInput, ForensicError, Interrupted
 from forensic.risk.calibration.artefact import Calibration
 from tests.calibration import laboratory
 from tests.calibration.pairs import make_pair
@@ -198,6 +200,65 @@ def test_what_was_broken_off_and_tried_again_is_told_by_the_next(
         own = calibrate(workspace, _request(pairs), Silent()).calibration.laboratory
     assert own is not None and (own.earlier, own.seen_before) == (1, 4)
     assert verify(tmp_path / "ws").verdict >= Verdict.SIGNED
+
+
+def test_the_same_recordings_at_other_frames_were_seen_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laboratory.made_up(monkeypatch)
+    taken = preparing.take
+
+    def at(path: Path, index: int | None, sha256: str, **how: Any) -> Taken:
+        found = taken(path, index, sha256, **how)
+        if path.name == "r3.png":
+            raise BadInput("calibration.pair", "no picture today")
+        return Taken(found.sha256, found.index if index is None else index, found.frame)
+
+    pairs = laboratory.manifest(tmp_path / "pairs", 4)
+    with laboratory.workspace(tmp_path / "ws") as workspace:
+        monkeypatch.setattr(preparing, "take", at)
+        calibrate(workspace, _request(pairs, frame=3), Silent())
+        monkeypatch.setattr(preparing, "take", taken)
+        for number in range(4):  # called otherwise, the files are the same
+            text = (pairs / "pairs.csv").read_text("utf-8")
+            (pairs / "pairs.csv").write_text(text.replace(f"camera {number},", f"other {number},"), "utf-8")
+        own = calibrate(workspace, _request(pairs, frame=4), Silent()).calibration.laboratory
+    assert own is not None and (own.earlier, own.seen_before) == (1, 4)
+
+
+def test_a_row_that_the_frame_asked_for_makes_equal_to_another_stays_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory.made_up(monkeypatch)
+    pairs = laboratory.manifest(tmp_path / "pairs", 4)
+    first, *lines = (pairs / "pairs.csv").read_text("utf-8").splitlines()
+    table = [f"{first},frame", *(f"{line}," for line in lines), f"{lines[0]},4"]
+    (pairs / "pairs.csv").write_text("\n".join(table) + "\n", "utf-8")
+    with laboratory.workspace(tmp_path / "ws") as workspace:
+        done = calibrate(workspace, _request(pairs, frame=4), Silent())
+    registered = json.loads(CalibrationFolder(done.folder).registration.read_bytes())
+    assert registered["given"]["pairs"] == 5
+    assert [len(unit["pairs"]) + len(unit["repeated"]) for unit in registered["recordings"]].count(2) == 1
+    assert verify(done.folder).verdict >= Verdict.SIGNED
+
+
+def test_an_interrupt_just_after_the_registration_ends_what_was_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory.made_up(monkeypatch)
+    with laboratory.workspace(tmp_path / "ws") as workspace:
+        append = workspace.ledger.append
+
+        def interrupted(event: str, *rest: Any) -> Any:
+            entry = append(event, *rest)
+            if event == "calibration.registered":
+                raise KeyboardInterrupt
+            return entry
+
+        monkeypatch.setattr(workspace.ledger, "append", interrupted)
+        with pytest.raises(Interrupted):
+            calibrate(workspace, _request(laboratory.manifest(tmp_path / "pairs", 1)), Silent())
+        first, last = _entries(workspace)
+    assert (first.event, last.event) == ("calibration.registered", "calibration.cancelled")
+    assert last.data["registered"] == first.seq
 
 
 def test_an_end_after_the_signing_leaves_nothing_that_looks_signed(

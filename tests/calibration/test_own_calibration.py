@@ -16,9 +16,11 @@ import pytest
 
 from forensic.case.calibrating.calibrate import CalibrateRequest, calibrate
 from forensic.case.calibrating.citing import own_calibration
-from forensic.case.layout import CalibrationFolder
+from forensic.case.layout import CalibrationFolder, RunFolder
 from forensic.case.progress import Silent
-from forensic.case.verification.checks import Verdict
+from forensic.case.verification.calibrations import check_cited_calibration
+from forensic.case.verification.checks import Verdict, Verification
+from forensic.case.verification.trust import NOTHING
 from forensic.case.verify import verify
 from forensic.case.workspace import open_workspace
 from forensic.cli.main import run
@@ -30,7 +32,7 @@ from tests.calibration import laboratory
 from tests.calibration.pairs import make_pair
 
 BUNDLE_VERIFIER = Path(__file__).parents[2] / "docs" / "formats" / "verify_bundle.py"
-STATUS = "CALIBRATED ON THE LABORATORY'S OWN RECORDINGS"
+STATUS = "CALIBRATED ON THE LABORATORY'S OWN PAIRS"
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,25 @@ def _serial(pem: Path) -> str:
 def test_it_holds_for_its_model_and_scale_and_for_whole_pictures_alone(copied: Made, capsys: Any) -> None:
     for more in (["--scale", "2"], ["--recipe", "single"], ["--recipe", "classic"], ["--roi", "0,0,32,32"]):
         assert _enhance(copied, capsys, *more) == (4, "calibration.other-subject"), more
+
+
+def test_a_run_of_another_model_does_not_cite_it(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.folder, tmp_path / "calibration")
+    (tmp_path / "calibration" / "manifest.sha256").unlink()
+    artefact = json.loads(made.files.calibration.read_bytes())
+    subject, signed = artefact["subject"], sha256_bytes(made.files.attestation.read_bytes())
+    cited = {"sha256": sha256_bytes(canonical_json(artefact)), "artefact": artefact, "attestation_sha256": signed}
+    right = {"id": subject["model"], "weights_sha256": subject["weights_sha256"]}
+    for models, passes in (
+        ([right], True), ([{"id": "single-x1", "weights_sha256": "ab" * 32}, right], True), ([], False), (None, False),
+        ([right | {"id": "single-x1"}], False), ([right | {"weights_sha256": "ab" * 32}], False),
+    ):  # fmt: skip
+        verification = Verification("run", "run")
+        predicate = {"risk": {"calibration": cited}, "models": models, "workspace": {"id": "another"}}
+        check_cited_calibration(verification, RunFolder(tmp_path), predicate, None, NOTHING)
+        (found,) = verification.checks
+        assert (found.number, found.passed) == ("A8", passes)
+        assert passes or "does not name among its models" in found.detail
 
 
 def test_folders_that_the_ledger_does_not_know_and_folders_that_are_gone_are_found(copied: Made) -> None:

@@ -24,9 +24,9 @@ from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, create_workspace
 from forensic.errors import BadInput, PolicyRefused
 from forensic.ledger.store import Ledger
-from forensic.policy.acknowledgement import SECOND_SCHEMA_SHA256, SENTENCE
+from forensic.policy.acknowledgement import SECOND_SCHEMA_SHA256, SENTENCE, is_unfinished
 from forensic.policy.store import load_policy
-from forensic.signing.statement import RUN_PREDICATE, Statement, verify_statement
+from forensic.signing.statement import RUN_PREDICATE, Statement, Subject, verify_statement
 from forensic.stages.catalogue import registered
 from tests.case.conftest import forensic
 from tests.case.reviewing import approve
@@ -148,6 +148,14 @@ def test_the_sentence_is_on_every_record_and_the_files_say_what_they_show(
     for change, told in (
         (lambda record: record["policy"]["context"].pop("acknowledgement"), "not acknowledged"),
         (lambda record: record["policy"]["context"].update(acknowledgement="yes"), "not acknowledged"),
+        (lambda record: record["run"].update(acknowledgement="yes"), "another acknowledgement"),
+        (lambda record: record["output"].pop("label_form"), "not said to be labelled"),
+        (lambda record: record["output"].update(label_form=1), "not said to be labelled"),
+        (lambda record: record["exhibit"].update(stage_class="generative"), "does not say so in its name"),
+        (
+            lambda record: record["risk"]["frames"][0]["files"].update(overlay="risk/000000.overlay.png"),
+            "does not say so in its name",
+        ),
         (lambda record: record["output"].update(file="output.mkv"), "does not say so in its name"),
         (lambda record: record["stills"][0].update(after="stills/000000.png"), "does not say so in its name"),
     ):
@@ -155,6 +163,9 @@ def test_the_sentence_is_on_every_record_and_the_files_say_what_they_show(
         change(changed)
         found = contradictions(Statement(statement.subjects, statement.predicate_type, changed))
         assert any(told in one for one in found), found
+    half = Subject("fusion/000000.even.png", "0" * 64)
+    added = Statement((*statement.subjects, half), statement.predicate_type, statement.predicate)
+    assert any("split halves" in one for one in contradictions(added))
 
 
 def _requests(root: Path) -> list[str | None]:
@@ -168,7 +179,16 @@ def test_at_a_terminal_it_is_asked_for_and_recorded_as_typed(tmp_path: Path, rea
     code, shown = at_a_terminal(command, [("> ", SENTENCE)], tmp_path / "out")
     assert code == 0, shown
     assert "only if you type this sentence in full" in " ".join(shown.split())
-    assert _requests(root) == [SENTENCE]
+    head, tail = SENTENCE[: SENTENCE.index(" is not")], SENTENCE[SENTENCE.index(" is not") :]
+    code, shown = at_a_terminal(command, [("> ", head), ("> ", tail)], tmp_path / "out")
+    assert code == 0, shown
+    assert _requests(root) == [SENTENCE, f"{head}\n{tail}"]
+
+
+def test_only_a_beginning_of_the_sentence_in_whole_words_waits_for_more() -> None:
+    assert is_unfinished("I understand\n that this") and is_unfinished("")
+    for text in (SENTENCE, SENTENCE + " Yes.", "yes", "I underst", SENTENCE.upper()[:20]):
+        assert not is_unfinished(text), text
 
 
 def test_without_a_terminal_nothing_is_filled_in(tmp_path: Path, real_clip: Path) -> None:

@@ -240,7 +240,7 @@ def test_whatever_stops_an_acquisition_is_on_the_record(
     raised: type[BaseException],
     event: str,
 ) -> None:
-    def stopping(*_: object) -> None:
+    def stopping(*_: object, **__: object) -> None:
         raise stop
 
     monkeypatch.setattr(acquiring, "scan", stopping)
@@ -339,7 +339,8 @@ def test_malformed_entries_are_told_apart_from_proper_ones(workspace: Workspace,
         with pytest.raises(VerificationFailed) as caught:
             parse_acquired({**proper, key: value})
         assert caught.value.code == "exhibit.record-invalid", key
-    optional = {"shares_copy_with", "software", "stage_class", "stage_class_reason", "attempt", "started", "isolation"}
+    optional = {"shares_copy_with", "software", "stage_class", "stage_class_reason", "attempt", "started", "isolation",
+                "watermark"}  # fmt: skip
     for key in proper.keys() - optional:
         with pytest.raises(VerificationFailed):
             parse_acquired({name: item for name, item in proper.items() if name != key})

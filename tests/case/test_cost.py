@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from forensic.case import enhance as enhancing
 from forensic.case import estimating
 from forensic.case.cost import Meter, metering, peak_memory, seconds
+from forensic.case.ending import Terminated
 from forensic.case.enhance import enhance, exhibit_for
 from forensic.case.exhibits import Exhibit
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
+from forensic.case.resume import resume
 from forensic.case.workspace import Workspace, create_workspace
-from forensic.errors import BadInput
+from forensic.errors import BadInput, Interrupted, StorageFailed
 
 
 class Heard(Silent):
@@ -144,7 +147,7 @@ def test_a_long_run_is_preceded_by_a_trial_that_changes_nothing(
     assert "media.damaged" in untried["source"] and untried["wall_s"] is None
 
 
-def _raising(error: Exception):  # type: ignore[no-untyped-def]
+def _raising(error: BaseException):  # type: ignore[no-untyped-def]
     def fail(*_: object) -> None:
         raise error
 
@@ -154,10 +157,42 @@ def _raising(error: Exception):  # type: ignore[no-untyped-def]
 def test_a_run_that_failed_has_a_cost_too(
     workspace: Workspace, exhibit: Exhibit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forensic.case import enhance as enhancing
-
     monkeypatch.setattr(enhancing, "execute", _raising(BadInput("test.broken", "It broke.")))
     with pytest.raises(BadInput):
         enhance(workspace, exhibit, EnhanceRequest(recipe="plain-lanczos", frames=(0, 2)), Silent())
     (failed,) = workspace.ledger.entries(event="run.failed")
     assert failed.data["cost"]["processor_s"] >= 0 and json.dumps(failed.data["cost"])
+
+
+def test_the_cost_of_a_part_of_a_run_estimates_no_other(workspace: Workspace, exhibit: Exhibit) -> None:
+    asked = EnhanceRequest(recipe="plain-lanczos", frames=(0, 2), workers=1)
+    kept = enhance(workspace, exhibit, asked, Silent())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(enhancing, "execute", _raising(StorageFailed("storage.full", "The disk is full.")))
+        with pytest.raises(StorageFailed):
+            enhance(workspace, exhibit, asked, Silent())
+    (begun,) = workspace.ledger.unfinished_runs()
+    resumed = resume(workspace, str(begun.run), Silent())
+    foreseen = resumed.predicate["run"]["cost"]["estimate"]
+    assert foreseen["wall_s"] is None and "gone on with" in foreseen["source"]
+    again = enhance(workspace, exhibit, asked, Silent()).predicate["run"]["cost"]["estimate"]
+    assert again["source"] == f"measured on this machine in run {kept.run_id}"
+    command = ["pdftotext", "-layout", str(resumed.folder / "report.pdf"), "-"]
+    report = " ".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "of the last part; earlier parts are in the ledger" in report and "no estimate" in report
+
+
+@pytest.mark.parametrize("end", [Terminated, KeyboardInterrupt])
+def test_a_run_broken_off_in_the_trial_has_begun_and_loses_nothing(
+    workspace: Workspace, exhibit: Exhibit, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    monkeypatch.setattr(estimating, "_WORTH_A_TRIAL", 1)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(estimating, "open_exhibit", _raising(end()))
+        enhance(workspace, exhibit, EnhanceRequest(recipe="plain-lanczos", frames=(0, 2)), Silent())
+    events = [entry.event for entry in workspace.ledger.entries()]
+    last = "run.interrupted" if end is Terminated else "run.cancelled"
+    assert events[-2:] == ["run.started", last] and "run.refused" not in events
+    if end is Terminated:
+        (begun,) = workspace.ledger.unfinished_runs()
+        assert resume(workspace, str(begun.run), Silent()).run_id == begun.run

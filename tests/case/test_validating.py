@@ -325,6 +325,18 @@ def test_nothing_is_written_over_or_into_what_is_there(
     assert list((tmp_path / "begun.incomplete").iterdir()) == [] == list((tmp_path / "there").iterdir())
 
 
+def test_a_place_in_the_workspace_is_one_through_a_link(copied: tuple[Path, ValidationFolder], tmp_path: Path) -> None:
+    root, _ = copied
+    (tmp_path / "link").symlink_to(root)
+    for places in ({"out": "link/mine"}, {"out": "new", "keep_bench": "link/../link/bench"}):
+        asked = ValidateRequest(suite=str(MINI), **{key: tmp_path / value for key, value in places.items()})
+        with open_workspace(root, lambda: "") as workspace, pytest.raises(UsageError) as refused:
+            validate(workspace, asked, Silent())
+        assert refused.value.code == "validation.place"
+    with open_workspace(tmp_path / "link", lambda: "") as workspace:
+        assert workspace.layout.name(root / "validations" / "mine") == "validations/mine"
+
+
 def test_deviations_are_about_requirements_that_exist(copied: tuple[Path, ValidationFolder]) -> None:
     root, _ = copied
     with open_workspace(root, lambda: "") as workspace, pytest.raises(UsageError) as refused:

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from forensic.errors import VerificationFailed
 from forensic.frames.colour import ColourSpec
@@ -18,9 +19,10 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.label import EDGES, burn, is_labelled
 from forensic.media.reader import ExhibitReader
 from forensic.media.stills import write_still
-from forensic.media.watermark import marked, sealed, waves
+from forensic.media.watermark import _tile, marked, sealed, sealed_once, waves
 from forensic.media.watermark_keys import Mark, key_id, mark_of_record, run_key
-from forensic.media.watermark_search import FRAMES, MOST, Looked, Sample, Spectra, look
+from forensic.media.watermark_search import FRAMES, MOST, TURNS, Looked, Sample, Spectra, look
+from forensic.media.writer import MasterWriter
 from tests.media.conftest import MakeFrame, ffmpeg
 
 Pictures = list[np.ndarray]
@@ -171,11 +173,65 @@ def test_bound_on_false_alarms_holds_over_many_keys(footage_frames: Pictures) ->
     assert best[1].looks == len(spectra.scales) * 64**2 * 300
 
 
-def test_written_twice_is_marked_once(output: Pictures, tmp_path: Path) -> None:
+def test_still_of_a_written_frame_is_not_marked_again(output: Pictures, tmp_path: Path) -> None:
     frame = _gray(output[0])
-    assert sealed(frame, Mark(KEY)).sha256 == frame.sha256
     written, _ = write_still(tmp_path / "still.png", frame)
-    assert written.sha256 == frame.sha256
+    assert written.sha256 == frame.sha256 == sealed_once(frame).sha256
+
+
+def test_label_of_an_exhibit_does_not_keep_the_mark_out(footage_frames: Pictures, tmp_path: Path) -> None:
+    """Only frames that the same run wrote before are left as they are, and somebody says so."""
+    labelled = burn(_gray(footage_frames[0]))
+    assert _look([sealed(labelled, Mark(KEY)).planes[0]], this=KEY).run_found == "this"
+    base = labelled.timing.time_base
+    with MasterWriter(tmp_path / "m.mkv", labelled.geometry, labelled.colour, base, mark=Mark(KEY)) as writer:
+        written = writer.write(labelled)
+    assert _look([written.planes[0]], this=KEY).run_found == "this"
+    with MasterWriter(tmp_path / "n.mkv", labelled.geometry, labelled.colour, base, mark=Mark(KEY)) as writer:
+        assert writer.write(written, again=True).sha256 == written.sha256
+
+
+TURNED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mirrored left to right": np.fliplr,
+    "mirrored top to bottom": np.flipud,
+    "turned by 180 degrees": lambda picture: np.rot90(picture, 2),
+    "turned by 90 degrees clockwise": lambda picture: np.rot90(picture, -1),
+    "turned by 90 degrees anticlockwise": np.rot90,
+    "mirrored at the falling diagonal": np.transpose,
+    "mirrored at the rising diagonal": lambda picture: np.rot90(picture, 2).T,
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_mark_is_found_in_a_mirrored_or_turned_picture(turn: str, output: Pictures) -> None:
+    looked = _look([TURNED[turn](output[0])], this=KEY, other=OTHER)
+    assert looked.found and looked.turned is not None and looked.turned.turned == turn
+    assert looked.run_found == "this" and looked.to_record()["turned"]["how"] == turn
+
+
+def test_turned_pictures_without_the_mark_are_not_mistaken(footage_frames: Pictures) -> None:
+    looked = _look([np.fliplr(picture) for picture in footage_frames])
+    assert not looked.found and looked.turned is not None
+    assert looked.turned.looks == 7 * len(Spectra([footage_frames[0].astype(np.float32)]).scales) * 64**2
+
+
+@pytest.mark.parametrize("size", [(64, 64), (97, 301), (133, 67), (261, 129), (385, 200)])
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv422p10le", "rgb24", "gray16le"])
+def test_strips_give_what_the_whole_picture_gives(make_frame: MakeFrame, layout: str, size: tuple[int, int]) -> None:
+    """Against the definition, all at once: deviation of 11x11 samples, mirrored at the border."""
+    frame = make_frame(layout, *size, stage_class=StageClass.GENERATIVE)
+    described = frame.geometry.layout
+    luma = frame.planes[1 if described.family == "rgb" else 0]
+    windows = sliding_window_view(np.pad(luma.astype(np.int64), 5, mode="reflect"), (11, 11))
+    total, squares = windows.sum((2, 3)), (windows**2).sum((2, 3))
+    deviation = np.sqrt((121 * squares - total**2).astype(np.float64)) / 121
+    rows, columns = luma.shape
+    tile = np.tile(_tile(Mark(KEY)), (rows // 128 + 1, columns // 128 + 1))[:rows, :columns]
+    strength = np.clip(1.2 + 0.16 * deviation / described.grey_scale, 1.2, 3.0)
+    added = np.rint(tile * strength * (described.grey_scale / 256)).astype(np.int64)
+    for number, (before, after) in enumerate(zip(frame.planes, marked(frame, Mark(KEY)).planes, strict=True)):
+        wanted = before if described.family == "yuv" and number else np.clip(before + added, 0, described.maximum)
+        assert after.dtype == before.dtype and np.array_equal(after, wanted)
 
 
 def test_no_writer_of_stills_leaves_generative_pixels_unmarked(footage_frames: Pictures, tmp_path: Path) -> None:
@@ -229,5 +285,6 @@ def test_small_pictures_are_not_looked_at_and_that_is_said() -> None:
     looked = _look([np.zeros((95, 400), np.uint8)])
     assert looked == Looked(0) and not looked.found
     assert looked.to_record() == {
-        "scheme": "spread/1", "frames": 0, "most": MOST, "public": None, "run_keys": 0, "run": None, "found": False,
+        "scheme": "spread/1", "frames": 0, "most": MOST, "public": None, "turned": None, "run_keys": 0, "run": None,
+        "found": False,
     }  # fmt: skip

@@ -224,3 +224,22 @@ def test_a_clip_held_to_a_frame_by_the_path_of_its_recipe_is_not_called_made_smo
 
     text = " ".join(_text(_built(tmp_path, identity, change=change)).split())
     assert "frame 12, path given by the recipe" in text and "made smooth" not in text
+
+
+def test_label_and_acknowledgement_are_told_as_the_record_has_them(tmp_path: Path, identity: Identity) -> None:
+    def generative(predicate: dict[str, Any], **output: object) -> None:
+        predicate["run"].update(mode="creative", acknowledgement="as typed")
+        predicate["recipe"]["stages"][0]["class"] = "generative"
+        predicate["output"].update(stage_class="generative", labelled=True, **output)
+
+    old = " ".join(_text(_built(tmp_path / "old", identity, change=generative)).split())
+    new = _built(tmp_path / "new", identity, change=lambda predicate: generative(predicate, label_form=2))
+    assert "at the edges. What lies beneath" in old and "over the picture. What lies" not in old
+    assert "at the edges and over the picture. What lies beneath" in " ".join(_text(new).split())
+    assert "Acknowledged as typed" in old and "none was needed" not in old
+
+    def plain(predicate: dict[str, Any]) -> None:
+        predicate["run"]["acknowledgement"] = "as typed"
+
+    text = " ".join(_text(_built(tmp_path / "plain", identity, change=plain)).split())
+    assert "Acknowledged as typed" not in text and "none was needed" in text

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from forensic import __version__
 from forensic.errors import InternalError, PolicyRefused
 from forensic.frames.frame import WorkingFrame
 from forensic.fusion.forward import ForwardModel
@@ -29,6 +30,7 @@ from forensic.risk.learned import missing, wanted
 from forensic.risk.tiles import Level
 from forensic.stages.recipe import load_recipe
 from tests.risk.calibrations import calibration
+from tests.risk.test_laboratory_calibration import own
 from tests.risk.test_learned_score import _bytes, _calibrated, _twice, source  # noqa: F401 - a fixture
 
 # ruff: noqa: F811
@@ -152,6 +154,27 @@ def test_a_plain_score_does_not_depend_on_the_encoder(source: WorkingFrame) -> N
     found = assess(source, _twice([source], 0).quantise(), dispersion=dispersion(_twice, [source], 0),
                    calibration=older)  # fmt: skip
     assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
+
+
+def test_a_laboratory_s_calibration_holds_for_the_version_of_the_program_that_made_it() -> None:
+    made = own()
+    assert software.departure(_made_with(made, forensic=__version__)) is None
+    assert f"calibrated with forensic 0; run with forensic {__version__}" in (software.departure(made) or "")
+    assert "does not say with which forensic" in (software.departure(_made_with(made, forensic=None)) or "")
+    assert software.departure(calibration()) is None  # shipped: it comes with the program
+
+
+def test_an_encoder_that_does_not_work_costs_the_label_and_not_the_run(
+    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = _calibrated(parse_head(_bytes()))
+    encoders.h264_versions.cache_clear()
+    monkeypatch.setattr(encoders, "transcode", _failing("media.encode-failed"))
+    try:
+        assert "Generic error" in (software.departure(given) or "")
+        assert not wanted(given, source)
+    finally:
+        encoders.h264_versions.cache_clear()
 
 
 # --- the bootstrap ---------------------------------------------------------------------------------------------

@@ -18,11 +18,15 @@ from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
 from forensic.hashes import canonical_json
-from forensic.risk.calibration.alignment import align, truth_for
+from forensic.report.sections.calibration import registered
+from forensic.risk.calibration.alignment import align, range_of, truth_for
 from forensic.risk.calibration.artefact import Calibration, parse_calibration
-from forensic.risk.calibration.evidence import contradictions
+from forensic.risk.calibration.evaluating import held_out
+from forensic.risk.calibration.evidence import FIELDS, contradictions
 from forensic.risk.calibration.judging import CALIBRATED_OWN, REFUSED, judge
 from forensic.risk.calibration.laboratory import HeldOut, Laboratory, Registration, rate_limits, usual_pictures
+from forensic.risk.calibration.strata import CLAIMS, Group, Worst, fit
+from forensic.risk.calibration.table import recording_of
 from tests.risk.calibrations import calibration, recording
 
 
@@ -51,6 +55,9 @@ def test_it_comes_back_from_its_bytes_and_says_whose_it_is() -> None:
     assert b"laboratory" not in calibration().data.replace(b'"origin":"laboratory"', b"")
     found = judge(made, recording(number=50).measures)
     assert found.status == CALIBRATED_OWN and any("by Lab (A)" in one for one in found.statements)
+    assert any("by the record of workspace w." in one for one in found.statements)
+    assert registered(made.model_dump(mode="json")["laboratory"], "w").endswith("before anything was scored")
+    assert "by its own record" in registered(made.model_dump(mode="json")["laboratory"], "another")
 
 
 def test_a_held_out_test_that_contradicts_leaves_no_low() -> None:
@@ -78,9 +85,52 @@ def test_only_a_laboratory_s_own_names_a_laboratory(origin: str) -> None:
     assert refused.value.code == "calibration.invalid"
 
 
-def test_usual_pictures_are_those_of_one_in_ten() -> None:
-    assert usual_pictures(["P"] * 9 + ["I"]) == ["I", "P"]
-    assert usual_pictures(["P"] * 19 + ["I"]) == ["P"]
+def test_usual_pictures_are_those_of_one_in_ten_recordings() -> None:
+    def usual(kinds: list[str]) -> list[str]:
+        return usual_pictures((str(number), kind) for number, kind in enumerate(kinds))
+
+    assert usual(["P"] * 9 + ["I"]) == ["I", "P"]
+    assert usual(["P"] * 19 + ["I"]) == ["P"]
+    assert usual_pictures([(str(n), "P") for n in range(19)] + [("19", "I")] * 7) == ["P"]  # seven frames of one
+
+
+def test_a_recording_fails_in_any_frame_of_the_domain_in_whatever_order() -> None:
+    _, strata = fit([Group("all", None, None, [recording(9.0, number=one) for one in range(60)])], 2)
+    bad, strange = recording(3.0, number=30), recording(number=30, blur=99.0)
+    for frames in ([strange, bad], [bad, strange]):
+        (tested,) = held_out(strata, CLAIMS, 2, [Group("all", None, None, [Worst.of(frames)] * 20)])
+        assert (tested.outside, tested.failures[0]) == (0, 20) and tested.contradicts(0.05)
+    worst = Worst.of([strange, recording(3.0, number=30, blur=99.0)])
+    (tested,) = held_out(strata, CLAIMS, 2, [Group("all", None, None, [worst])])
+    assert (tested.outside, tested.failures[0]) == (1, 0)
+
+
+def test_the_envelope_is_of_all_frames() -> None:
+    several = Worst.of([recording(blur=2.0), recording(blur=5.0)])
+    _, (stratum,) = fit([Group("all", None, None, [several] * 60)], 2)
+    assert (stratum.envelope["blur"].low, stratum.envelope["blur"].high) == (2.0, 5.0)
+
+
+def test_numbers_that_would_keep_a_verifier_busy_are_refused() -> None:
+    said = own().model_dump(mode="json", by_alias=True)
+    many = {"stratum": "x", "n": 10**6, "outside": 0, "abstained": 0, "failures": [10**5], "low": [0], "high": [1]}
+    for changes, told in (
+        ({"laboratory": said["laboratory"] | {"held_out": [many]}}, "less than or equal to 20000"),
+        ({"laboratory": said["laboratory"] | {"held_out": said["laboratory"]["held_out"] * 9}}, "at most 8 items"),
+        ({"claims": said["claims"] * 9}, "at most 8 items"),
+        ({"strata": said["strata"] * 9}, "at most 8 items"),
+    ):
+        with pytest.raises(BadInput, match=told):
+            parse_calibration(canonical_json(said | changes))
+
+
+@pytest.mark.parametrize("cell", ["9" * 140_000, "9" * 5_000, "0", "-1", "nan"])
+def test_a_cell_that_is_no_count_is_told(cell: str) -> None:
+    rows = f"{','.join(FIELDS)}\n{','.join([cell] * len(FIELDS))}\n".encode()
+    assert contradictions(_PLAIN(), b"{}", rows)
+    row = dict.fromkeys(FIELDS, cell)
+    with pytest.raises(ValueError):
+        recording_of(row)
 
 
 _PLAIN = cache(own)
@@ -114,7 +164,7 @@ def test_a_pair_in_place_is_one_and_others_are_refused_with_the_reason() -> None
             align(y, other, 4)
 
 
-def _frame(planes: tuple[np.ndarray, ...], layout: str, full: bool) -> CodedFrame:
+def _frame(planes: tuple[np.ndarray, ...], layout: str, full: bool | None) -> CodedFrame:
     rows, columns = planes[0].shape
     timing = FrameTiming(0, 0, 1)  # type: ignore[arg-type]
     colour = ColourSpec(full_range=full)
@@ -132,3 +182,15 @@ def test_the_truth_is_what_the_recorder_would_have_coded() -> None:
     assert truth_for(red, limited)[0, 0] == pytest.approx(16 + 219 * 0.299, abs=0.01)
     with pytest.raises(BadInput):
         truth_for(full, red.to_working())
+
+
+def test_grey_that_states_no_range_is_full_as_rgb_is_and_colour_is_limited() -> None:
+    grey, chroma = np.full((8, 8), 128, np.uint8), np.full((4, 4), 128, np.uint8)
+    limited = _frame((grey, chroma, chroma), "yuv420p", False).to_working()
+    silent = _frame((grey,), "gray", None)
+    assert range_of(silent) == "full, assumed"
+    assert truth_for(silent, limited)[0, 0] == pytest.approx(16 + 128 * 219 / 255)
+    assert truth_for(silent, silent.to_working())[0, 0] == 128
+    assert range_of(_frame((grey, chroma, chroma), "yuv420p", None)) == "limited, assumed"
+    assert range_of(_frame((grey,), "gray", False)) == "limited"
+    assert truth_for(_frame((grey,), "gray", False), limited)[0, 0] == 128

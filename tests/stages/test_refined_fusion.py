@@ -12,6 +12,8 @@ import pytest
 from forensic.errors import BadInput, ForensicError, UsageError
 from forensic.frames.frame import Coding, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.fuse import split_halves
+from forensic.fusion.options import FusionOptions
 from forensic.resources import models_dir
 from forensic.stages import catalogue
 from forensic.stages.pipeline import Pipeline
@@ -115,7 +117,8 @@ def test_halves_are_those_of_the_fusion_that_was_refined(working: Any) -> None:
     assert found.halves is not None and found.halves[0].shape == (160, 192)
     told = [with_coding(frame, 37.0) for frame in frames]
     again = catalogue.build("refined-fusion", QUICK).split_halves(told, 1)
-    plain = catalogue.build("fusion", {"frames": 1, "scale": 4}).split_halves(told, 1)
+    options = FusionOptions(scale=4, quantisers=(37.0,) * 3, even_priors=True, halves=True)
+    plain = split_halves([frame.luma for frame in told], 1, options)
     assert again.halves is not None and plain.halves is not None
     assert np.array_equal(again.halves[0], plain.halves[0]) and not np.array_equal(again.halves[0], found.halves[0])
 

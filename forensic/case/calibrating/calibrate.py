@@ -18,7 +18,7 @@ from forensic.case.calibrating.preparing import Preparation, prepare, strata_of
 from forensic.case.calibrating.record import Method, Registered, build_record, expectations, registration
 from forensic.case.ending import Terminated, record_end, why_ended
 from forensic.case.filelist import write_manifest
-from forensic.case.layout import INCOMPLETE, CalibrationFolder
+from forensic.case.layout import INCOMPLETE, CalibrationFolder, real
 from forensic.case.plan import MOST_DEFAULT_WORKERS
 from forensic.case.progress import Progress
 from forensic.case.regularfile import digest_regular
@@ -26,14 +26,16 @@ from forensic.case.storage import storage, sync_folder, write_file
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import BadInput, Interrupted, StorageFailed, UsageError
 from forensic.hashes import canonical_json, sha256_bytes
+from forensic.ledger.entry import LedgerEntry
 from forensic.registry.cards import verify_card
 from forensic.registry.loading import require_engine
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration
 from forensic.risk.calibration.artefact import Stratum as Tested
 from forensic.risk.calibration.evaluating import held_out
-from forensic.risk.calibration.evidence import CALIBRATE, TEST, groups, written
+from forensic.risk.calibration.evidence import groups, pictures_of, written
 from forensic.risk.calibration.fitting import calibration_of
-from forensic.risk.calibration.laboratory import Laboratory, Registration, usual_pictures
+from forensic.risk.calibration.independence import CALIBRATE, TEST
+from forensic.risk.calibration.laboratory import Laboratory, Registration
 from forensic.risk.calibration.shelf import head_for, subject_of
 from forensic.risk.calibration.strata import CLAIMS
 from forensic.risk.head import Head
@@ -99,7 +101,6 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
     """
     identifier = f"C-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     settled: _Settled | None = None
-    registered: Registered | None = None
     done: FinishedCalibration | None = None
     try:
         _complete_renames(workspace)
@@ -130,11 +131,12 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
         done, told = _carried_out(workspace, request, settled, registered, found, progress)
         workspace.ledger.append(COMPLETED, told)
     except BaseException as error:
-        if done is None or not _has_completed(workspace, identifier):
+        if done is None or _entry(workspace, COMPLETED, identifier) is None:
             ended = _ended(error, identifier)
             code, reason = why_ended(error)
-            begun = {} if registered is None else {"registered": registered.seq}
-            event = REFUSED if registered is None else CANCELLED if _by_user(error) else FAILED
+            first = _entry(workspace, REGISTERED, identifier)  # an interrupt may have come just after it
+            begun = {} if first is None else {"registered": first.seq}
+            event = REFUSED if first is None else CANCELLED if _by_user(error) else FAILED
             left = _unsigned(settled) if settled is not None and settled.begun else {}
             told = {"calibration": identifier, **begun, "code": code, "reason": reason, **left}
             record_end(workspace.ledger, event, told, ended)
@@ -187,24 +189,28 @@ def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) ->
         defaults=tuple(defaults),
         command=request.command,
     )
-    folder = (request.out or workspace.layout.calibrations / identifier).absolute()
-    _check_place(workspace, folder)
+    folder = _place(workspace, request, identifier)
     pipeline = Pipeline([stage for stage in bound.stages if not stage.keeps_luma])
     return _Settled(method, pipeline, head, (card.engine,), folder, workers)
 
 
-def _check_place(workspace: Workspace, folder: Path) -> None:
-    """Nothing is there yet, links included; within the workspace only where ``verify`` looks."""
-    for path in (folder, folder.with_name(f"{folder.name}{INCOMPLETE}")):
+def _place(workspace: Workspace, request: CalibrateRequest, identifier: str) -> Path:
+    """Where the result will really lie: nothing is there yet; within the workspace only where ``verify`` looks."""
+    asked = request.out or workspace.layout.calibrations / identifier
+    folder = real(asked)
+    for path in (asked, folder, folder.with_name(f"{folder.name}{INCOMPLETE}")):
         if os.path.lexists(path):
             raise UsageError("calibration.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
-    own = workspace.layout.calibrations.absolute()
-    if folder.is_relative_to(workspace.layout.root.absolute()) and folder.parent != own:
+    own = real(workspace.layout.calibrations)
+    if folder.is_relative_to(real(workspace.layout.root)) and folder.parent != own:
         raise UsageError(
             "calibration.place",
             f"{folder} lies in the workspace, whose files the ledger accounts for.",
             f"Name a place outside it, or directly in {own}.",
         )
+    if request.out is not None and folder.is_relative_to(real(request.pairs)):
+        raise UsageError("calibration.place", f"{folder} lies among the pairs.", "Name a place outside their folder.")
+    return folder
 
 
 def _carried_out(
@@ -266,7 +272,7 @@ def _fitted(
             certificate_sha256=workspace.signer.facts()["certificate_sha256"],
             workspace=workspace.id,
             registered=Registration(seq=registered.seq, hash=registered.hash, utc=registered.utc),
-            pictures=usual_pictures([row["picture"] for row in rows if row["list"] == CALIBRATE]),
+            pictures=pictures_of(rows),
             held_out=held_out(strata, CLAIMS, method.subject.scale, groups(rows, limits, TEST)),
             earlier=len(registered.data["earlier"]),
             seen_before=registered.data["seen_before"],
@@ -303,8 +309,9 @@ def _unsigned(settled: _Settled) -> dict[str, Any]:
     return {"incomplete_folder": folder.root.name, "removed": removed, **({"not_removed": stuck} if stuck else {})}
 
 
-def _has_completed(workspace: Workspace, identifier: str) -> bool:
-    return any(entry.data.get("calibration") == identifier for entry in workspace.ledger.entries(event=COMPLETED))
+def _entry(workspace: Workspace, event: str, identifier: str) -> LedgerEntry | None:
+    found = workspace.ledger.entries(event=event)
+    return next((entry for entry in found if entry.data.get("calibration") == identifier), None)
 
 
 def _by_user(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from forensic.hashes import canonical_json, sha256_bytes
 MANIFEST = "pairs.csv"
 _NEEDED, _ALLOWED = {"reference", "degraded"}, {"recording", "reference", "degraded", "frame", "reference_frame"}
 _MOST_BYTES = 16 << 20
-_MOST_PAIRS = 20_000
+_MOST_PAIRS = 3_000  # all are in one entry of the ledger, of 4 MiB at most, each with about 1200 bytes
 _LONGEST = 500
 _REFERENCE, _DEGRADED = "reference", "degraded"
 
@@ -63,6 +63,9 @@ def read_given(folder: Path, frame: int | None = None) -> Given:
             ignored: tuple[str, ...] = ()
         else:
             names = sorted(path.name for path in folder.iterdir())
+            strange = [name for name in names if not _is_utf8(name)]
+            if strange:
+                raise _wrong(f"the name {strange[0]!a} in the folder is not UTF-8")
             named_by, sha256 = "names", sha256_bytes(canonical_json(names))
             pairs = tuple(_named(names))
             used = {name for pair in pairs for name in (pair.reference, pair.degraded)}
@@ -101,6 +104,14 @@ def _is_name(text: str) -> bool:
     """Whether it is a relative name that stays in the folder."""
     parts = PurePosixPath(text).parts
     return bool(parts) and len(text) <= _LONGEST and not text.startswith("/") and ".." not in parts and "\\" not in text
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _index(text: str, line: int) -> int | None:

@@ -7,16 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from forensic.case.calibrating.pairs import Given, Pair
 from forensic.case.calibrating.reading import Seen, Taken, digest_of, take
 from forensic.case.progress import Progress
 from forensic.errors import BadInput
 from forensic.hashes import canonical_json, sha256_bytes
-from forensic.media.label import SMALLEST_SIDE, is_labelled
-from forensic.risk.calibration.alignment import align, truth_for
+from forensic.media.label import SMALLEST_SIDE, shows_label
+from forensic.media.watermark_search import Sample, look
+from forensic.risk.calibration.alignment import align, range_of, truth_for
 from forensic.risk.calibration.artefact import QUANTILE
 from forensic.risk.calibration.domain import codes
-from forensic.risk.calibration.evidence import CALIBRATE, TEST
+from forensic.risk.calibration.independence import CALIBRATE, TEST, pair_key, pair_origins
 from forensic.risk.learned import picture_type, unfit
 
 
@@ -58,14 +61,12 @@ class Prepared:
 
     def key(self) -> list[str]:
         """What makes it this pair."""
-        return [self.reference.sha256, str(self.reference.index), self.degraded.sha256, str(self.degraded.index)]
+        return pair_key(self.to_record())
 
     def origins(self) -> Iterator[str]:
         """Whatever it shares with another pair makes both one recording: name, file, or decoded picture."""
         yield f"named {self.pair.recording}"
-        for taken in (self.degraded, self.reference):
-            yield f"file {taken.sha256}"
-            yield f"picture {taken.picture_sha256}"
+        yield from pair_origins(self.to_record())
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able, as it is registered."""
@@ -155,18 +156,25 @@ def prepare(
 def _prepared(
     given: Given, pair: Pair, digests: dict[str, Any], scale: int, score: str, strata: Sequence[Stratum]
 ) -> Prepared:
+    if digests["reference_sha256"] == digests["degraded_sha256"]:
+        raise BadInput("calibration.pair", f"{pair.reference} is the recording itself: it is no reference")
     degraded = take(given.folder / pair.degraded, pair.frame, digests["degraded_sha256"])
     wanted = degraded.index if pair.reference_frame is None else pair.reference_frame
     only = pair.reference_frame is None
     reference = take(given.folder / pair.reference, wanted, digests["reference_sha256"], or_only=only)
+    if reference.frame.sha256 == degraded.frame.sha256:
+        raise BadInput("calibration.pair", f"{pair.reference} shows the recorded picture itself: it is no reference")
     for taken, name in ((degraded, pair.degraded), (reference, pair.reference)):
         if _is_generative(taken):
-            raise BadInput("calibration.pair", f"{name} is labelled as generated detail")
+            raise BadInput("calibration.pair", f"{name} carries the label or the invisible mark of generated detail")
     frame = degraded.frame.to_working()
     why = unfit(frame, learned=score == QUANTILE)
     if why is not None:
         raise BadInput("calibration.pair", why)
-    alignment = align(codes(frame), truth_for(reference.frame, frame), scale)
+    y, truth = codes(frame), truth_for(reference.frame, frame)
+    if np.array_equal(y, truth):
+        raise BadInput("calibration.pair", f"{pair.reference} has the recorded luma itself: it is no reference")
+    alignment = align(y, truth, scale)
     if alignment.fault is not None:
         raise BadInput("calibration.misaligned", alignment.fault)
     coding = frame.coding
@@ -183,15 +191,26 @@ def _prepared(
         "layout": frame.geometry.layout.name,
         "colour": frame.colour.to_record(),
         "reference_colour": reference.frame.colour.to_record(),
+        "range": range_of(frame),
+        "reference_range": range_of(reference.frame),
         "alignment": alignment.to_record(),
     }
     return Prepared(pair, degraded.seen, reference.seen, facts)
 
 
 def _is_generative(taken: Taken) -> bool:
-    """Whether the picture carries the label of generated detail; one too small for it carries none."""
-    geometry = taken.frame.geometry
-    return min(geometry.width, geometry.height) >= SMALLEST_SIDE and is_labelled(taken.frame)
+    """Whether the picture carries the label of generated detail, sample for sample, or the mark, which outlives coding.
+
+    One too small for a label carries none.
+    """
+    frame, geometry = taken.frame, taken.frame.geometry
+    if min(geometry.width, geometry.height) < SMALLEST_SIDE:
+        return False
+    if shows_label(frame.planes, geometry, frame.colour):
+        return True
+    sample = Sample()
+    sample.take(frame)
+    return look(sample, {}).found
 
 
 def _units(accepted: Sequence[Prepared]) -> Iterator[list[Prepared]]:
@@ -226,5 +245,5 @@ def _unit(members: list[Prepared]) -> Unit:
     for one in members:
         kept.setdefault(tuple(one.key()), one)
     pairs = tuple(kept[key] for key in sorted(kept))
-    repeated = tuple(one.pair for one in members if one not in pairs)
+    repeated = tuple(one.pair for one in members if kept[tuple(one.key())] is not one)  # equal ones too
     return Unit(sha256_bytes(canonical_json([one.key() for one in pairs])), CALIBRATE, pairs, repeated)

@@ -17,7 +17,7 @@ from forensic.risk.calibration import alignment
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration, Subject
 from forensic.risk.calibration.binomial import fewest
 from forensic.risk.calibration.criteria import THRESHOLDS
-from forensic.risk.calibration.evidence import CALIBRATE, TEST
+from forensic.risk.calibration.independence import CALIBRATE, TEST, origins
 from forensic.risk.calibration.strata import CLAIMS
 from forensic.risk.calibration.testing import DELTA, EPSILON
 from forensic.signing.statement import CALIBRATION_PREDICATE
@@ -28,6 +28,7 @@ METHOD = (
     "several frames of one count once, the worst. Recordings that share a name, a file or a decoded picture are one. "
     "Split in the order of their digests. Held-out rates with the limits of Clopper and Pearson."
 )
+_SIDES = ("reference_sha256", "degraded_sha256")
 NOT_SHOWN = (
     "That any place in a picture is correct: the statements are about recordings, each taken as a whole.",
     "That the pairs are recordings of class S, drawn without choice, and that the references are true: that rests on "
@@ -72,7 +73,8 @@ def registration(
 ) -> dict[str, Any]:
     """Lists, claims, strata and method, as ``calibration.registered`` holds them before anything is scored."""
     earlier = earlier_calibrations(workspace, method.subject)
-    seen = {digest for one in earlier for digest in one.pop("recordings")}
+    seen: set[str] = set().union(*(one.pop("origins") for one in earlier))
+    units = [unit.to_record() for unit in found.units]
     return {
         "calibration": identifier,
         "class": method.recordings_class,
@@ -98,11 +100,11 @@ def registration(
             "pairs": len(given.pairs),
             "ignored": list(given.ignored),
         },
-        "recordings": [unit.to_record() for unit in found.units],
+        "recordings": units,
         "merged": found.merged,
         "refused": list(found.refused),
         "earlier": earlier,
-        "seen_before": sum(unit.digest in seen for unit in found.units),
+        "seen_before": sum(not seen.isdisjoint(origins(unit)) for unit in units),
         "software": {"forensic": __version__, **{key: str(value) for key, value in software_facts().items()}},
         "defaults": list(method.defaults),
         "command": list(method.command),
@@ -111,17 +113,22 @@ def registration(
 
 
 def earlier_calibrations(workspace: Workspace, subject: Subject) -> list[dict[str, Any]]:
-    """Every calibration of the same subject that was registered here before, how it ended, and its recordings."""
+    """Every calibration of the same subject that was registered here before, and how it ended.
+
+    ``origins``: names, files and decoded pictures of its recordings, and the files of its refused pairs.
+    """
     ends = course(workspace.ledger)
     wanted = subject.model_dump(mode="json")
     found = []
     for entry in workspace.ledger.entries(event=REGISTERED):
         if entry.data.get("subject") == wanted:
             identifier = str(entry.data.get("calibration"))
-            listed = [str(one["recording"]) for one in entry.data.get("recordings", [])]
+            listed: set[str] = set().union(*(origins(one) for one in entry.data["recordings"]))
+            for one in entry.data["refused"]:
+                listed |= {f"file {digest}" for side in _SIDES if (digest := one[side]) is not None}
             found.append(
                 {"calibration": identifier, "seq": entry.seq, "utc": entry.utc,
-                 "end": ends.get(identifier, "registered, not completed"), "recordings": listed}
+                 "end": ends.get(identifier, "registered, not completed"), "origins": listed}
             )  # fmt: skip
     return found
 

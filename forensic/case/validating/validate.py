@@ -16,7 +16,7 @@ from forensic.case.earlier import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTE
 from forensic.case.ending import Terminated, record_end, why_ended
 from forensic.case.filelist import write_manifest
 from forensic.case.issue import issue_signed
-from forensic.case.layout import INCOMPLETE, ValidationFolder, WorkspaceLayout
+from forensic.case.layout import INCOMPLETE, ValidationFolder, WorkspaceLayout, real
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
 from forensic.case.storage import make_folder, storage, write_file
@@ -191,22 +191,24 @@ def _settle(workspace: Workspace, request: ValidateRequest, identifier: str) -> 
         defaults.append("master: none was named, " + (
             "and this workspace has none for this suite yet" if master is None else f"that of {master.source} is used"
         ))  # fmt: skip
-    folder = (request.out or workspace.layout.validations / identifier).absolute()
-    _check_places(workspace.layout, folder, request)
+    asked = request.out or workspace.layout.validations / identifier
+    folder = real(asked)
+    _check_places(workspace.layout, asked, folder, request)
     pictures = () if request.scenes is None else tuple(read_pictures(request.scenes))
     return _Settled(suite, pictures, master, folder, tuple(defaults))
 
 
-def _check_places(layout: WorkspaceLayout, folder: Path, request: ValidateRequest) -> None:
-    """Nothing is there yet, links included; no result lies within another, or where no check would look for it."""
-    places = [folder, *(path.absolute() for path in (request.keep_master, request.keep_bench) if path is not None)]
-    for path in (*places, folder.with_name(f"{folder.name}{INCOMPLETE}")):
+def _check_places(layout: WorkspaceLayout, asked: Path, folder: Path, request: ValidateRequest) -> None:
+    """Nothing is there yet, links included; no result really lies within another, or where no check would look."""
+    others = [path for path in (request.keep_master, request.keep_bench) if path is not None]
+    places = [folder, *map(real, others)]
+    for path in (asked, *others, *places, folder.with_name(f"{folder.name}{INCOMPLETE}")):
         if os.path.lexists(path):
             raise UsageError("validation.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
     for one, other in permutations(places, 2):
         if other.is_relative_to(one):
             raise UsageError("validation.exists", f"{other} would lie in {one}.", "Name places apart from each other.")
-    root, own = layout.root.absolute(), layout.validations.absolute()
+    root, own = real(layout.root), real(layout.validations)
     for place in places:
         if place.is_relative_to(root) and (place is not folder or place.parent != own):
             raise UsageError(

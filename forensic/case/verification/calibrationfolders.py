@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import PurePosixPath
 
 from forensic.case.calibrating.events import COMPLETED, REGISTERED
 from forensic.case.layout import INCOMPLETE, CalibrationFolder, WorkspaceLayout
@@ -11,7 +10,7 @@ from forensic.case.regularfile import digest_regular
 from forensic.case.verification.calibrations import verify_calibration
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import Custody
-from forensic.case.verification.listing import entries_of, some_of
+from forensic.case.verification.listing import entries_of, lies_in, some_of, told_place
 from forensic.case.verification.trust import Trust
 from forensic.ledger.entry import LedgerEntry
 
@@ -63,5 +62,5 @@ def _name_here(layout: WorkspaceLayout, entries: list[LedgerEntry]) -> str | Non
     told = next((entry for entry in entries if entry.event in (REGISTERED, COMPLETED)), None)
     if told is None:
         return None
-    place = PurePosixPath(str(told.data.get("folder")).replace("\\", "/"))
-    return place.name if place.parent == PurePosixPath(layout.calibrations.name) else None
+    place = told_place(told.data.get("folder"))
+    return place.name if lies_in(layout.calibrations, place) else None

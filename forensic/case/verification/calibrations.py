@@ -292,7 +292,11 @@ def check_cited_calibration(
     faults = [] if examined.calibration.sha256 == at(cited, "sha256") else ["the record cites another"]
     if at(cited, "attestation_sha256") != sha256_bytes(files["attestation.json"]):
         faults.append("the record cites another signature")
-    laboratory = examined.calibration.laboratory
+    laboratory, subject = examined.calibration.laboratory, examined.calibration.subject
+    models = at(predicate, "models")
+    used = [(at(one, "id"), at(one, "weights_sha256")) for one in models] if isinstance(models, list) else []
+    if (subject.model, subject.weights_sha256) not in used:
+        faults.append(f"it is of model {subject.model} with weights that the run does not name among its models")
     entries = [] if custody is None or laboratory is None else custody.calibrations.get(laboratory.id, [])
     here = laboratory is not None and laboratory.workspace == at(predicate, "workspace", "id")
     if here and entries:

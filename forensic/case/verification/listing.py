@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from forensic.case.filelist import read_manifest_file
 from forensic.case.layout import SignedFolder
@@ -38,6 +38,17 @@ def entries_of(folder: Path) -> tuple[set[str], set[str]]:
         return set(), set()
     folders = {name for name, mode in modes.items() if stat.S_ISDIR(mode)}
     return folders, set(modes) - folders
+
+
+def told_place(value: object) -> PurePosixPath:
+    """A place as an entry of the ledger names it, whichever system wrote it."""
+    return PurePosixPath(str(value).replace("\\", "/"))
+
+
+def lies_in(folder: Path, place: PurePosixPath) -> bool:
+    """Whether ``place`` names something directly in ``folder`` of a workspace: relative to that, or absolutely."""
+    here = {PurePosixPath(folder.name), *(told_place(one) for one in (folder.absolute(), folder.resolve()))}
+    return place.parent in here
 
 
 def some_of(names: list[str]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from forensic.case.recordednames import says_generative
+from forensic.case.recordednames import is_half, says_generative
 from forensic.case.verification.beside import misplaced
 from forensic.errors import ForensicError, PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_bytes
+from forensic.media.label import EVERYWHERE
 from forensic.media.watermark_keys import Mark, run_key
 from forensic.policy.acknowledgement import WITHOUT_ACKNOWLEDGEMENT, is_acknowledged
 from forensic.signing.statement import Statement
@@ -86,14 +87,7 @@ def _contradictions(statement: Statement) -> Iterator[str]:
             yield f"the digest of the {name} is not that of its file"
     generative = at(predicate, "output", "stage_class") == StageClass.GENERATIVE.label
     if generative and at(policy, "policy", "schema_sha256") not in WITHOUT_ACKNOWLEDGEMENT:
-        if not is_acknowledged(at(policy, "context", "acknowledgement")):
-            yield "generative pixels were not acknowledged"
-        pictures = [at(still, "after") for still in _objects(predicate.get("stills"))]
-        if not all(map(says_generative, (at(predicate, "output", "file"), *pictures))):
-            yield "a file of generative pixels does not say so in its name"
-        of_run = run_key(str(at(predicate, "exhibit", "sha256")), str(at(recipe, "sha256")))
-        if at(predicate, "output", "watermark") != Mark(of_run).to_record():
-            yield "generative pixels are not said to carry the mark of this run"
+        yield from _ungated(statement)
     cited = at(predicate, "risk", "calibration")
     if cited is not None and at(cited, "sha256") != _digest_of(at(cited, "artefact")):
         yield "the digest of the calibration is not that of the artefact"
@@ -115,6 +109,30 @@ def _contradictions(statement: Statement) -> Iterator[str]:
         beside = at(still, "beside")
         if (due or beside is not None) and not _is_digest_of(statement, at(still, "beside_sha256"), beside):
             yield f"the digest of what stands beside the still of frame {at(still, 'frame')} is not that of its file"
+
+
+def _ungated(statement: Statement) -> Iterator[str]:
+    """What a generative run since 0.3.0 owes: the sentence, names that say it, label and mark."""
+    predicate = statement.predicate
+    judged = at(predicate, "policy", "context", "acknowledgement")
+    if not is_acknowledged(judged):
+        yield "generative pixels were not acknowledged"
+    if at(predicate, "run", "acknowledgement") != judged:
+        yield "the policy was asked about another acknowledgement"
+    stills = _objects(predicate.get("stills"))
+    shown = [at(predicate, "output", "file"), *(at(still, "after") for still in stills)]
+    shown += [at(frame, "files", "overlay") for frame in _objects(at(predicate, "risk", "frames"))]
+    if exhibit_class(predicate) == StageClass.GENERATIVE.label:
+        shown += [at(still, "before") for still in stills]
+    if not all(map(says_generative, shown)):
+        yield "a file of generative pixels does not say so in its name"
+    if any(is_half(subject.name) for subject in statement.subjects):
+        yield "there are split halves of generative frames, which bear no label"
+    if at(predicate, "output", "label_form") != EVERYWHERE:
+        yield "generative pixels are not said to be labelled at the edges and over the picture"
+    of_run = run_key(str(at(predicate, "exhibit", "sha256")), str(at(predicate, "recipe", "sha256")))
+    if at(predicate, "output", "watermark") != Mark(of_run).to_record():
+        yield "generative pixels are not said to carry the mark of this run"
 
 
 def _digest_of(value: Any) -> str | None:

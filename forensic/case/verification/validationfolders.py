@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from forensic.case.earlier import COMPLETED, COURSE, REFUSED, REGISTERED
 from forensic.case.layout import INCOMPLETE, MANIFEST, REPORT, RESULT, SUITE, ValidationFolder, WorkspaceLayout
 from forensic.case.regularfile import digest_regular
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import Custody
-from forensic.case.verification.listing import entries_of, some_of
+from forensic.case.verification.listing import entries_of, lies_in, some_of, told_place
 from forensic.case.verification.records import at
 from forensic.case.verification.trust import Trust
 from forensic.case.verification.validations import verify_validation
@@ -83,25 +83,14 @@ def _course(entries: list[LedgerEntry]) -> list[LedgerEntry]:
     return [entry for entry in entries if entry.event in COURSE] or entries
 
 
-def _pure(value: object) -> PurePosixPath:
-    return PurePosixPath(str(value).replace("\\", "/"))
-
-
-def _within(layout: WorkspaceLayout, place: PurePosixPath) -> bool:
-    """Whether ``place`` names something directly in this workspace's folder of validations."""
-    own = layout.validations
-    here = {PurePosixPath(own.name), *(PurePosixPath(one.as_posix()) for one in (own.absolute(), own.resolve()))}
-    return place.parent in here
-
-
 def _name_here(layout: WorkspaceLayout, first: LedgerEntry, completed: LedgerEntry, folders: set[str]) -> str | None:
     """What the folder of a completed validation is called among the workspace's; None where it lies elsewhere.
 
     Entries of early 0.3.0, whose registration names no folder, name absolutely what lay in the workspace too; the
     workspace may have moved since.
     """
-    place = _pure(completed.data.get("folder"))
-    if _within(layout, place):
+    place = told_place(completed.data.get("folder"))
+    if lies_in(layout.validations, place):
         return place.name
     if "folder" in first.data or place.parent.name != layout.validations.name:
         return None
@@ -115,10 +104,10 @@ def _name_left(layout: WorkspaceLayout, identifier: str, entries: list[LedgerEnt
     first, last = entries[0], _course(entries)[-1]
     if last.event == REFUSED:
         return None
-    if "folder" in first.data and not _within(layout, _pure(first.data["folder"])):
+    if "folder" in first.data and not lies_in(layout.validations, told_place(first.data["folder"])):
         return None
     if last.event == REGISTERED:  # killed: what it left is named by nobody since
-        return f"{_pure(first.data.get('folder', identifier)).name}{INCOMPLETE}"
+        return f"{told_place(first.data.get('folder', identifier)).name}{INCOMPLETE}"
     name = last.data.get("incomplete_folder")
     return name if isinstance(name, str) else None
 

@@ -14,7 +14,7 @@ from forensic.report.wording import word_list, words
 
 UNCALIBRATED = "UNCALIBRATED"
 CALIBRATED = "CALIBRATED ON SIMULATED RECORDINGS"
-CALIBRATED_OWN = "CALIBRATED ON THE LABORATORY'S OWN RECORDINGS"
+CALIBRATED_OWN = "CALIBRATED ON THE LABORATORY'S OWN PAIRS"
 WITH_LOW = (CALIBRATED, CALIBRATED_OWN)
 
 
@@ -31,8 +31,11 @@ def mark(status: str) -> str:
     return f"RISK MAP: {status}" if status in WITH_LOW else status
 
 
-def calibration(mapped: Any) -> list[Flowable]:
-    """The calibration that the run's map cites, or why it cites none though there is one; else nothing."""
+def calibration(mapped: Any, workspace: Any) -> list[Flowable]:
+    """The calibration that the run's map cites, or why it cites none though there is one; else nothing.
+
+    ``workspace``: id of the run's own.
+    """
     artefact = at(mapped, "calibration", "artefact")
     if artefact is None:
         refused = at(mapped, "calibration_refused")
@@ -66,18 +69,25 @@ def calibration(mapped: Any) -> list[Flowable]:
             0.3,
         ),
         table(["Stratum", "n", "LOW", "Without LOW", "Why there is none"], rows, (0.24, 0.08, 0.16, 0.14, 0.38)),
-        *_laboratory(mapped, at(artefact, "laboratory")),
+        *_laboratory(mapped, at(artefact, "laboratory"), workspace),
         *(paragraph(text, SMALL) for text in word_list("calibration", "does_not_show")),
     ]
 
 
-def _laboratory(mapped: Any, own: Any) -> list[Flowable]:
+def registered(own: Any, workspace: Any) -> str:
+    """When a laboratory's calibration was registered, and on whose word; ``workspace``: id of the run's own."""
+    told = at(own, "registered")
+    entry = f"{spoken(at(told, 'utc'))}, ledger entry {spoken(at(told, 'seq'))}, before anything was scored"
+    if at(own, "workspace") == workspace:
+        return entry
+    return f"{entry}, by its own record (of workspace {spoken(at(own, 'workspace'))})"
+
+
+def _laboratory(mapped: Any, own: Any, workspace: Any) -> list[Flowable]:
     """Whose calibration it is, when it was registered, and its held-out test; nothing for a shipped one."""
     if own is None:
         return []
-    registered = at(own, "registered")
     who = f"{spoken(at(own, 'name'))}, {spoken(at(own, 'examiner'))}"
-    entry = f"{spoken(at(registered, 'utc'))}, ledger entry {spoken(at(registered, 'seq'))}"
     rows: list[list[Content]] = []
     for tested in items(at(own, "held_out")):
         n, outside = at(tested, "n"), at(tested, "outside")
@@ -104,7 +114,7 @@ def _laboratory(mapped: Any, own: Any) -> list[Flowable]:
                 ("Laboratory and examiner", who),
                 ("Signer's certificate, SHA-256", spoken(at(own, "certificate_sha256"))),
                 ("Signed record, SHA-256", spoken(at(mapped, "calibration", "attestation_sha256"))),
-                ("Registered", f"{entry}, before anything was scored"),
+                ("Registered", registered(own, workspace)),
                 ("Types of picture", ", ".join(spoken(one) for one in items(at(own, "pictures")))),
                 ("Pairs refused", spoken(at(own, "refused"))),
                 ("Earlier calibrations of this model", spoken(at(own, "earlier"))),

@@ -26,6 +26,8 @@ from forensic.report.wording import glossary as terms
 from forensic.report.wording import verification as check
 from forensic.report.wording import word_list, wording_digests, words
 
+_EVERYWHERE = 2  # output.label_form since 0.3.0; older records have none, and the label at the edges alone
+
 
 def defaults(record: RunRecord) -> list[Flowable]:
     """What was defaulted, warned of, and tried before."""
@@ -46,7 +48,9 @@ def limitations(record: RunRecord) -> list[Flowable]:
     """What no part of this report proves."""
     story: list[Flowable] = []
     if record.generative:
-        story.append(notice(words("title", "generative_mark"), word_list("limitations", "generative"), "warning"))
+        form = "label_everywhere" if record.get("output", "label_form") == _EVERYWHERE else "label_edges"
+        told = [*word_list("limitations", "generative"), words("limitations", form)]
+        story.append(notice(words("title", "generative_mark"), told, "warning"))
     story += [paragraph("Not proved", SUBHEADING), *numbered(word_list("limitations", "not_proved"))]
     return [*story, paragraph("Limitations", SUBHEADING), *bullets(word_list("limitations", "limitations"))]
 

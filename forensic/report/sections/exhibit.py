@@ -34,6 +34,14 @@ def name_rows(title: str, name: Any) -> list[tuple[str, Content]]:
     return rows
 
 
+def _acknowledgement(record: RunRecord) -> list[tuple[str, Content]]:
+    """What was typed as acknowledgement. Only generative pixels call for one: elsewhere any text may stand there."""
+    typed = record.get("run", "acknowledgement")
+    if not typed:
+        return []
+    return [("Acknowledged" if record.generative else "Text given as acknowledgement (none was needed)", spoken(typed))]
+
+
 def _approval(approval: object) -> list[tuple[str, Content]]:
     """Who approved this run beforehand, and whether the laboratory's authority vouches for that; none if nobody did."""
     if not isinstance(approval, dict) or "seq" not in approval:
@@ -62,8 +70,9 @@ def _interruptions(run: Any, count: Any) -> list[tuple[str, Content]]:
     return rows
 
 
-def _cost(cost: Any) -> list[tuple[str, Content]]:
+def _cost(run: Any) -> list[tuple[str, Content]]:
     """One line on what the run cost; records before 0.3.0 do not tell."""
+    cost = at(run, "cost")
     if not isinstance(cost, Mapping):
         return []
     memory, energy = cost.get("peak_memory_bytes"), cost.get("energy_wh")
@@ -76,7 +85,11 @@ def _cost(cost: Any) -> list[tuple[str, Content]]:
     ]
     foreseen = cost.get("estimate")
     wall = at(foreseen, "wall_s")
-    told = f"estimated before: {spoken(wall)} s" if wall is not None else "not estimated before"
+    told = f"estimated before: {spoken(wall)} s" if wall is not None else "no estimate"
+    if items(at(run, "interruptions")):
+        parts.append(
+            "of the last part; earlier parts are in the ledger (run.interrupted), as far as they could be told"
+        )
     return [("Cost", f"{'; '.join(parts)}; {told} ({spoken(at(foreseen, 'source'))})")]
 
 
@@ -92,7 +105,7 @@ def case(record: RunRecord) -> list[Flowable]:
         ("Purpose", given(at(run, "purpose"))),
         ("Reason given", given(at(run, "reason"))),
         ("Mode", spoken(at(run, "mode"))),
-        *([("Acknowledged", spoken(at(run, "acknowledgement")))] if at(run, "acknowledgement") else []),
+        *_acknowledgement(record),
         ("Examiner", spoken(at(examiner, "name"))),
         *([("Role", spoken(at(examiner, "role")))] if at(examiner, "role") else []),
         *_approval(at(run, "approval")),
@@ -115,7 +128,7 @@ def case(record: RunRecord) -> list[Flowable]:
         ("Run", mono(record.run_id)),
         ("Started, finished", f"{spoken(at(run, 'started_utc'))}, {spoken(at(run, 'finished_utc'))}"),
         ("Duration", f"{spoken(at(run, 'duration_s'))} s with {spoken(at(run, 'workers'))} workers"),
-        *_cost(at(run, "cost")),
+        *_cost(run),
         *_interruptions(run, record.get("output", "frames", "count")),
     ]
     return [

@@ -183,7 +183,7 @@ def risk(record: RunRecord) -> list[Flowable]:
         notice(spoken(at(mapped, "status")), [about], "caution"),
         *(paragraph(text) for text in word_list("risk", "intro")),
         *_learned(mapped),
-        *calibration(mapped),
+        *calibration(mapped, record.get("workspace", "id")),
         paragraph(words("risk", "legend")),
         _legend(at(mapped, "thresholds"), None),
         paragraph("Thresholds, in grey levels of the 8-bit scale", SUBHEADING),

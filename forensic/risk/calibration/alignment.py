@@ -109,7 +109,8 @@ def align(y: np.ndarray, truth: np.ndarray, scale: int) -> Alignment:
 def truth_for(reference: CodedFrame, frame: WorkingFrame) -> np.ndarray:
     """Luma of ``reference`` as the recorder of ``frame`` would have coded it: float32, grey levels of its range.
 
-    RGB is weighted by the matrix that ``frame`` is read with; between a full and a limited range is converted. Raises
+    RGB is weighted by the matrix that ``frame`` is read with; between a full and a limited range (:func:`range_of`) is
+    converted. Raises
     ``BadInput`` (``calibration.pair``) where the frame is RGB and the reference is not.
     """
     family = reference.geometry.layout.family
@@ -118,7 +119,7 @@ def truth_for(reference: CodedFrame, frame: WorkingFrame) -> np.ndarray:
             raise BadInput("calibration.pair", "the recording is RGB and the reference is not: give it as RGB too")
         return reference.to_working().luma
     matrix = frame.colour.assumed_matrix(frame.geometry.height)
-    full = reference.colour.assumed_full_range()
+    full = range_of(reference).startswith("full")
     own = reference.colour.matrix
     if family == "rgb":
         luma, full = _weighted(reference.to_working().planes, matrix), True
@@ -127,12 +128,23 @@ def truth_for(reference: CodedFrame, frame: WorkingFrame) -> np.ndarray:
         luma, full = _weighted((red, green, blue), matrix), True
     else:
         luma = reference.to_working().planes[0]
-    wanted = frame.colour.assumed_full_range()
+    wanted = range_of(frame).startswith("full")
     if full and not wanted:
         luma = luma * np.float32(_SPAN / 255.0) + np.float32(_BLACK)
     elif wanted and not full:
         luma = (luma - np.float32(_BLACK)) * np.float32(255.0 / _SPAN)
     return np.ascontiguousarray(luma, np.float32)
+
+
+def range_of(frame: CodedFrame | WorkingFrame) -> str:
+    """``full`` or ``limited``; with ``, assumed`` where the file does not say: RGB and grey are full then, as in
+    :func:`forensic.frames.colour.to_rgb` (JPEG, TIFF and PGM say nothing), and Y'CbCr is limited."""
+    if frame.geometry.layout.family == "rgb":
+        return "full"
+    stated = frame.colour.full_range
+    if stated is None:
+        return "full, assumed" if frame.geometry.layout.family == "gray" else "limited, assumed"
+    return "full" if stated else "limited"
 
 
 def _weighted(planes: tuple[np.ndarray, ...], matrix: int) -> np.ndarray:

@@ -14,7 +14,18 @@ from forensic.errors import BadInput, ForensicError
 from forensic.hashes import canonical_json, parse_canonical, sha256_bytes
 from forensic.risk.calibration.binomial import p_value
 from forensic.risk.calibration.domain import MEASURES, Range
-from forensic.risk.calibration.form import CountOf, Digest, Level, Name, Part, Share, Text, Value
+from forensic.risk.calibration.form import (
+    MOST_CLAIMS,
+    MOST_STRATA,
+    CountOf,
+    Digest,
+    Level,
+    Name,
+    Part,
+    Share,
+    Text,
+    Value,
+)
 from forensic.risk.calibration.laboratory import Laboratory
 
 SCHEMA = "tag:forensic-tool,2026:calibration/v1"
@@ -24,6 +35,7 @@ SUM: Literal["sum/1"] = (
 QUANTILE: Literal["quantile/1"] = "quantile/1"  # R of the learned head; 90th percentile of a tile
 MOST_BYTES = 1 << 20
 _MOST = 0.05  # of epsilon and delta
+_MOST_STEPS = 64
 
 
 class Subject(Part):
@@ -71,7 +83,7 @@ class Sequence(Part):
     """The tests of one claim in one stratum; ``threshold`` None and ``refused`` where none passed."""
 
     claim: CountOf
-    steps: list[StepTaken]
+    steps: Annotated[list[StepTaken], Field(max_length=_MOST_STEPS)]
     threshold: Level | None
     refused: Text | None
 
@@ -91,7 +103,7 @@ class Stratum(Part):
     above: Value | None
     up_to: Value | None
     n: CountOf
-    sequences: list[Sequence]
+    sequences: Annotated[list[Sequence], Field(max_length=MOST_CLAIMS)]
     threshold: Level | None
     refused: Text | None
     abstained: CountOf
@@ -140,8 +152,8 @@ class Calibration(Part):
     epsilon: Share
     delta: Share
     delta_each: Share
-    claims: Annotated[list[Claim], Field(min_length=1)]
-    strata: Annotated[list[Stratum], Field(min_length=1)]
+    claims: Annotated[list[Claim], Field(min_length=1, max_length=MOST_CLAIMS)]
+    strata: Annotated[list[Stratum], Field(min_length=1, max_length=MOST_STRATA)]
     scenes_sha256: Digest
     recordings_sha256: Digest
     software: dict[str, str]

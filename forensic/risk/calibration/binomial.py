@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from math import comb, exp, fsum, lgamma, log
+from functools import lru_cache
+from math import comb, fsum, lgamma, log
 
+import numpy as np
+
+_NOTHING = -746.0  # whose exponential is zero as a float
 _COEFFICIENTS_FIT = 1000  # above, binomial coefficients exceed what a float holds
 
 
@@ -18,9 +22,17 @@ def p_value(failures: int, n: int, epsilon: float) -> float:
     if n <= _COEFFICIENTS_FIT:
         terms = [comb(n, k) * epsilon**k * (1.0 - epsilon) ** (n - k) for k in range(failures + 1)]
     else:
-        whole, yes, no = lgamma(n + 1), log(epsilon), log(1.0 - epsilon)
-        terms = [exp(whole - lgamma(k + 1) - lgamma(n - k + 1) + k * yes + (n - k) * no) for k in range(failures + 1)]
+        k = np.arange(failures + 1)
+        logs = _coefficients(n)[: failures + 1] + k * log(epsilon) + (n - k) * log(1.0 - epsilon)
+        terms = np.exp(logs[logs > _NOTHING]).tolist()
     return min(1.0, fsum(terms))
+
+
+@lru_cache(maxsize=8)
+def _coefficients(n: int) -> np.ndarray:
+    """Logarithms of the binomial coefficients of ``n``: float64 (n + 1)."""
+    logs = np.array([lgamma(k + 1) for k in range(n + 1)])
+    return lgamma(n + 1) - logs - logs[::-1]
 
 
 def fewest(epsilon: float, delta: float) -> int:

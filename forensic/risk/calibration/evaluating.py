@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from forensic.risk.calibration.artefact import Claim, Stratum
 from forensic.risk.calibration.domain import outside
 from forensic.risk.calibration.laboratory import HeldOut, rate_limits
-from forensic.risk.calibration.strata import Group
+from forensic.risk.calibration.strata import Group, Worst
 
 
 def held_out(strata: Sequence[Stratum], claims: Sequence[Claim], scale: int, tests: Sequence[Group]) -> list[HeldOut]:
     """Every stratum's test recordings (``tests``, by the strata's names) at its threshold, in its domain.
 
-    A stratum without a threshold has no LOW: nothing can fail there, and all abstain.
+    Of a recording's frames those count that lie in the domain; where none does, it lies outside. A stratum without a
+    threshold has no LOW: nothing can fail there, and all abstain.
     """
     by_name = {group.name: group.recordings for group in tests}
     found = []
     for stratum in strata:
         recordings = by_name.get(stratum.name, ())
-        inside = [one for one in recordings if not outside(stratum.ranges, one.measures)]
+        ranges = stratum.ranges
+        usable = ([one for one in whole.each() if not outside(ranges, one.measures)] for whole in recordings)
+        inside = [Worst.of(frames) for frames in usable if frames]
         threshold = stratum.threshold
         if threshold is None:
             failures, abstained = [0] * len(claims), len(inside)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from forensic.errors import ForensicError
@@ -12,10 +12,11 @@ from forensic.hashes import canonical_json, parse_canonical, sha256_bytes
 from forensic.risk.calibration import table
 from forensic.risk.calibration.artefact import Calibration, Stratum
 from forensic.risk.calibration.evaluating import held_out
+from forensic.risk.calibration.form import MOST
+from forensic.risk.calibration.independence import CALIBRATE, TEST, faults
 from forensic.risk.calibration.laboratory import usual_pictures
 from forensic.risk.calibration.strata import Group, Recording, Worst, fit
 
-CALIBRATE, TEST = "calibrate", "test"
 #: What identifies a row; all of it is registered before anything is measured.
 PLACE = ("recording", "list", "stratum", "reference_sha256", "degraded_sha256", "frame", "reference_frame", "picture")
 FIELDS = (*PLACE, *table.FIELDS)
@@ -54,6 +55,11 @@ def groups(rows: Sequence[Row], strata: Sequence[Mapping[str, Any]], which: str)
     return found
 
 
+def pictures_of(rows: Iterable[Row]) -> list[str]:
+    """Types of picture that the calibration list is usual with."""
+    return usual_pictures((row["recording"], row["picture"]) for row in rows if row["list"] == CALIBRATE)
+
+
 def registered_places(registration: Mapping[str, Any]) -> list[dict[str, str]]:
     """The rows that the registration announces, without their measurements, in order."""
     return [
@@ -67,7 +73,7 @@ def contradictions(calibration: Calibration, registration: bytes, recordings: by
     """Where ``calibration`` does not follow from what was registered and from the table of counts. Never raises."""
     try:
         return list(_contradictions(calibration, registration, recordings))
-    except (ForensicError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ForensicError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, csv.Error) as error:
         return [f"registration or table cannot be read: {error}"]
 
 
@@ -81,6 +87,9 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
     if sha256_bytes(recordings) != calibration.recordings_sha256:
         yield "recordings.csv is not the one that the artefact names"
     plan, rows = parse_canonical(registration), read(recordings)
+    if len(rows) > MOST:
+        yield f"recordings.csv has more than {MOST} rows"
+        return
     said = calibration.model_dump(mode="json", by_alias=True)
     for name in ("subject", "score", "head_sha256", "class", "epsilon", "delta", "claims"):
         if canonical_json(said[name]) != canonical_json(plan[name]):
@@ -98,6 +107,7 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
     if [{name: row[name] for name in PLACE} for row in rows] != registered_places(plan):
         yield "the rows of recordings.csv are not the pairs registered, in their order"
         return
+    yield from faults(plan)
     _, strata = fit(groups(rows, limits, CALIBRATE), calibration.subject.scale)
     if [_comparable(one) for one in strata] != [_comparable(one) for one in calibration.strata]:
         yield "the strata do not follow from the table"
@@ -107,7 +117,7 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
         [getattr(one, name) for name in facts] for one in own.held_out
     ]:
         yield "the held-out test does not follow from the table"
-    if usual_pictures([row["picture"] for row in rows if row["list"] == CALIBRATE]) != own.pictures:
+    if pictures_of(rows) != own.pictures:
         yield "the types of picture are not those of the table"
 
 

@@ -13,7 +13,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
 Value = Annotated[float, Field(allow_inf_nan=False)]
-CountOf = Annotated[int, Field(ge=0, le=1_000_000)]
+#: More recordings than one calibration has (docs/formats/calibration.md); what checks a count takes time with it.
+MOST = 20_000
+MOST_STRATA = MOST_CLAIMS = 8
+CountOf = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Part(BaseModel):

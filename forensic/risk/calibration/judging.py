@@ -12,7 +12,7 @@ from forensic.risk.calibration.laboratory import Laboratory
 
 #: All calibrations shipped come from simulated recordings: real footage can lie in their domain, not in their class.
 CALIBRATED = "CALIBRATED ON SIMULATED RECORDINGS"
-CALIBRATED_OWN = "CALIBRATED ON THE LABORATORY'S OWN RECORDINGS"
+CALIBRATED_OWN = "CALIBRATED ON THE LABORATORY'S OWN PAIRS"
 WITH_LOW = frozenset({CALIBRATED, CALIBRATED_OWN})
 """The statuses under which LOW exists."""
 OUTSIDE = "OUTSIDE THE CALIBRATED DOMAIN: NO LOW LABEL"
@@ -139,7 +139,7 @@ def found_by_laboratory(laboratory: Laboratory, stratum: Stratum) -> tuple[str, 
     """Whose calibration it is, what its held-out test gave, and how often it was tried."""
     by = (
         f"Calibration {laboratory.id} by {laboratory.name} ({laboratory.examiner}), registered "
-        f"{laboratory.registered.utc} before anything was scored."
+        f"{laboratory.registered.utc} before anything was scored, by the record of workspace {laboratory.workspace}."
     )
     told = [by]
     tested = laboratory.tested(stratum.name)

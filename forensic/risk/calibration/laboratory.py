@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from forensic.risk.calibration.binomial import clopper_pearson
-from forensic.risk.calibration.form import CountOf, Digest, Name, Part, Rate, Text
+from forensic.risk.calibration.form import MOST_CLAIMS, MOST_STRATA, CountOf, Digest, Name, Part, Rate, Text
 
 
 class Registration(Part):
@@ -30,9 +31,9 @@ class HeldOut(Part):
     n: CountOf
     outside: CountOf
     abstained: CountOf
-    failures: list[CountOf]
-    low: list[Rate]
-    high: list[Rate]
+    failures: Annotated[list[CountOf], Field(max_length=MOST_CLAIMS)]
+    low: Annotated[list[Rate], Field(max_length=MOST_CLAIMS)]
+    high: Annotated[list[Rate], Field(max_length=MOST_CLAIMS)]
 
     @model_validator(mode="after")
     def _recomputed(self) -> HeldOut:
@@ -60,7 +61,8 @@ class Laboratory(Part):
     """``pictures``: types of coded picture that a mapped frame may be of, as those of the calibration recordings.
 
     ``earlier``: calibrations of the same subject that this workspace had registered before, whatever became of them;
-    ``seen_before``: recordings of this one that one of those had listed too.
+    ``seen_before``: recordings of this one that share a name, a file or a decoded picture with those
+    that one of those had listed, or a file with a pair that it refused.
     """
 
     id: Name
@@ -70,7 +72,7 @@ class Laboratory(Part):
     workspace: Name
     registered: Registration
     pictures: list[Name]
-    held_out: list[HeldOut]
+    held_out: Annotated[list[HeldOut], Field(max_length=MOST_STRATA)]
     earlier: CountOf
     seen_before: CountOf
     refused: CountOf
@@ -89,6 +91,12 @@ def rate_limits(failures: int, n: int) -> tuple[float, float]:
     return round(low, 6), round(high, 6)
 
 
-def usual_pictures(types: Sequence[str]) -> list[str]:
-    """Of the types of the calibration pictures, those that at least one in ten has: sorted, each once."""
-    return sorted({kind for kind in types if 10 * types.count(kind) >= len(types)})
+def usual_pictures(pictures: Iterable[tuple[str, str]]) -> list[str]:
+    """The types that at least one in ten recordings has a calibration picture of: sorted, each once.
+
+    ``pictures``: recording and type of each. However many frames of one recording there are, it counts once.
+    """
+    each = set(pictures)
+    recordings = {recording for recording, _ in each}
+    having = Counter(kind for _, kind in each)
+    return sorted(kind for kind, count in having.items() if 10 * count >= len(recordings))

@@ -1,7 +1,8 @@
 """What computes a score, by version. A calibration holds for the versions that it was made with, and for no others.
 
 Another encoder, another build of the network's engine, another random generator give another score, and how far off
-it is nobody has measured: so nothing is LOW then, and the reason is on record.
+it is nobody has measured: so nothing is LOW then, and the reason is on record. This program's own version counts for a
+laboratory's calibration; one that is shipped comes with the program, and the model's card names its digest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from importlib import metadata
 
 import numpy as np
 
+from forensic import __version__
+from forensic.errors import ForensicError
 from forensic.media.opencv import opencv
 from forensic.risk.calibration.artefact import QUANTILE, Calibration
 
@@ -36,7 +39,12 @@ def versions_of(score: str, precision: str) -> dict[str, str]:
 
 def departure(calibration: Calibration) -> str | None:
     """Why the score made here is not the one that was calibrated, in words; None where all versions are the same."""
-    here, told = versions_of(calibration.score, calibration.subject.precision), calibration.software
+    told = calibration.software
+    own = {} if calibration.laboratory is None else {"forensic": __version__}
+    try:
+        here = own | versions_of(calibration.score, calibration.subject.precision)
+    except ForensicError as error:
+        return f"which software the score depends on here cannot be told: {error.message}"
     unknown = [name for name in here if name not in told]
     if unknown:
         return f"the calibration does not say with which {', '.join(unknown)} it was made"

@@ -30,6 +30,10 @@ class Recording:
     largest: Mapping[int, Mapping[float, int]]
     measures: Mapping[str, float | None]
 
+    def each(self) -> Sequence[Recording]:
+        """Its frames: itself, where it is one."""
+        return (self,)
+
     def failed(self, claim: artefact.Claim, threshold: float, scale: int) -> bool:
         """Whether ``claim`` fails in this recording when LOW is what lies below ``threshold``."""
         if claim.kind == "area":
@@ -44,7 +48,8 @@ class Recording:
 class Worst(Recording):
     """Several frames of one recording, which count once: it fails where any of them fails.
 
-    Counts are sums, of which only ``low`` and ``pixels`` are used; the measures are those of the first.
+    Counts are sums, of which only ``low`` and ``pixels`` are used. Each frame has measures of its own;
+    those here are the first's and decide nothing.
     """
 
     frames: Sequence[Recording] = ()
@@ -58,6 +63,10 @@ class Worst(Recording):
         low = {one: sum(frame.low[one] for frame in frames) for one in first.low}
         pixels = sum(frame.pixels for frame in frames)
         return cls(pixels, low, {}, {}, {}, {}, first.measures, tuple(frames))
+
+    def each(self) -> Sequence[Recording]:
+        """Its frames."""
+        return self.frames
 
     def failed(self, claim: artefact.Claim, threshold: float, scale: int) -> bool:
         """Whether ``claim`` fails in any frame."""
@@ -103,7 +112,7 @@ def _stratum(
     accepted = [one.threshold for one in sequences if one.threshold is not None]
     threshold = min(accepted) if refused is None else None
     areas = [] if threshold is None else [one.low[threshold] / one.pixels for one in recordings]
-    ranges = envelope([one.measures for one in recordings])
+    ranges = envelope([frame.measures for one in recordings for frame in one.each()])
     return artefact.Stratum(
         name=group.name,
         above=group.above,

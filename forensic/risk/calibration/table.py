@@ -34,6 +34,8 @@ def recording_of(row: Mapping[str, str]) -> Recording:
 
     Raises ``ValueError`` where a cell does not hold what it should.
     """
+    if int(row["pixels"]) < 1:
+        raise ValueError("a recording has no pixels")
 
     def by_threshold(name: str) -> dict[float, int]:
         return dict(zip(THRESHOLDS, map(int, row[name].split()), strict=True))

@@ -1,0 +1,99 @@
+"""What the registration of a laboratory's calibration must show by itself: independent recordings, split by digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from forensic.case.calibrating.calibrate import CalibrateRequest, FinishedCalibration, calibrate
+from forensic.case.layout import CalibrationFolder
+from forensic.case.progress import Silent
+from forensic.hashes import canonical_json
+from forensic.risk.calibration.evidence import contradictions
+from forensic.risk.calibration.independence import faults
+from tests.calibration import laboratory
+
+Plan = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> FinishedCalibration:
+    """Of eight recordings. Do not change it: copy it."""
+    root = tmp_path_factory.mktemp("independence")
+    with pytest.MonkeyPatch.context() as patched:
+        laboratory.made_up(patched)
+        with laboratory.workspace(root / "ws") as workspace:
+            request = CalibrateRequest(laboratory.manifest(root / "pairs", 8), "Charts", workers=1)
+            return calibrate(workspace, request, Silent())
+
+
+@pytest.fixture(scope="module")
+def registered(made: FinishedCalibration) -> Plan:
+    """What was registered of it. Do not change it: copy it."""
+    plan: Plan = json.loads(CalibrationFolder(made.folder).registration.read_bytes())
+    return plan
+
+
+def test_what_the_program_registers_has_no_fault(registered: Plan) -> None:
+    assert list(faults(registered)) == []
+
+
+def _shared(name: str) -> Callable[[Plan], None]:
+    def change(plan: Plan) -> None:
+        first, second = plan["recordings"][:2]
+        second["pairs"][0][name] = first["pairs"][0][name]
+
+    return change
+
+
+def _named(plan: Plan) -> None:
+    plan["recordings"][1]["pairs"][0]["pair"]["recording"] = plan["recordings"][7]["pairs"][0]["pair"]["recording"]
+
+
+def _swapped(plan: Plan) -> None:
+    plan["recordings"][0], plan["recordings"][7] = plan["recordings"][7], plan["recordings"][0]
+
+
+def _chosen(plan: Plan) -> None:
+    plan["recordings"][0]["list"], plan["recordings"][7]["list"] = "test", "calibrate"
+
+
+def _dropped(plan: Plan) -> None:
+    del plan["recordings"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_shared("reference_sha256"), "shares with another: file"),
+        (_shared("degraded_sha256"), "shares with another: file"),
+        (_shared("reference_picture_sha256"), "shares with another: picture"),
+        (_shared("degraded_picture_sha256"), "shares with another: picture"),
+        (_shared("degraded_sha256"), "the digest of recording 2"),
+        (_named, "shares with another: named"),
+        (_swapped, "order of their digests"),
+        (_chosen, "held-out list"),
+        (lambda plan: plan.update(test_share=0.5), "held-out list"),
+        (lambda plan: plan.update(thresholds=[3, 24]), "thresholds"),
+        (_dropped, "8 pairs were given and 7 are listed"),
+    ],
+)
+def test_lists_that_are_not_independent_or_were_chosen_are_told(
+    registered: Plan, change: Callable[[Plan], None], told: str
+) -> None:
+    plan = deepcopy(registered)
+    change(plan)
+    assert any(told in one for one in faults(plan))
+
+
+def test_whoever_verifies_is_told(made: FinishedCalibration, registered: Plan) -> None:
+    rows = CalibrationFolder(made.folder).recordings.read_bytes()
+    assert contradictions(made.calibration, canonical_json(registered), rows) == []
+    changed = deepcopy(registered)
+    _shared("reference_picture_sha256")(changed)
+    told = contradictions(made.calibration, canonical_json(changed), rows)
+    assert any("shares with another: picture" in one for one in told)
