@@ -28,7 +28,7 @@ from forensic.case.interruptions import interruptions
 from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.steadying import steadying_record
-from forensic.case.workspace import UNPROTECTED, Workspace, utc_text
+from forensic.case.workspace import Workspace, utc_text
 from forensic.case.written import Written
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_bytes
@@ -130,15 +130,11 @@ def build_predicate(
     ``times`` are start, end, seconds elapsed; ``cost`` is what ``run.finished`` says of it too.
     """
     started, finished, seconds = times
-    head = workspace.ledger.head()
-    history = history_of(workspace, plan.exhibit, head.seq)
+    signing = workspace.signing_facts()
+    history = history_of(workspace, plan.exhibit, signing["workspace"]["ledger_head"]["seq"])
     request = plan.request
-    identity, actor = workspace.signer.facts(), workspace.actor
     generative = result.stage_class is StageClass.GENERATIVE
-    warnings = []
-    if identity["protection"] == "none":
-        warnings.append(UNPROTECTED)
-    warnings += result.warnings
+    warnings = [*workspace.warnings, *result.warnings]
     if result.decoder_anomalies:
         counts = ", ".join(f"{count} {kind}" for kind, count in result.decoder_anomalies.items())
         warnings.append(f"While decoding for this run: {counts}. The exhibit's list locates them.")
@@ -163,13 +159,7 @@ def build_predicate(
             "command": list(request.command),
             "reproduce_command": f"forensic reproduce {plan.run_id}",
         },
-        "workspace": {"id": workspace.id, "ledger_head": {"seq": head.seq, "hash": head.hash}},
-        "examiner": {
-            "name": actor.name,
-            "lab": workspace.facts["lab"],
-            "role": actor.role,
-            "identity": {**identity, "chain": workspace.signer.chain_pem, **workspace.identities.vouching(actor)},
-        },
+        **signing,
         "case": {"id": plan.exhibit.case},
         "exhibit": _exhibit_record(plan, acquisition),
         "selection": {

@@ -80,6 +80,24 @@ class Workspace:
             raise UsageError("workspace.read-only", "This workspace was opened for reading only.")
         return self.identity
 
+    def signing_facts(self) -> dict[str, Any]:
+        """``workspace`` and ``examiner`` of a record that is signed now: the ledger's head, who signs, who vouches."""
+        identity, actor, head = self.signer.facts(), self.actor, self.ledger.head()
+        return {
+            "workspace": {"id": self.id, "ledger_head": {"seq": head.seq, "hash": head.hash}},
+            "examiner": {
+                "name": actor.name,
+                "lab": self.facts["lab"],
+                "role": actor.role,
+                "identity": {**identity, "chain": self.signer.chain_pem, **self.identities.vouching(actor)},
+            },
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a record that is signed here warns of."""
+        return [UNPROTECTED] if self.signer.facts()["protection"] == "none" else []
+
     def close(self) -> None:
         """Release the ledger."""
         self.ledger.close()

@@ -20,6 +20,7 @@ from forensic.case.workspace import create_workspace
 from forensic.errors import BadInput, Interrupted, UsageError
 from forensic.frames.still import read_still
 from tests.case.conftest import Case, forensic
+from tests.case.threeframes import THREE_FRAMES
 
 
 @pytest.fixture(scope="module")
@@ -134,18 +135,6 @@ def test_a_run_whose_recipe_was_made_for_it_is_resumed_with_the_same_recipe(
         assert resumed.predicate["tracking"]["entry"]["seq"] == begun.data["made_from"]["track"]
         assert resumed.predicate["output"]["sha256"] == whole.predicate["output"]["sha256"]
     assert verify(tmp_path / "ws").verdict is not Verdict.FAILED
-
-
-#: The stage of 'multi' with three frames for nine, which is as good here.
-THREE_FRAMES = """
-name = "three-frames"
-title = "The stage of 'multi' with fewer frames"
-why = "As quick as it can be."
-[[stage]]
-name = "refined-fusion"
-why = "fuses three frames and refines the result"
-parameters = { model = "multi-x4", frames = 1, split_half = false }
-"""
 
 
 def test_a_tracked_still_is_made_at_the_scale_that_was_asked_for(tmp_path: Path, real_clip: Path) -> None:

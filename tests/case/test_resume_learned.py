@@ -12,6 +12,7 @@ from forensic.case.progress import Silent
 from forensic.case.resume import resume
 from forensic.case.verification.workspaces import verify_workspace
 from forensic.case.workspace import open_workspace
+from tests.case.threeframes import THREE_FRAMES
 from tests.kills import child_enhance, contents, finish, start
 from tests.kills.breaking import Broken, acquired, break_off  # noqa: F401 - fixtures
 
@@ -21,15 +22,6 @@ from tests.kills.breaking import Broken, acquired, break_off  # noqa: F401 - fix
 #: By model: many frames for one, by a sibling; integers in another engine; a learned stage before one that looks at
 #: neighbours. ``multi`` takes nine frames, which is slow: its stage with three is as good here.
 RECIPES = {"multi-x2": None, "light-x4-int8": "light-int8", "light-x4": "light-steady"}
-THREE_FRAMES = """
-name = "three-frames"
-title = "The stage of 'multi' with fewer frames"
-why = "As quick as it can be."
-[[stage]]
-name = "refined-fusion"
-why = "fuses three frames and refines the result"
-parameters = { model = "multi-x4", frames = 1, split_half = false }
-"""
 
 
 @pytest.mark.parametrize("model", RECIPES)

@@ -187,7 +187,7 @@ def test_a_killed_validation_with_a_name_of_its_own_is_known(
     root, _ = copied
     monkeypatch.setattr(validating, "build_validation_pdf", _stopped)
     monkeypatch.setattr(validating, "record_end", lambda *_: False)  # as a kill: nothing more is written
-    monkeypatch.setattr(validating, "unsigned", lambda _: {})
+    monkeypatch.setattr(validating, "unsigned", lambda *_: {})
     with _opened(root) as workspace, pytest.raises(StorageFailed):
         validate(workspace, ValidateRequest(suite=str(MINI), out=root / "validations" / "january"), Silent())
     assert (root / "validations" / f"january{INCOMPLETE}").is_dir()

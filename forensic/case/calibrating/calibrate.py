@@ -16,15 +16,15 @@ from forensic.case.calibrating.measuring import PASSES, PASSES_LEARNED, measure
 from forensic.case.calibrating.pairs import read_given
 from forensic.case.calibrating.preparing import Preparation, prepare, strata_of
 from forensic.case.calibrating.record import Method, Registered, build_record, expectations, registration
-from forensic.case.ending import Terminated, record_end, why_ended
+from forensic.case.ending import record_end, why_ended
 from forensic.case.filelist import write_manifest
-from forensic.case.layout import INCOMPLETE, CalibrationFolder, real
+from forensic.case.incompletefolder import by_user, complete_renames, ended, incomplete, settle_folder, unsigned
+from forensic.case.layout import CalibrationFolder, real
 from forensic.case.plan import MOST_DEFAULT_WORKERS
 from forensic.case.progress import Progress
-from forensic.case.regularfile import digest_regular
-from forensic.case.storage import storage, sync_folder, write_file
+from forensic.case.storage import storage, write_file
 from forensic.case.workspace import Workspace, utc_now
-from forensic.errors import BadInput, Interrupted, StorageFailed, UsageError
+from forensic.errors import BadInput, UsageError
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.ledger.entry import LedgerEntry
 from forensic.registry.cards import verify_card
@@ -89,7 +89,11 @@ class _Settled:
     @property
     def incomplete(self) -> CalibrationFolder:
         """The folder as long as no entry of the ledger completes it."""
-        return CalibrationFolder(self.folder.with_name(f"{self.folder.name}{INCOMPLETE}"))
+        return CalibrationFolder(incomplete(self.folder))
+
+    def left_unsigned(self) -> dict[str, Any]:
+        """What the entry on a bad end says of the folder."""
+        return unsigned(self.folder, (self.incomplete.manifest, self.incomplete.attestation))
 
 
 def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progress) -> FinishedCalibration:
@@ -103,7 +107,9 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
     settled: _Settled | None = None
     done: FinishedCalibration | None = None
     try:
-        _complete_renames(workspace)
+        complete_renames(
+            workspace.ledger.entries(event=COMPLETED), lambda name: workspace.layout.root / name, "calibration"
+        )
         settled = _settle(workspace, request, identifier)
         given = read_given(request.pairs, request.frame)
         method = settled.method
@@ -119,8 +125,7 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
         if not any(unit.which == CALIBRATE for unit in found.units):
             raise BadInput(
                 "calibration.no-pairs",
-                f"None of the {len(given.pairs)} pairs can be used.",
-                f"First reason: {found.refused[0]['reason']}." if found.refused else "",
+                f"None of the {len(given.pairs)} pairs can be used; the first: {found.refused[0]['reason']}.",
             )
         for line in expectations(method, found):
             progress.say(line)
@@ -132,19 +137,19 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
         workspace.ledger.append(COMPLETED, told)
     except BaseException as error:
         if done is None or _entry(workspace, COMPLETED, identifier) is None:
-            ended = _ended(error, identifier)
+            told_so = ended(error, "calibration", identifier)
             code, reason = why_ended(error)
             first = _entry(workspace, REGISTERED, identifier)  # an interrupt may have come just after it
             begun = {} if first is None else {"registered": first.seq}
-            event = REFUSED if first is None else CANCELLED if _by_user(error) else FAILED
-            left = _unsigned(settled) if settled is not None and settled.begun else {}
+            event = REFUSED if first is None else CANCELLED if by_user(error) else FAILED
+            left = settled.left_unsigned() if settled is not None and settled.begun else {}
             told = {"calibration": identifier, **begun, "code": code, "reason": reason, **left}
-            record_end(workspace.ledger, event, told, ended)
-            if ended is error:
+            record_end(workspace.ledger, event, told, told_so)
+            if told_so is error:
                 raise
-            raise ended from None
+            raise told_so from None
         # An interrupt that came after the entry came too late.
-    _settle_folder(done.folder)
+    settle_folder(done.folder, "calibration")
     return done
 
 
@@ -198,7 +203,7 @@ def _place(workspace: Workspace, request: CalibrateRequest, identifier: str) -> 
     """Where the result will really lie: nothing is there yet; within the workspace only where ``verify`` looks."""
     asked = request.out or workspace.layout.calibrations / identifier
     folder = real(asked)
-    for path in (asked, folder, folder.with_name(f"{folder.name}{INCOMPLETE}")):
+    for path in (asked, folder, incomplete(folder)):
         if os.path.lexists(path):
             raise UsageError("calibration.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
     own = real(workspace.layout.calibrations)
@@ -293,53 +298,6 @@ def _fitted(
     )
 
 
-def _unsigned(settled: _Settled) -> dict[str, Any]:
-    """What the entry on a bad end says of the folder that is left: what was measured stays, whatever is signed goes."""
-    folder = settled.incomplete
-    removed, stuck = [], []
-    for path in (folder.manifest, folder.attestation):
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            stuck.append(f"{path.name}: {error.strerror}")
-        else:
-            removed.append(path.name)
-    return {"incomplete_folder": folder.root.name, "removed": removed, **({"not_removed": stuck} if stuck else {})}
-
-
 def _entry(workspace: Workspace, event: str, identifier: str) -> LedgerEntry | None:
     found = workspace.ledger.entries(event=event)
     return next((entry for entry in found if entry.data.get("calibration") == identifier), None)
-
-
-def _by_user(error: BaseException) -> bool:
-    return isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)
-
-
-def _ended(error: BaseException, identifier: str) -> BaseException:
-    again = "Give the same command again."
-    if isinstance(error, StorageFailed):
-        return StorageFailed(error.code, error.message, f"Once the cause is gone: {again[0].lower()}{again[1:]}")
-    if isinstance(error, KeyboardInterrupt):
-        code, how = (CANCELLED, "cancelled") if _by_user(error) else (FAILED, "broken off")
-        return Interrupted(code, f"Calibration {identifier} was {how}; that is on the record.", again)
-    return error
-
-
-def _complete_renames(workspace: Workspace) -> None:
-    """Give folders their final name that a kill left between the entry on their end and the rename."""
-    for entry in workspace.ledger.entries(event=COMPLETED):
-        final = workspace.layout.root / str(entry.data["folder"])
-        left = CalibrationFolder(final.with_name(f"{final.name}{INCOMPLETE}")).attestation
-        if not os.path.lexists(final) and digest_regular(left) == entry.data["attestation_sha256"]:
-            _settle_folder(final)
-
-
-def _settle_folder(final: Path) -> None:
-    if os.path.lexists(final):
-        raise UsageError("calibration.exists", f"{final} exists: the completed calibration stays beside it.")
-    with storage(final, "moving the calibration to"):
-        final.with_name(f"{final.name}{INCOMPLETE}").rename(final)
-        sync_folder(final.parent)

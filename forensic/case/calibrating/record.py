@@ -11,7 +11,7 @@ from forensic.case.calibrating.events import REGISTERED, course
 from forensic.case.calibrating.pairs import Given
 from forensic.case.calibrating.preparing import Preparation, Stratum
 from forensic.case.environment import environment
-from forensic.case.workspace import UNPROTECTED, Workspace, utc_now, utc_text
+from forensic.case.workspace import Workspace, utc_now, utc_text
 from forensic.media import software_facts
 from forensic.risk.calibration import alignment
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration, Subject
@@ -161,8 +161,6 @@ def build_record(
     warnings: Sequence[str],
 ) -> dict[str, Any]:
     """The record that is signed together with the files of the calibration."""
-    identity, actor = workspace.signer.facts(), workspace.actor
-    head = workspace.ledger.head()
     return {
         "schema": CALIBRATION_PREDICATE,
         "tool": {"name": "forensic", "version": __version__},
@@ -175,13 +173,7 @@ def build_record(
             "duration_s": round(seconds, 3),
             "command": registered.data["command"],
         },
-        "workspace": {"id": workspace.id, "ledger_head": {"seq": head.seq, "hash": head.hash}},
-        "examiner": {
-            "name": actor.name,
-            "lab": workspace.facts["lab"],
-            "role": actor.role,
-            "identity": {**identity, "chain": workspace.signer.chain_pem, **workspace.identities.vouching(actor)},
-        },
+        **workspace.signing_facts(),
         "strata": [
             {"name": one.name, "n": one.n, "threshold": None if calibration.contradicted(one) else one.threshold,
              "refused": one.refused}
@@ -192,6 +184,6 @@ def build_record(
         "earlier": registered.data["earlier"],
         "environment": environment(engines=engines),
         "defaults": [*workspace.facts["defaults"], *registered.data["defaults"]],
-        "warnings": [*([UNPROTECTED] if identity["protection"] == "none" else []), *warnings],
+        "warnings": [*workspace.warnings, *warnings],
         "not_shown": list(NOT_SHOWN),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from forensic import __version__
 from forensic.case.earlier import COURSE, told_of
 from forensic.case.environment import environment
 from forensic.case.validating.bench import Bench
-from forensic.case.workspace import UNPROTECTED, Workspace, utc_now, utc_text
+from forensic.case.workspace import Workspace, utc_now, utc_text
 from forensic.signing.statement import VALIDATION_PREDICATE
 from forensic.validation.suite import Suite
 from forensic.validation.verdicts import Result
@@ -47,8 +47,7 @@ def build_record(
     workspace: Workspace, registered: Registered, suite: Suite, bench: Bench, results: list[Result], seconds: float
 ) -> dict[str, Any]:
     """The record, but for the comparison with a master and the overall verdict."""
-    identity, actor = workspace.signer.facts(), workspace.actor
-    head, bench_head = workspace.ledger.head(), bench.workspace.ledger.head()
+    bench_head = bench.workspace.ledger.head()
     records = [result.to_record(suite.confidence) for result in results]
     counts = Counter(one["verdict"] for one in records)
     return {
@@ -61,13 +60,7 @@ def build_record(
             "duration_s": round(seconds, 3),
             "command": registered.data["command"],
         },
-        "workspace": {"id": workspace.id, "ledger_head": {"seq": head.seq, "hash": head.hash}},
-        "examiner": {
-            "name": actor.name,
-            "lab": workspace.facts["lab"],
-            "role": actor.role,
-            "identity": {**identity, "chain": workspace.signer.chain_pem, **workspace.identities.vouching(actor)},
-        },
+        **workspace.signing_facts(),
         "suite": suite.facts(),
         "conditions": registered.data["conditions"],
         "requirements": registered.data["requirements"],
@@ -86,6 +79,6 @@ def build_record(
         },
         "environment": environment(engines=bench.engines),
         "defaults": [*workspace.facts["defaults"], *registered.data["defaults"]],
-        "warnings": [UNPROTECTED] if identity["protection"] == "none" else [],
+        "warnings": workspace.warnings,
         "not_shown": list(NOT_SHOWN),
     }

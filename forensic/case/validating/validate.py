@@ -13,20 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.earlier import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTERED
-from forensic.case.ending import Terminated, record_end, why_ended
+from forensic.case.ending import record_end, why_ended
 from forensic.case.filelist import write_manifest
+from forensic.case.incompletefolder import by_user, complete_renames, ended, incomplete, settle_folder, unsigned
 from forensic.case.issue import issue_signed
-from forensic.case.layout import INCOMPLETE, ValidationFolder, WorkspaceLayout, real
+from forensic.case.layout import ValidationFolder, WorkspaceLayout, real
 from forensic.case.progress import Progress
 from forensic.case.recovery import scratch_folder
+from forensic.case.regularfile import digest_regular
 from forensic.case.storage import make_folder, storage, write_file
 from forensic.case.validating.bench import Bench
 from forensic.case.validating.carrying import carry_out
-from forensic.case.validating.keeping import complete_renames, keep_master, not_kept, settle_folder, unsigned
+from forensic.case.validating.keeping import keep_master, not_kept
 from forensic.case.validating.masters import Master, master_of, read_master
 from forensic.case.validating.record import Registered, build_record, earlier_validations
 from forensic.case.workspace import Workspace, utc_now
-from forensic.errors import Interrupted, StorageFailed, UsageError
+from forensic.errors import UsageError
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.ledger.entry import LedgerEntry
 from forensic.report.validation.document import build_validation_pdf
@@ -81,6 +83,12 @@ class _Settled:
     defaults: tuple[str, ...]
     begun: bool = False
 
+    def left_unsigned(self) -> dict[str, Any]:
+        """What the entry on a bad end says of the folder: the digest of the measurements, too."""
+        folder = ValidationFolder(incomplete(self.folder))
+        left = unsigned(self.folder, (folder.manifest, folder.report, folder.attestation))
+        return {**left, "result": digest_regular(folder.result)}
+
 
 def validate(workspace: Workspace, request: ValidateRequest, progress: Progress) -> FinishedValidation:
     """Carry the suite out and return the signed result, whatever its verdict.
@@ -94,7 +102,8 @@ def validate(workspace: Workspace, request: ValidateRequest, progress: Progress)
     done: FinishedValidation | None = None
     settled: _Settled | None = None
     try:
-        complete_renames(workspace)
+        layout = workspace.layout
+        complete_renames(workspace.ledger.entries(event=COMPLETED), layout.validation_named, "validation")
         settled = _settle(workspace, request, identifier)
         registered = _register(workspace, settled, request, identifier)
         suite = settled.suite
@@ -108,17 +117,17 @@ def validate(workspace: Workspace, request: ValidateRequest, progress: Progress)
         if done is not None and _entry(workspace, COMPLETED, identifier) is not None:
             # An interrupt that came after the entry came too late.
             return _finished(workspace, done, request, progress)
-        ended = _ended(error, identifier)
+        told_so = ended(error, "validation", identifier)
         code, reason = why_ended(error)
         first = _entry(workspace, REGISTERED, identifier)  # an interrupt may have come just after it
         begun = {} if first is None else {"registered": first.seq}
-        event = REFUSED if first is None else CANCELLED if _by_user(error) else FAILED
-        left = unsigned(settled.folder) if settled is not None and settled.begun else {}
+        event = REFUSED if first is None else CANCELLED if by_user(error) else FAILED
+        left = settled.left_unsigned() if settled is not None and settled.begun else {}
         told = {"validation": identifier, **begun, "code": code, "reason": reason, **left}
-        record_end(workspace.ledger, event, told, ended)
-        if ended is error:
+        record_end(workspace.ledger, event, told, told_so)
+        if told_so is error:
             raise
-        raise ended from None
+        raise told_so from None
     return _finished(workspace, done, request, progress)
 
 
@@ -129,7 +138,7 @@ def _finished(
     wanted = request.keep_master
     try:
         try:
-            settle_folder(done.folder)
+            settle_folder(done.folder, "validation")
         except BaseException as error:
             if wanted is not None:
                 not_kept(workspace, done.id, wanted, error)
@@ -147,24 +156,6 @@ def _finished(
 def _entry(workspace: Workspace, event: str, identifier: str) -> LedgerEntry | None:
     found = workspace.ledger.entries(event=event)
     return next((entry for entry in found if entry.data.get("validation") == identifier), None)
-
-
-def _by_user(error: BaseException) -> bool:
-    """Whether a person stopped it; the bench's own runs and acquisitions word that as their cancellation."""
-    if isinstance(error, Interrupted):
-        return error.code.endswith(".cancelled")
-    return isinstance(error, KeyboardInterrupt) and not isinstance(error, Terminated)
-
-
-def _ended(error: BaseException, identifier: str) -> BaseException:
-    """What the caller is told: what the bench says about its own runs, which are gone with it, would mislead."""
-    again = "Give the same command again."
-    if isinstance(error, StorageFailed):
-        return StorageFailed(error.code, error.message, f"Once the cause is gone: {again[0].lower()}{again[1:]}")
-    if isinstance(error, KeyboardInterrupt | Interrupted):
-        how = ("cancelled", CANCELLED) if _by_user(error) else ("broken off", FAILED)
-        return Interrupted(how[1], f"Validation {identifier} was {how[0]}; that is on the record.", again)
-    return error
 
 
 def _settle(workspace: Workspace, request: ValidateRequest, identifier: str) -> _Settled:
@@ -202,7 +193,7 @@ def _check_places(layout: WorkspaceLayout, asked: Path, folder: Path, request: V
     """Nothing is there yet, links included; no result really lies within another, or where no check would look."""
     others = [path for path in (request.keep_master, request.keep_bench) if path is not None]
     places = [folder, *map(real, others)]
-    for path in (asked, *others, *places, folder.with_name(f"{folder.name}{INCOMPLETE}")):
+    for path in (asked, *others, *places, incomplete(folder)):
         if os.path.lexists(path):
             raise UsageError("validation.exists", f"{path} exists already.", "Name another: nothing is overwritten.")
     for one, other in permutations(places, 2):
@@ -278,7 +269,7 @@ def _filed(
     workspace: Workspace, settled: _Settled, record: dict[str, Any], progress: Progress
 ) -> tuple[FinishedValidation, dict[str, Any]]:
     """Write and sign everything under the name ``….incomplete``, which the entry on the end then makes final."""
-    folder = ValidationFolder(settled.folder.with_name(f"{settled.folder.name}{INCOMPLETE}"))
+    folder = ValidationFolder(incomplete(settled.folder))
     with storage(folder.root, "creating"):
         folder.root.parent.mkdir(parents=True, exist_ok=True)
         folder.root.mkdir()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensic.case.calibrating.events import COMPLETED, REGISTERED
-from forensic.case.identities import parse_utc
 from forensic.case.layout import (
     CALIBRATION,
     CALIBRATION_FILES,
@@ -20,19 +19,18 @@ from forensic.case.layout import (
     REGISTRATION,
     CalibrationFolder,
     RunFolder,
-    WorkspaceLayout,
 )
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
-from forensic.case.verification.certificates import check_certificate
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import Custody
-from forensic.case.verification.listing import check_listing
-from forensic.case.verification.records import at, cited_head
+from forensic.case.verification.ledgeraround import audited_around
+from forensic.case.verification.listing import check_files
+from forensic.case.verification.records import at
 from forensic.case.verification.trust import NOTHING, Trust
+from forensic.case.verification.validators import check_record_signer
 from forensic.errors import ForensicError, VerificationFailed
 from forensic.hashes import canonical_json, sha256_bytes
-from forensic.ledger.audit import audit
 from forensic.ledger.entry import LedgerEntry
 from forensic.signing.certificate import certificate_facts
 from forensic.signing.dsse import VerifiedPayload
@@ -124,12 +122,9 @@ def verify_calibration(root: Path, *, ledger: Custody | None = None, trust: Trus
     """
     folder = CalibrationFolder(root)
     verification = Verification(str(root), "calibration")
-    listed = check_listing(verification, folder)
-    if listed is None:
+    digests = check_files(verification, folder)
+    if digests is None:
         return verification
-    digests = {name: digest_regular(folder.root / name) for name in listed}
-    changed = sorted(name for name, digest in digests.items() if digest != listed[name])
-    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
     files = read_files(folder)
     statement = _check_record(verification, files, digests, trust)
     if statement is None:
@@ -151,7 +146,7 @@ def verify_calibration_record(path: Path, data: bytes, trust: Trust = NOTHING) -
     statement = check_attestation(verification, data, CALIBRATION_PREDICATE)
     if statement is not None:
         signer_matches_record(verification, statement.predicate)
-        _check_signer(verification, data, statement.predicate, trust)
+        check_record_signer(verification, data, statement.predicate, trust, "calibration")
         verification.signed = True
         verification.not_checked.append("the files that the record is about: verify the folder of the calibration")
     return verification
@@ -173,20 +168,8 @@ def _check_record(
     named = {subject.name for subject in statement.subjects}
     extra = sorted((digests.keys() - named - {"attestation.json"}) | (named ^ {CALIBRATION, REGISTRATION, RECORDINGS}))
     verification.record("A5", "the record is about the files of a calibration", not extra, ", ".join(extra[:5]))
-    _check_signer(verification, data, statement.predicate, trust)
+    check_record_signer(verification, data, statement.predicate, trust, "calibration")
     return statement
-
-
-def _check_signer(
-    verification: Verification, data: bytes, predicate: dict[str, Any], trust: Trust, whose: str = "the signer's"
-) -> None:
-    """I3 and I4 of who signed, as of the end that the record states."""
-    _, verified = verify_statement(data, predicate_type=CALIBRATION_PREDICATE)
-    try:
-        signed = parse_utc(str(at(predicate, "calibration", "finished_utc")))
-    except ValueError:
-        signed = None
-    check_certificate(verification, verified.certificates[0], predicate, trust, signed=signed, whose=whose)
 
 
 def _check_artefact(verification: Verification, files: Mapping[str, bytes], statement: Statement) -> None:
@@ -215,7 +198,11 @@ def _check_ledger(
 ) -> None:
     """E3, and E4: what is called incomplete counts only where a ledger says that it was completed."""
     identifier = at(statement.predicate, "calibration", "id")
-    custody, beside = (ledger, True) if ledger is not None else _audited(verification, folder, statement)
+    custody, beside = (
+        (ledger, True)
+        if ledger is not None
+        else audited_around(verification, folder.root, "calibrations", statement.predicate)
+    )
     incomplete = folder.root.name.endswith(INCOMPLETE)
     if custody is None:
         if not beside:
@@ -230,20 +217,6 @@ def _check_ledger(
     if incomplete:
         completed = any(entry.event == COMPLETED for entry in entries)
         verification.record("E4", "it was completed", completed, "" if completed else "the ledger does not say so")
-
-
-def _audited(
-    verification: Verification, folder: CalibrationFolder, statement: Statement
-) -> tuple[Custody | None, bool]:
-    """What the ledger around the folder says, None if it is not sound; and whether there is one."""
-    workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
-    if folder.root.absolute().parent != workspace.calibrations or not workspace.ledger.is_file():
-        return None, False
-    head = cited_head(statement.predicate)
-    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
-    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
-    sound = verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons)
-    return (Custody.read(workspace.ledger) if sound else None), True
 
 
 def ledger_faults(
@@ -311,4 +284,4 @@ def check_cited_calibration(
         )
     if trust.authorities:
         data, told = files["attestation.json"], examined.statement.predicate
-        _check_signer(verification, data, told, trust, "the calibration's signer's")
+        check_record_signer(verification, data, told, trust, "calibration", "the calibration's signer's")

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from forensic.case.filelist import read_manifest_file
 from forensic.case.layout import SignedFolder
+from forensic.case.regularfile import digest_regular
 from forensic.case.verification.checks import Verification
 
 
@@ -28,6 +29,22 @@ def check_listing(verification: Verification, folder: SignedFolder) -> dict[str,
     links = [name for name, path in present.items() if path.is_symlink() or not path.is_file()]
     regular = verification.record("M4", "all are regular files", not links, ", ".join(links[:5]))
     return {name: listed[name] for name in listed.keys() & present.keys()} if regular else None
+
+
+def check_digests(verification: Verification, listed: dict[str, str], digests: dict[str, str]) -> None:
+    """M5: what was ``listed`` is what the files' ``digests`` are now."""
+    changed = sorted(name for name, digest in digests.items() if digest != listed[name])
+    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
+
+
+def check_files(verification: Verification, folder: SignedFolder) -> dict[str, str] | None:
+    """M1 to M5: digests of the files that are there, None if nothing further should be opened."""
+    listed = check_listing(verification, folder)
+    if listed is None:
+        return None
+    digests = {name: digest_regular(folder.root / name) for name in listed}
+    check_digests(verification, listed, digests)
+    return digests
 
 
 def entries_of(folder: Path) -> tuple[set[str], set[str]]:

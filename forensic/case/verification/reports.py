@@ -11,7 +11,7 @@ from forensic.case.verification.existence import report_existed_at
 from forensic.case.verification.identities import check_report_signer
 from forensic.case.verification.timestamps import check_beside, check_inside
 from forensic.case.verification.trust import NOTHING, Trust
-from forensic.case.verification.validators import check_validation_signer, is_validation
+from forensic.case.verification.validators import check_record_signer, is_validation
 from forensic.report.verification import check_report
 from forensic.signing.statement import VALIDATION_PREDICATE, Statement
 from forensic.signing.timestamp import read_roots
@@ -54,7 +54,7 @@ def _of_validation(verification: Verification, data: bytes, sound: bool, trust: 
     statement = check_attestation(verification, data, VALIDATION_PREDICATE)
     if statement is not None:
         signer_matches_record(verification, statement.predicate)
-        check_validation_signer(verification, data, statement.predicate, trust)
+        check_record_signer(verification, data, statement.predicate, trust)
         verification.signed = sound
     verification.not_checked.append("that the verdicts follow from the values: verify the folder of the validation")
     return statement

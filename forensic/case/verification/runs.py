@@ -33,8 +33,9 @@ from forensic.case.verification.custody import (
 from forensic.case.verification.existence import record_existed_at
 from forensic.case.verification.handling import check_told
 from forensic.case.verification.identities import attestation_of, check_identities
-from forensic.case.verification.listing import check_listing
-from forensic.case.verification.records import at, cited_head, contradictions, exhibit_class, labelled
+from forensic.case.verification.ledgeraround import audited_around
+from forensic.case.verification.listing import check_digests, check_listing
+from forensic.case.verification.records import at, contradictions, exhibit_class, labelled
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.stills import verify_still
 from forensic.case.verification.timestamps import check_received, check_timestamps, doubts
@@ -42,7 +43,6 @@ from forensic.case.verification.trust import NOTHING, Trust
 from forensic.errors import ForensicError
 from forensic.frames.manifest import read_manifest
 from forensic.hashes import MerkleTree
-from forensic.ledger.audit import audit
 from forensic.signing.statement import Statement
 
 _Report = tuple[Verification, Statement | None]
@@ -73,8 +73,7 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
         replaced = {name: pool.submit(verify_report, folder.root / name) for name in filter(is_superseded_name, listed)}
         report = verify_report(folder.report, trust=trust)
         digests = {name: job.result() for name, job in hashing.items()}
-        changed = sorted(name for name, digest in digests.items() if digest != listed[name])
-        verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
+        check_digests(verification, listed, digests)
         earlier = {name: job.result() for name, job in replaced.items()}
         statement = _check_record(verification, folder, digests, earlier)
         if statement is None:
@@ -204,7 +203,11 @@ def _proof_names_run(proof: Statement | None, statement: Statement) -> bool:
 def _check_ledger(
     verification: Verification, folder: RunFolder, statement: Statement, audited: Custody | None, trust: Trust
 ) -> Custody | None:
-    custody = audited or _audited_custody(verification, folder, statement)
+    custody, beside = (
+        (audited, True) if audited else audited_around(verification, folder.root, "runs", statement.predicate)
+    )
+    if not beside:
+        verification.not_checked.append("the workspace's ledger: it is not beside this run folder")
     _check_identities(verification, folder, custody, trust)
     if custody is None:
         return None
@@ -234,16 +237,3 @@ def _check_identities(verification: Verification, folder: RunFolder, custody: Cu
         finished=ended[0] if ended else None,
         existed=lambda: record_existed_at(folder, trust),
     )
-
-
-def _audited_custody(verification: Verification, folder: RunFolder, statement: Statement) -> Custody | None:
-    workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
-    if folder.root.absolute().parent != workspace.runs or not workspace.ledger.is_file():
-        verification.not_checked.append("the workspace's ledger: it is not beside this run folder")
-        return None
-    head = cited_head(statement.predicate)
-    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
-    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
-    if not verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons):
-        return None
-    return Custody.read(workspace.ledger)

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.earlier import COMPLETED, MASTER_KEPT, MASTER_NOT_KEPT, REGISTERED, told_of
-from forensic.case.layout import INCOMPLETE, REPORT, ValidationFolder, WorkspaceLayout
+from forensic.case.layout import INCOMPLETE, REPORT, ValidationFolder
 from forensic.case.regularfile import JSON_LIMIT, digest_regular, read_regular
 from forensic.case.verification.attestations import check_attestation, signer_matches_record
 from forensic.case.verification.checks import Verification
 from forensic.case.verification.custody import Custody
-from forensic.case.verification.listing import check_listing
-from forensic.case.verification.records import at, cited_head
+from forensic.case.verification.ledgeraround import audited_around
+from forensic.case.verification.listing import check_files
+from forensic.case.verification.records import at
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.trust import NOTHING, Trust
-from forensic.case.verification.validators import check_validation_signer, is_validation
+from forensic.case.verification.validators import check_record_signer, is_validation
 from forensic.errors import ForensicError
 from forensic.hashes import canonical_json
-from forensic.ledger.audit import audit
 from forensic.ledger.entry import LedgerEntry
 from forensic.signing.statement import VALIDATION_PREDICATE, Statement
 from forensic.validation.suite import parse_suite
@@ -43,12 +43,9 @@ def verify_validation(root: Path, *, ledger: Custody | None = None, trust: Trust
     """
     folder = ValidationFolder(root)
     verification = Verification(str(root), "validation")
-    listed = check_listing(verification, folder)
-    if listed is None:
+    digests = check_files(verification, folder)
+    if digests is None:
         return verification
-    digests = {name: digest_regular(folder.root / name) for name in listed}
-    changed = sorted(name for name, digest in digests.items() if digest != listed[name])
-    verification.record("M5", "every file has its listed digest", not changed, ", ".join(changed[:5]))
     statement = _check_record(verification, folder, digests, trust)
     if statement is None:
         return verification
@@ -72,7 +69,7 @@ def verify_validation_record(path: Path, data: bytes, trust: Trust = NOTHING) ->
     statement = check_attestation(verification, data, VALIDATION_PREDICATE)
     if statement is not None:
         signer_matches_record(verification, statement.predicate)
-        check_validation_signer(verification, data, statement.predicate, trust)
+        check_record_signer(verification, data, statement.predicate, trust)
         verification.signed = True
         verification.not_checked.append("the files that the record is about: verify the folder of the validation")
     return verification
@@ -96,7 +93,7 @@ def _check_record(
     closing = {folder.name(folder.attestation), folder.name(folder.report)}
     extra = sorted((digests.keys() - named - closing) | (named - {"result.json", "suite.toml", "master.json"}))
     verification.record("A5", "every file but report and record is in the record", not extra, ", ".join(extra[:5]))
-    check_validation_signer(verification, data, statement.predicate, trust)
+    check_record_signer(verification, data, statement.predicate, trust)
     return statement
 
 
@@ -125,7 +122,11 @@ def _check_ledger(
     """V4, and V5: what is called incomplete counts only where a ledger says that it was completed."""
     identifier = at(statement.predicate, "validation", "id")
     incomplete = folder.root.name.endswith(INCOMPLETE)
-    custody, beside = (ledger, True) if ledger is not None else _audited(verification, folder, statement)
+    custody, beside = (
+        (ledger, True)
+        if ledger is not None
+        else audited_around(verification, folder.root, "validations", statement.predicate)
+    )
     if custody is None:
         if not beside:
             verification.not_checked.append("that it was registered before it was measured: no ledger is beside it")
@@ -147,18 +148,6 @@ def _check_ledger(
         completed = any(entry.event == COMPLETED for entry in entries)
         verification.record("V5", _TITLE_V5, completed, "" if completed else "the ledger does not say so")
         verification.not_checked.append(f"why the folder is still called {folder.root.name}: rename interrupted")
-
-
-def _audited(verification: Verification, folder: ValidationFolder, statement: Statement) -> tuple[Custody | None, bool]:
-    """What the ledger around the folder says, None if it is not sound; and whether there is one."""
-    workspace = WorkspaceLayout(folder.root.absolute().parent.parent)
-    if folder.root.absolute().parent != workspace.validations or not workspace.ledger.is_file():
-        return None, False
-    head = cited_head(statement.predicate)
-    result = audit(workspace.ledger, cited_heads=[] if head is None else [head])
-    reasons = "; ".join(f"{found.check} {found.reason}" for found in result.findings[:3])
-    sound = verification.record("C1", "ledger is sound and holds the cited head", result.ok and bool(head), reasons)
-    return (Custody.read(workspace.ledger) if sound else None), True
 
 
 def _history_faults(custody: Custody, first: LedgerEntry, statement: Statement) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether signed bytes are about a validation, and who signed them."""
+"""Whether signed bytes are about a validation; who signed the record of one, or of a calibration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from forensic.case.verification.checks import Verification
 from forensic.case.verification.records import at
 from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError
-from forensic.signing.statement import VALIDATION_PREDICATE, verify_statement
+from forensic.signing.statement import CALIBRATION_PREDICATE, VALIDATION_PREDICATE, verify_statement
+
+_PREDICATES = {"validation": VALIDATION_PREDICATE, "calibration": CALIBRATION_PREDICATE}
 
 
 def is_validation(data: bytes) -> bool:
@@ -22,11 +24,18 @@ def is_validation(data: bytes) -> bool:
     return True
 
 
-def check_validation_signer(verification: Verification, data: bytes, predicate: dict[str, Any], trust: Trust) -> None:
-    """I3 and I4 of who signed a validation, as of the end that its record states."""
-    _, verified = verify_statement(data, predicate_type=VALIDATION_PREDICATE)
+def check_record_signer(
+    verification: Verification,
+    data: bytes,
+    predicate: dict[str, Any],
+    trust: Trust,
+    about: str = "validation",
+    whose: str = "the signer's",
+) -> None:
+    """I3 and I4 of who signed the record ``data`` ``about`` a validation or a calibration, as of the end it states."""
+    _, verified = verify_statement(data, predicate_type=_PREDICATES[about])
     try:
-        signed = parse_utc(str(at(predicate, "validation", "finished_utc")))
+        signed = parse_utc(str(at(predicate, about, "finished_utc")))
     except ValueError:
         signed = None
-    check_certificate(verification, verified.certificates[0], predicate, trust, signed=signed)
+    check_certificate(verification, verified.certificates[0], predicate, trust, signed=signed, whose=whose)

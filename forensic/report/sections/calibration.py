@@ -118,7 +118,7 @@ def _laboratory(mapped: Any, own: Any, workspace: Any) -> list[Flowable]:
                 ("Types of picture", ", ".join(spoken(one) for one in items(at(own, "pictures")))),
                 ("Pairs refused", spoken(at(own, "refused"))),
                 ("Earlier calibrations of this model", spoken(at(own, "earlier"))),
-                ("Recordings listed in those too", spoken(at(own, "seen_before"))),
+                ("Recordings that share a name, file or picture with those", spoken(at(own, "seen_before"))),
             ],
             0.3,
         ),

@@ -159,8 +159,8 @@ def found_by_laboratory(laboratory: Laboratory, stratum: Stratum) -> tuple[str, 
     if laboratory.earlier:
         told.append(
             f"{laboratory.earlier} earlier calibrations of this model were registered there; "
-            f"{laboratory.seen_before} recordings of this one had been listed in them. The statements do not allow for "
-            "that."
+            f"{laboratory.seen_before} recordings of this one share a name, a file or a picture with theirs. The "
+            "statements do not allow for that."
         )
     return tuple(told)
 
