@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CASEWORK ?= demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types contracts check kills bench bench-fidelity fuzz wheel-test clean
+.PHONY: demo test lint types contracts check kills bench bench-fidelity fuzz wheel-test external-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,7 +33,11 @@ contracts: $(VENV)/.ready
 wheel-test: $(VENV)/.ready
 	PYTHON=$(PYTHON) sh tests/wheel/run.sh $(BIN)/python
 
-check: lint types contracts test wheel-test
+# spandrel and diffusers, which the default installation lacks, in an environment of their own.
+external-test:
+	sh tests/external/run.sh .external-venv $(PYTHON)
+
+check: lint types contracts test wheel-test external-test
 
 # Processes killed at N random moments, their runs resumed and compared with an undisturbed one.
 kills: N = 50
@@ -55,4 +59,4 @@ fuzz: $(VENV)/.ready
 	$(BIN)/python -m tests.fuzz $(N) --first $(FIRST)
 
 clean:
-	rm -rf $(VENV) demo dist build .assets
+	rm -rf $(VENV) .external-venv demo dist build .assets

@@ -44,9 +44,9 @@ SEGMENT = r"(?!(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:[./]|\Z))[A-Za-z0-9](?:[
 NAME, HEX = re.compile(rf"{SEGMENT}(?:/{SEGMENT})*"), re.compile(r"[0-9a-f]{64}")
 AI = r"(\.AI-GENERATED-NOT-EVIDENCE)?"  # in the names of files that show generated detail, since 0.3.0
 RECORDED = re.compile(rf"output{AI}\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|risk/(regions\.json|"
-    rf"\d{{6,}}\.(risk|level|overlay{AI})\.png)|stills/(\d{{6,}}(\.source)?{AI}\.png(\.json)?|beside/\d{{6,}}\.png|"
-    rf"labelled-source/\d{{6,}}{AI}\.png)|fusion/\d{{6,}}\.(weights|effective|even|odd)\.png|"
-    r"calibration/((calibration|registration|attestation)\.json|recordings\.csv)", re.ASCII)
+    rf"\d{{6,}}\.(risk|level|invented|overlay{AI})\.png)|stills/(\d{{6,}}(\.source)?{AI}\.png(\.json)?|"
+    rf"beside/\d{{6,}}\.png|labelled-source/\d{{6,}}{AI}\.png)|fusion/\d{{6,}}\.(weights|effective|even|odd)\.png|"
+    r"calibration/((calibration|registration|attestation)\.json|recordings\.csv|report\.pdf)", re.ASCII)
 NOTE = re.compile("([^\n]+)\n([1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\n\n((?:— [^ \n]+ [A-Za-z0-9+/]+=*\n)+)")
 
 def need(holds: object, why: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from forensic import __version__
 from forensic.case.beside import beside_record
 from forensic.case.combined import combined_record
+from forensic.case.damage import damage_record
 from forensic.case.disclosure import (
     BEGUN,
     BY_DIGEST,
@@ -35,7 +36,7 @@ from forensic.hashes import sha256_bytes
 from forensic.ledger.order import ACQUIRED
 from forensic.media.label import EVERYWHERE
 from forensic.policy.decision import PolicyDecision
-from forensic.registry.cards import load_card
+from forensic.registry.installed import card_of
 from forensic.signing.statement import RUN_PREDICATE, Subject, build_statement, sign_statement
 
 
@@ -91,18 +92,19 @@ def _exhibit_record(plan: RunPlan, acquisition: dict[str, Any]) -> dict[str, Any
     }
 
 
-def risk_files(folder: RunFolder, number: int) -> dict[str, str]:
-    """Names of a mapped frame's pictures as they stand in records."""
+def risk_files(folder: RunFolder, number: int, *, invented: bool = False) -> dict[str, str]:
+    """Names of a mapped frame's pictures as they stand in records; ``invented``: with the map of where it invents."""
     return {
         "risk": folder.name(folder.risk_map(number)),
         "level": folder.name(folder.level_map(number)),
         "overlay": folder.name(folder.overlay(number)),
+        **({"invented": folder.name(folder.invention_map(number))} if invented else {}),
     }
 
 
 def _model_records(plan: RunPlan) -> list[dict[str, Any]]:
-    models = {stage.model.id for stage in plan.recipe.stages if stage.model is not None}
-    cards = [load_card(model_id) for model_id in sorted(models)]
+    models = {stage.model.id: stage.model for stage in plan.recipe.stages if stage.model is not None}
+    cards = [card_of(model) for _, model in sorted(models.items())]
     return [{**card.to_record(), **card.facts()} for card in cards]
 
 
@@ -174,8 +176,10 @@ def build_predicate(
         "estimation": _made_from(workspace, None if plan.made is None else plan.made.survey),
         "tracking": _made_from(workspace, None if plan.made is None else plan.made.track),
         "camera_path": _made_from(workspace, None if plan.made is None else plan.made.path),
+        **({} if plan.made is None or plan.made.grain is None else {"grain": _made_from(workspace, plan.made.grain)}),
         "recipe": plan.recipe.record(),
         "stabilisation": steadying_record(plan.recipe.stages, result.notes),
+        **({"damage": damage} if (damage := damage_record(plan.recipe.stages, result.notes)) else {}),
         "models": _model_records(plan),
         "output": {
             "file": folder.name(folder.output),

@@ -1,8 +1,9 @@
 """What stands beside every still of a generative run: the same input without what invents (``stills/beside/``).
 
-The stages are those of the recipe, except that generative ones are left out, and one that enlarges is replaced by
-interpolation to the same size. So a reader sees what the recording itself holds. Nothing learned is added, and no stage
-of a higher class than the recipe has. The picture is no frame of the exhibit and none of the output, and has no proof.
+The stages are those of the recipe, except that generative ones are left out, or replaced by what of them invents
+nothing, and one that enlarges is replaced by interpolation to the same size. So a reader sees what the recording itself
+holds. Nothing learned is added, and no stage of a higher class than the recipe has. The picture is no frame of the
+exhibit and none of the output, and has no proof.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ class Remade:
 
 
 def _uninvented(plan: RunPlan) -> list[tuple[Stage[Any], Stage[Any] | None]]:
-    """Every stage of the plan, and what takes its place: itself, interpolation, or nothing."""
+    """Every stage of the plan, and what takes its place: itself, its uninvented part, interpolation, or nothing."""
     found: list[tuple[Stage[Any], Stage[Any] | None]] = []
     for step in plan.pipeline.plan(plan.source_geometry):
         stage = step.stage
         if stage.effective_class < StageClass.GENERATIVE:
             found.append((stage, stage))
         elif step.scale == 1.0:
-            found.append((stage, None))
+            found.append((stage, stage.uninvented))
         else:
             found.append((stage, Resize.create({"scale": float(step.scale), "kernel": "lanczos"})))
     return found

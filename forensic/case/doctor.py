@@ -112,6 +112,7 @@ def _confinement() -> Finding:
 def _models() -> str:
     from forensic.errors import PolicyRefused
     from forensic.registry.cards import verify_all
+    from forensic.registry.external.shelf import verify_all_external
 
     checks = verify_all()
     for check in checks:
@@ -119,7 +120,12 @@ def _models() -> str:
             raise PolicyRefused(check.code, check.message)
     verified = [check.model_id for check in checks if check.ok]
     absent = "".join(f"; {check.model_id} not fetched" for check in checks if check.to_be_fetched)
-    return f"{len(verified)} verified: " + ", ".join(verified) + absent
+    own = verify_all_external()
+    for one in own:
+        if not one.ok:
+            raise PolicyRefused(one.code, one.message)
+    enrolled = "; the laboratory's own: " + ", ".join(one.model_id for one in own) if own else ""
+    return f"{len(verified)} verified: " + ", ".join(verified) + absent + enrolled
 
 
 def _policies() -> str:

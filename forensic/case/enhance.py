@@ -14,6 +14,7 @@ from typing import Any
 from forensic.case.acquire import acquire
 from forensic.case.approvalterms import approval_reference
 from forensic.case.attest import Attestation, attest, build_predicate, risk_files
+from forensic.case.beside import needs_beside
 from forensic.case.cost import Meter, metering
 from forensic.case.ending import INTERRUPT, can_go_on, record_end, why_ended
 from forensic.case.environment import platform_digest
@@ -22,10 +23,12 @@ from forensic.case.execution import PixelResult, SourceRows, execute
 from forensic.case.exhibits import Exhibit, check_untouched, find_exhibit
 from forensic.case.filelist import write_manifest
 from forensic.case.following import follow_region
+from forensic.case.graining import with_grain
 from forensic.case.holding import Holding, under_way
 from forensic.case.issue import issue_report
 from forensic.case.journal import PROGRESS, Journal
 from forensic.case.layout import RunFolder, WorkingFolder
+from forensic.case.parts import earlier
 from forensic.case.plan import (
     DEFAULT_RECIPE,
     EnhanceRequest,
@@ -146,8 +149,8 @@ def enhance(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, pro
 
 
 def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progress: Progress) -> MadeRecipe | None:
-    """The recipe written for this run where one is asked for: chosen by a survey, made to follow a region, or held to
-    a frame.
+    """The recipe written for this run where one is asked for: chosen by a survey, made to follow a region, held to a
+    frame, or given the grain of the recording.
     """
     frames = frame_range(request.range, exhibit.frame_count)
     made = None
@@ -163,7 +166,7 @@ def _made(workspace: Workspace, exhibit: Exhibit, request: EnhanceRequest, progr
     if wanted is not None:
         steadied = follow_camera(workspace, exhibit, wanted, frames, progress)
         made = replace(made or MadeRecipe(base), recipe=steadied.recipe(base), path=steadied.seq)
-    return made
+    return with_grain(workspace, exhibit, base if made is None else made.recipe, made, progress)
 
 
 def _asked(request: EnhanceRequest) -> dict[str, Any]:
@@ -207,7 +210,8 @@ def _carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Pro
         rows = plan.exhibit.manifest()
         kept = work.salvage.kept
         platform = partial(platform_digest, engines=plan.engines)
-        with Journal(holding.folder, folder.output, platform, partial(_state, workspace, work), kept) as journal:
+        state = partial(_state, workspace, work, {"estimate": work.estimate.to_record()})
+        with Journal(holding.folder, folder.output, platform, state, kept) as journal:
             taken = work.salvage if kept.frames else None
             result = execute(plan, work.decision, rows, folder, progress, taken, journal)
             journal.complete()
@@ -225,8 +229,10 @@ def _carry_out(workspace: Workspace, work: Work, holding: Holding, progress: Pro
     return FinishedRun(plan.run_id, workspace.layout.run(plan.run_id).root, attestation.predicate)
 
 
-def _state(workspace: Workspace, work: Work, data: Mapping[str, Any]) -> None:
-    workspace.ledger.append(PROGRESS, data, **work.identity)
+def _state(workspace: Workspace, work: Work, once: dict[str, Any], data: Mapping[str, Any]) -> None:
+    """State the progress; ``once``: what the first entry tells besides."""
+    workspace.ledger.append(PROGRESS, {**data, **once}, **work.identity)
+    once.clear()
 
 
 def _start(work: Work) -> dict[str, Any]:
@@ -261,7 +267,8 @@ def _unfinished(
             "cost": meter.cost().to_record()}  # fmt: skip
     holding.folder.reserve.unlink(missing_ok=True)  # room for the entry on a full disk
     if can_go_on(error):
-        _interrupted(workspace, work, {**data, "found": found_of(workspace, holding.folder, run_id)})
+        told = {"found": found_of(workspace, holding.folder, run_id), "estimate": work.estimate.to_record()}
+        _interrupted(workspace, work, {**data, **told})
         kind = StorageFailed if isinstance(error, StorageFailed | OSError) else Interrupted
         remedy = error.remedy if isinstance(error, Interrupted) and code == "resume.differs" else ""
         raise kind(code, reason, remedy or f"To go on once the cause is gone: forensic resume {run_id}") from error
@@ -321,7 +328,8 @@ def _close(
     trees = (FrameTree(rows), FrameTree(result.rows))
     for still in result.stills:
         still["pts"] = trees[1].proof(still["frame"], "")["row"]["pts"]
-    files = {number: risk_files(folder, number) for number in result.risk}
+    beside = needs_beside(plan)
+    files = {number: risk_files(folder, number, invented=beside) for number in result.risk}
     mapped = [result.risk[number] for number in sorted(result.risk)]
     risk = risk_record(mapped, plan.selection, files, plan.calibration, refused=plan.calibration_refused)
     written = result.written
@@ -357,7 +365,9 @@ def _close(
         written.write(folder.notes, b"".join(canonical_json(note) + b"\n" for note in result.notes))
     finished, spent = utc_now(), meter.cost()
     progress.say(f"Cost so far: {spent.sentence}")
-    cost = {**spent.to_record(), **Workload.of(plan).to_record(), "estimate": work.estimate.to_record()}
+    before = earlier(workspace.ledger.entries(run=plan.run_id))
+    cost = {**spent.to_record(), **Workload.of(plan).to_record(), "estimate": work.estimate.to_record(),
+            **({} if before is None else {"earlier": before})}  # fmt: skip
     predicate = build_predicate(
         workspace, plan, work.decision, folder, result, acquisition, risk,
         (started, finished, spent.wall_s), cost,

@@ -18,7 +18,9 @@ _DISTRIBUTIONS = (
     "pydantic", "reportlab", "rfc8785", "safetensors", "sqlalchemy", "torch", "uharfbuzz",
 )  # fmt: skip
 
-_PLATFORM = ("forensic", "machine", "processor", "packages", "ffmpeg", "opencv", "torch", "onnxruntime")
+_PLATFORM = (
+    "forensic", "machine", "processor", "packages", "ffmpeg", "opencv", "torch", "onnxruntime", "spandrel", "diffusers",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:

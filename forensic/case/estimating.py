@@ -1,12 +1,13 @@
 """What a run is going to cost, told before its first frame: by an earlier run of the same stages, or by a trial.
 
-Frames and megapixels are what it is scaled by. A frame that gets a risk map counts as nine where a learned stage is
-looked at in eight mirrored and turned copies. It is an estimate, stands beside the actual cost in the record, and
-decides nothing.
+Frames and megapixels are what it is scaled by. A frame that gets a risk map counts as nine where a stage is looked at
+with eight seeds or in eight mirrored and turned copies. It is an estimate, stands beside the actual cost in the
+record, and decides nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,12 +18,12 @@ from forensic.case.environment import platform_digest
 from forensic.case.execution import open_exhibit
 from forensic.case.plan import RunPlan
 from forensic.case.progress import Progress
+from forensic.case.variants import variants_of
 from forensic.case.workspace import Workspace
 from forensic.errors import ForensicError
 from forensic.ledger.entry import LedgerEntry
 from forensic.ledger.order import RESUMED
 
-_COPIES = 8
 _WORTH_A_TRIAL = 100  # frames' worth of work: the trial is one of them
 _FAR_IN = 500  # frames to be decoded before the trial
 _NOT_COUNTED = "decoding, writing and the memory of further workers are not counted"
@@ -30,26 +31,39 @@ _NOT_COUNTED = "decoding, writing and the memory of further workers are not coun
 
 @dataclass(frozen=True)
 class Workload:
-    """How much there is to do: frames' worth of work, megapixels of a frame of the output, what does it."""
+    """How much there is to do: frames' worth of work, megapixels of a frame of the output, what does it.
+
+    ``tiles``: what bounds the memory of learned stages (stage, longest side of a piece, surroundings on every side), so
+    many pieces at a time as there are ``workers``.
+    """
 
     units: int
     megapixels: float
     stages_sha256: str
     platform: str
     workers: int
+    tiles: tuple[tuple[str, int, int], ...] = ()
 
     @staticmethod
     def of(plan: RunPlan) -> Workload:
         """The workload of ``plan`` on this machine."""
-        learned = any(stage.learned for stage in plan.recipe.stages)
-        mapped = len(plan.selection.frames) * (_COPIES if learned else 1)
+        mapped = len(plan.selection.frames) * max(1, variants_of(plan))
         return Workload(
             plan.frames[1] - plan.frames[0] + mapped,
             plan.output_geometry.width * plan.output_geometry.height / 1e6,
             stages_sha256(plan.recipe.record()["stages"]),
             platform_digest(engines=plan.engines),
             plan.workers,
+            tuple(_budget(plan)),
         )
+
+    @property
+    def budget(self) -> str | None:
+        """The bound on memory in words, None where no stage works in pieces."""
+        if not self.tiles:
+            return None
+        sides = ", ".join(f"{name} {tile + 2 * overlap} pixels" for name, tile, overlap in self.tiles)
+        return f"Memory is bounded by pieces of at most that many pixels a side, {self.workers} at a time: {sides}"
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able."""
@@ -59,7 +73,15 @@ class Workload:
             "stages_sha256": self.stages_sha256,
             "platform": self.platform,
             "workers": self.workers,
+            "tiles": [{"stage": name, "tile_px": tile, "overlap_px": overlap} for name, tile, overlap in self.tiles],
         }
+
+
+def _budget(plan: RunPlan) -> Iterator[tuple[str, int, int]]:
+    for stage in plan.recipe.stages:
+        tile, overlap = (getattr(stage.parameters, name, None) for name in ("tile", "overlap"))
+        if stage.learned and isinstance(tile, int) and isinstance(overlap, int):
+            yield stage.name, tile, overlap
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,10 @@ class Estimate:
         )
 
 
-GONE_ON_WITH = Estimate("the run was interrupted and gone on with; what was told at its beginning was not kept")
+GONE_ON_WITH = Estimate(
+    "the run was interrupted before its first progress was stated, and gone on with: what was told at its beginning "
+    "was not kept"
+)
 
 
 def estimate(workspace: Workspace, plan: RunPlan, progress: Progress) -> Estimate:
@@ -101,6 +126,8 @@ def estimate(workspace: Workspace, plan: RunPlan, progress: Progress) -> Estimat
     work = Workload.of(plan)
     found = _by_history(workspace, work) or _by_trial(plan, work)
     progress.say(found.sentence)
+    if work.budget is not None:
+        progress.say(work.budget)
     return found
 
 

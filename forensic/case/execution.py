@@ -22,10 +22,11 @@ from forensic.case.plan import RunPlan
 from forensic.case.progress import Progress
 from forensic.case.salvage import Salvage, continued
 from forensic.case.storage import create_file, make_folder, storage
+from forensic.case.variants import dispersion_of, invention_of
 from forensic.case.written import Written
 from forensic.errors import InternalError, UsageError, VerificationFailed
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
+from forensic.frames.frame import CodedFrame, Geometry
 from forensic.frames.manifest import FrameRow
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
@@ -38,10 +39,9 @@ from forensic.media.watermark_keys import Mark, run_key
 from forensic.media.writer import MasterWriter
 from forensic.policy.decision import PolicyDecision
 from forensic.risk.assessment import assess
-from forensic.risk.dihedral import Dispersion, dispersion
 from forensic.risk.files import RiskPaths, write_maps
-from forensic.risk.learned import wanted
-from forensic.stages.pipeline import Pipeline, PipelineOutput
+from forensic.stages.pipeline import PipelineOutput
+from forensic.stages.replaced import replaced_places
 
 SourceRows = Sequence[FrameRow]
 MAPS_IN_FLIGHT = 1
@@ -310,12 +310,20 @@ def _still_and_map(
     source = window[output.at]
     reference = plan.pipeline.reference_picture(source, output.notes)
     shown = plan.pipeline.shows_recording(source, output.notes)
-    spread, no_spread = _dispersion(plan, window, output.at)
+    replaced = replaced_places(plan.pipeline.stages, source, output.notes, shown)
+    spread, no_spread = dispersion_of(plan, window, output.at)
+    invention = invention_of(plan, output, window, spread)
     forward, about_psf = _forward(plan)
-    assessment = assess(reference, written, forward, dispersion=spread, shown=shown, calibration=plan.calibration)
-    paths = RiskPaths(folder.risk_map(number), folder.level_map(number), folder.overlay(number))
-    files |= write_maps(paths, assessment, written)
+    assessment = assess(
+        reference, written, forward, dispersion=spread, shown=shown, replaced=replaced, calibration=plan.calibration
+    )
+    paths = RiskPaths(
+        folder.risk_map(number), folder.level_map(number), folder.overlay(number), folder.invention_map(number)
+    )
+    files |= write_maps(paths, assessment, written, invention)
     record = assessment.to_record()
+    if invention is not None:
+        record = {**record, "summary": {**record["summary"], "invention": dict(invention.facts)}}
     remarks = [remark for remark in (no_spread and f"self-ensemble dispersion {no_spread}", about_psf) if remark]
     if remarks:
         record = {**record, "summary": {**record["summary"], "remarks": remarks}}
@@ -336,27 +344,6 @@ def _write_source_still(folder: RunFolder, source: CodedFrame) -> dict[Path, str
         path = folder.labelled_source_still(source.timing.index)
         make_folder(path.parent)
     return {path: write_still(path, source)[1]}
-
-
-def _dispersion(plan: RunPlan, window: list[WorkingFrame], at: int) -> tuple[Dispersion | None, str | None]:
-    """Dispersion of the learned stage over mirrored and turned inputs, or None and why there is none.
-
-    What stands before the stage is made once, in place, and what follows is left out: a turn or a
-    crop does not commute with the mirrors. Where something later changes the size or turns the
-    picture, the map of the stage is not a map of the output and is not measured.
-    """
-    stages = [stage for stage in plan.recipe.stages if not stage.keeps_luma]  # the map is of luma
-    learned = [place for place, stage in enumerate(stages) if stage.learned]
-    if not learned:
-        return None, None
-    first, last = learned[0], learned[-1]
-    if any(stage.stage_class is StageClass.GEOMETRIC for stage in stages[last + 1 :]):
-        return None, "not measured: a stage after the learned one changes the geometry of the picture"
-    before, middle = Pipeline(stages[:first]), Pipeline(stages[first : last + 1])
-    low, high = max(0, at - middle.radius), min(len(window), at + middle.radius + 1)
-    inputs = [before.process_window(window, i) for i in range(low, high)]
-    bootstrap = wanted(plan.calibration, inputs[at - low])
-    return dispersion(middle.process_window, inputs, at - low, bootstrap=bootstrap), None
 
 
 def _forward(plan: RunPlan) -> tuple[ForwardModel | None, str | None]:

@@ -142,6 +142,8 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
         case "exhibit.camera-followed":
             placed, lost = data["path"]["places"], data["path"]["lost"]
             return f"{len(placed)} frames placed against frame {data['reference']}, {len(lost)} not"
+        case "exhibit.grain-estimated":
+            return f"{data['grain']['kind']}: {data['grain']['why']}"
         case "validation.registered":
             suite, count = data["suite"], len(data["requirements"])
             return f"suite {suite['id']} {suite['version']}, {count} requirements, {suite['sha256']}"
@@ -154,10 +156,14 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"{data['calibration']}: {count} recordings for {data['subject']['model']}, {refused} pairs refused"
         case "calibration.completed":
             low = "LOW exists" if data["low"] else "no LOW label exists"
-            return f"{data['calibration']}: {low}, {data['calibration_sha256']}"
+            return f"{data['calibration']}: {low}, {data['calibration_sha256']}, report {data['report_sha256']}"
         case "model.fetched":
             origin = "found in the models store" if "found" in data["source"] else f"from {data['pack']['file']}"
             return f"weights of {data['model']} {origin}, {data['weights_sha256']}"
+        case "model.added":
+            return f"{data['model']} from {data['source']['name']}, {data['weights_sha256']}; {data['class_statement']}"
+        case _ if event.startswith("model.add-"):
+            return f"{data['model']}: {data['reason']}"
         case _ if event.startswith("model.fetch-"):
             return f"weights of {data['model']}: {data['reason']}"
         case "exhibit.changed":

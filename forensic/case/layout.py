@@ -28,7 +28,7 @@ RESULT = "result.json"
 SUITE = "suite.toml"
 CALIBRATION, REGISTRATION, RECORDINGS = "calibration.json", "registration.json", "recordings.csv"
 CALIBRATION_FILES = (CALIBRATION, REGISTRATION, RECORDINGS, ATTESTATION)
-"""What a laboratory's calibration consists of, in its own folder and in that of a run that used it."""
+"""What a laboratory's calibration consists of beside its report, in its own folder and in that of a run by it."""
 INCOMPLETE = ".incomplete"
 SCRATCH = ".scratch-"
 INCOMING = ".incoming-"
@@ -311,6 +311,10 @@ class RunFolder(SignedFolder):
         """LOW, MEDIUM, HIGH, not assessed."""
         return self.risk / f"{frame:06d}.level.png"
 
+    def invention_map(self, frame: int) -> Path:
+        """Where a generative stage invents; it shows marks and no picture."""
+        return self.risk / f"{frame:06d}.invented.png"
+
     def overlay(self, frame: int) -> Path:
         """Picture for the eye."""
         return self.risk / f"{frame:06d}.overlay{mark(self.generative)}.png"
@@ -332,7 +336,7 @@ class RunFolder(SignedFolder):
 
 @dataclass(frozen=True)
 class CalibrationFolder(SignedFolder):
-    """Paths of a laboratory's own calibration; it has no report."""
+    """Paths of a laboratory's own calibration."""
 
     @property
     def calibration(self) -> Path:

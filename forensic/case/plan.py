@@ -20,8 +20,7 @@ from forensic.policy.decision import PolicyDecision
 from forensic.policy.engine import evaluate
 from forensic.policy.request import Mode, PolicyContext, Purpose, StageRequest
 from forensic.policy.store import Policy, load_policy
-from forensic.registry.cards import load_card, verify_card
-from forensic.registry.loading import require_engine
+from forensic.registry.installed import require_usable
 from forensic.risk.selection import Selection, frames_to_map
 from forensic.stages.pipeline import Pipeline, PlannedStage
 from forensic.stages.recipe import BoundRecipe, Recipe, load_recipe
@@ -99,12 +98,14 @@ class MadeRecipe:
     survey: int | None = None
     track: int | None = None
     path: int | None = None
+    grain: int | None = None
     unmeasured: tuple[str, ...] = ()
 
     def to_record(self) -> dict[str, int | None]:
         """JSON-able: the entries."""
         path = {} if self.path is None else {"path": self.path}
-        return {"survey": self.survey, "track": self.track, **path}
+        grain = {} if self.grain is None else {"grain": self.grain}
+        return {"survey": self.survey, "track": self.track, **path, **grain}
 
 
 @dataclass(frozen=True)
@@ -291,12 +292,7 @@ def frame_range(frames: tuple[int | None, int | None] | None, count: int) -> tup
 def _stage_request(planned: PlannedStage) -> StageRequest:
     stage, model = planned.stage, None
     if stage.model is not None:
-        card = load_card(stage.model.id)
-        if card.works_on == "comparison":
-            raise PolicyRefused("model.not-a-stage", f"Model {card.id} is a metric: it makes no picture.")
-        verify_card(card)  # raises PolicyRefused on any doubt, before the policy is even asked
-        require_engine(card)
-        model = {**card.facts(), "digest_verified": True}
+        model = require_usable(stage.model)  # raises PolicyRefused on any doubt, before the policy is even asked
     return StageRequest(
         stage=stage.name,
         stage_class=stage.effective_class,

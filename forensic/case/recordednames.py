@@ -11,9 +11,9 @@ _MARKED = rf"(\.{GENERATIVE})?"
 _RECORDED = re.compile(
     rf"output{_MARKED}\.mkv|(frames|notes)\.jsonl|recipe\.toml|policy\.cedar(schema)?|"
     rf"stills/[0-9]{{6,}}(\.source)?{_MARKED}\.png(\.json)?|stills/labelled-source/[0-9]{{6,}}{_MARKED}\.png|"
-    rf"stills/beside/[0-9]{{6,}}\.png|risk/(regions\.json|[0-9]{{6,}}\.(risk|level|overlay{_MARKED})\.png)|"
+    rf"stills/beside/[0-9]{{6,}}\.png|risk/(regions\.json|[0-9]{{6,}}\.(risk|level|invented|overlay{_MARKED})\.png)|"
     rf"fusion/[0-9]{{6,}}\.(weights|effective|even|odd)\.png|"
-    r"calibration/(calibration\.json|registration\.json|recordings\.csv|attestation\.json)"
+    r"calibration/(calibration\.json|registration\.json|recordings\.csv|attestation\.json|report\.pdf)"
 )
 _HALF = re.compile(r"fusion/[0-9]{6,}\.(even|odd)\.png")
 _SUPERSEDED = re.compile(r"report-superseded-[1-9][0-9]*\.pdf")

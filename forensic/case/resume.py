@@ -18,6 +18,7 @@ from forensic.case.environment import platform_digest
 from forensic.case.exhibits import check_untouched, find_exhibit
 from forensic.case.holding import Holding, is_in_use, under_way
 from forensic.case.journal import PROGRESS, Kept, read_kept
+from forensic.case.parts import foretold
 from forensic.case.plan import (
     DEFAULT_POLICY,
     DEFAULT_RECIPE,
@@ -167,7 +168,7 @@ def _ready(workspace: Workspace, begun: LedgerEntry, holding: Holding, workers: 
         **identity,
     )
     started = datetime.fromisoformat(begun.utc)
-    return Work(plan, terms, decision, dict(begun.data["request"]), started, salvage)
+    return Work(plan, terms, decision, dict(begun.data["request"]), started, salvage, foretold(entries))
 
 
 def _require_same_key(workspace: Workspace, begun: LedgerEntry) -> None:

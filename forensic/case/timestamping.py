@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forensic.case.layout import ValidationFolder
+from forensic.case.layout import CalibrationFolder, ValidationFolder
 from forensic.case.regularfile import digest_regular, read_regular
 from forensic.case.settings import timestamp_authority
 from forensic.case.storage import make_folder, storage, sync_folder, write_file
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FAILED = "timestamp.failed"
 CHECKPOINT, REPORT = "checkpoint", "report"
-VALIDATED = "validation.completed"
+VALIDATED, CALIBRATED = "validation.completed", "calibration.completed"
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ def fetch_pending(
 
 
 def pending(workspace: Workspace) -> Iterator[Pending]:
-    """Checkpoints and reports on record, of runs and validations, that have no token on record, newest first.
+    """Checkpoints and reports on record that have no token on record, newest first: of runs, validations, calibrations.
 
     A report whose signature carries a token needs no other. A file that is not the one on record is left alone: a
     token must not lend it age.
     """
     stamped, embedded = _recorded(workspace)
-    for item in (*_checkpoints(workspace), *_reports(workspace), *_validations(workspace)):
+    for item in (*_checkpoints(workspace), *_reports(workspace), *_filed(workspace)):
         if item.sha256 in embedded or digest_regular(item.file) != item.sha256:
             continue
         if digest_regular(item.token) not in stamped.get(item.sha256, ()):
@@ -147,14 +147,20 @@ def _reports(workspace: Workspace) -> list[Pending]:
     return found[::-1]
 
 
-def _validations(workspace: Workspace) -> list[Pending]:
-    """The reports of completed validations that are where the ledger says, in the workspace or not."""
+def _filed(workspace: Workspace) -> list[Pending]:
+    """The reports of completed validations and calibrations that are where the ledger says, in the workspace or not."""
     layout, found = workspace.layout, []
-    for entry in workspace.ledger.entries(event=VALIDATED):
-        file = ValidationFolder(layout.validation_named(str(entry.data.get("folder")))).report
+    completed = [entry for event in (CALIBRATED, VALIDATED) for entry in workspace.ledger.entries(event=event)]
+    for entry in completed:
+        what, place = entry.event.partition(".")[0], str(entry.data.get("folder"))
+        file = (
+            ValidationFolder(layout.validation_named(place)).report
+            if entry.event == VALIDATED
+            else CalibrationFolder(layout.root / place).report
+        )
         digest = digest_regular(file)
         if digest == entry.data.get("report_sha256"):
-            name = f"{file.name} of validation {entry.data.get('validation')}"
+            name = f"{file.name} of {what} {entry.data.get(what)}"
             about: dict[str, str | None] = {"case": None, "exhibit": None, "run": None}
             found.append(Pending(REPORT, name, digest, file, layout.document_timestamp(digest), about))
     return found[::-1]

@@ -10,7 +10,7 @@ import click
 
 from forensic.cli.options import TEXT, existing, existing_for_reading, json_option, workspace_option
 from forensic.cli.runs import FRAMES, PURPOSES, REGION
-from forensic.cli.terminal import result, result_json
+from forensic.cli.terminal import reporter, result, result_json
 
 if TYPE_CHECKING:
     from forensic.case.approvals import RecordedApproval
@@ -73,15 +73,18 @@ def _terms(opened: Any, exhibit: str, asked: dict[str, Any]) -> Any:
     """The terms that a run asked for in this way would have."""
     from forensic.case.approvals import terms_of
     from forensic.case.exhibits import find_exhibit
-    from forensic.case.plan import DEFAULT_POLICY, EnhanceRequest, settle
+    from forensic.case.graining import with_grain
+    from forensic.case.plan import DEFAULT_POLICY, DEFAULT_RECIPE, EnhanceRequest, settle
     from forensic.errors import UsageError
     from forensic.policy.store import load_policy
+    from forensic.stages.recipe import load_recipe
 
     found = find_exhibit(opened, exhibit)
     if found is None:
         raise UsageError("exhibit.unknown", f"{exhibit!r} is no exhibit of this workspace.", "See: forensic log")
     request = EnhanceRequest(**asked, command=("forensic", *sys.argv[1:]))
-    plan = settle("(an approval)", found, request, 1)
+    base = load_recipe(request.recipe or DEFAULT_RECIPE)
+    plan = settle("(an approval)", found, request, 1, with_grain(opened, found, base, None, reporter(True)))
     policy = load_policy(request.policy or DEFAULT_POLICY[plan.mode])
     frames = None if request.frames is None else plan.frames
     return terms_of(found, plan.recipe, plan.mode, request.purpose, policy, frames)

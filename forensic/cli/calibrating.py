@@ -51,6 +51,8 @@ class _Limits(click.ParamType[Any]):
     "--frame", type=click.IntRange(0), metavar="N", help="Frame of pairs that name none; default: the middle."
 )
 @click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Threads; never changes the result.")
+@click.option("--deviation", "deviations", multiple=True, type=TEXT, metavar="TEXT",
+              help="What is done otherwise than the method says; may be given several times.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="New folder for the result; default: in the workspace.")  # fmt: skip
 @workspace_option
@@ -92,6 +94,7 @@ def calibrate(workspace: Path | None, as_json: bool, quiet: bool, **asked: Any) 
                 "low": made.has_low,
                 "strata": strata,
                 "refused_pairs": refused,
+                "report": str(done.folder / "report.pdf"),
                 "folder": str(done.folder),
             }
         )
@@ -103,6 +106,7 @@ def calibrate(workspace: Path | None, as_json: bool, quiet: bool, **asked: Any) 
         if refused:
             result(f"refused {refused} pairs, see registration.json")
         result(f"SHA-256 {made.sha256}")
+        result(f"report  {done.folder / 'report.pdf'}")
         result(str(done.folder))
     if not made.has_low:
         raise click.exceptions.Exit(NO_LOW)

@@ -20,9 +20,11 @@ from forensic.cli.checking import doctor, verify
 from forensic.cli.custody import acquire, init, log
 from forensic.cli.disclosing import bundle
 from forensic.cli.exporting import export_run
+from forensic.cli.graining import grain
 from forensic.cli.handling import custody
 from forensic.cli.identities import identity
 from forensic.cli.lensing import lens
+from forensic.cli.masking import mask
 from forensic.cli.modelling import models
 from forensic.cli.passphrases import Passphrases
 from forensic.cli.runs import enhance, report, reproduce, resume
@@ -51,8 +53,8 @@ def cli(context: click.Context, passphrase_fd: int | None) -> None:
 
 
 for _command in (
-    init, acquire, survey, lens, enhance, resume, report, verify, reproduce, bundle, anchor, witness, export_run,
-    custody, log, policy, models, stages, doctor, validate, calibrate, identity, approve,
+    init, acquire, survey, lens, grain, mask, enhance, resume, report, verify, reproduce, bundle, anchor, witness,
+    export_run, custody, log, policy, models, stages, doctor, validate, calibrate, identity, approve,
 ):  # fmt: skip
     cli.add_command(_command)
 

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forensic.cli.options import existing, json_option, quiet_option, workspace_option, workspace_path
+from forensic.cli.adding import item_of, models_add
+from forensic.cli.options import existing, json_option, quiet_option, store_option, workspace_option, workspace_path
 from forensic.cli.terminal import facts_of, reporter, result, result_json
 
 if TYPE_CHECKING:
     from forensic.registry.card import ModelCard
     from forensic.registry.cards import CardCheck
-
-_STORE = click.option(
-    "--store", type=click.Path(path_type=Path), metavar="DIR",
-    help="Folder of fetched weights; else $FORENSIC_MODEL_STORE, else the user's data folder.",
-)  # fmt: skip
+    from forensic.registry.external.shelf import ExternalCheck
 
 
 @click.group()
@@ -25,18 +22,22 @@ def models() -> None:
     """Learned models and their cards."""
 
 
+models.add_command(models_add)
+
+
 @models.command("list")
-@_STORE
+@store_option
 @json_option
 def models_list(store: Path | None, as_json: bool) -> None:
     """All models: class, scale, precision, where the weights are, and what was measured."""
     from forensic.registry.cards import verify_all
+    from forensic.registry.external.shelf import verify_all_external
 
-    checks = verify_all(store=store)
+    checks, own = verify_all(store=store), [item_of(check) for check in verify_all_external(store)]
     if as_json:
-        result_json([_item(check) for check in checks])
+        result_json([*map(_item, checks), *own])
         return
-    width = max((len(check.model_id) for check in checks), default=0)
+    width = max([len(check.model_id) for check in checks] + [len(item["name"]) for item in own], default=0)
     for check in checks:
         item = _item(check)
         title = item["title"] if check.ok or check.to_be_fetched else f"NOT USABLE: {check.message}"
@@ -44,6 +45,10 @@ def models_list(store: Path | None, as_json: bool) -> None:
         result(f"{item['name']:<{width}}  {item['class']:<12}  {facts}  {item['weights']:<13}  {title}")
         for line in _table(check.card):
             result(f"    {line}")
+    for item in own:
+        facts = f"x{item['scale']}  {item['engine']:<8}" if "scale" in item else " " * 12
+        result(f"{item['name']:<{width}}  {item['class']:<12}  {facts}  {item['weights']:<13}  {item['title']}")
+        result("    the laboratory's own; " + item.get("class_statement", "its card cannot be read"))
 
 
 @models.command("show")
@@ -52,8 +57,10 @@ def models_list(store: Path | None, as_json: bool) -> None:
 def models_show(model_id: str, as_json: bool) -> None:
     """The card of a model."""
     from forensic.registry.cards import load_card
+    from forensic.registry.external.shelf import external_ids, load_external
 
-    record = load_card(model_id).to_record()
+    known = load_external if model_id in external_ids() else load_card
+    record = known(model_id).to_record()
     if as_json:
         result_json(record)
     else:
@@ -61,13 +68,14 @@ def models_show(model_id: str, as_json: bool) -> None:
 
 
 @models.command("verify")
-@_STORE
+@store_option
 @json_option
 def models_verify(store: Path | None, as_json: bool) -> None:
     """Check every model's card and weights. Weights that are still to be fetched are no failure."""
     from forensic.registry.cards import verify_all
+    from forensic.registry.external.shelf import verify_all_external
 
-    checks = verify_all(store=store)
+    checks: list[CardCheck | ExternalCheck] = [*verify_all(store=store), *verify_all_external(store)]
     if as_json:
         result_json([{"name": c.model_id, "ok": c.ok, "code": c.code, "message": c.message} for c in checks])
     else:
@@ -89,7 +97,7 @@ def models_verify(store: Path | None, as_json: bool) -> None:
     metavar="URL",
     help="Package index to ask, by its simple API; else those that pip is configured with.",
 )
-@_STORE
+@store_option
 @workspace_option
 @json_option
 @quiet_option

@@ -56,6 +56,14 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON value instead of text.")(command)
 
 
+def store_option(command: Command) -> Command:
+    """``--store``."""
+    return click.option(
+        "--store", type=click.Path(path_type=Path), metavar="DIR",
+        help="Folder of fetched and enrolled models; else $FORENSIC_MODEL_STORE, else the user's data folder.",
+    )(command)  # fmt: skip
+
+
 def quiet_option(command: Command) -> Command:
     """``--quiet``."""
     return click.option("--quiet", is_flag=True, help="No messages or progress on stderr.")(command)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,17 +43,71 @@ class FrameTiming:
 
 
 @dataclass(frozen=True)
+class BlockQuantisers:
+    """Quantiser of every block of 16 x 16 luma samples (a macroblock), row by row, ``columns`` in a row.
+
+    ``values``: one signed byte each. (``left``, ``top``): where in the coded picture the frame's first sample lies.
+    """
+
+    columns: int
+    values: bytes = field(repr=False)
+    left: int = 0
+    top: int = 0
+
+    SIDE: ClassVar[int] = 16
+
+    def moved(self, x: int, y: int) -> BlockQuantisers:
+        """Of a frame that begins ``x`` columns and ``y`` rows further on."""
+        return replace(self, left=self.left + x, top=self.top + y)
+
+    def mean(self, width: int, height: int) -> float | None:
+        """Mean over ``width`` x ``height`` samples from the first on, by area; None where blocks are missing there."""
+        grid = np.frombuffer(self.values, np.int8).reshape(-1, self.columns).astype(np.float64)
+        shares = []
+        for first, count, blocks in ((self.top, height, grid.shape[0]), (self.left, width, grid.shape[1])):
+            edges = np.clip(self.SIDE * np.arange(blocks + 1.0), first, first + count)
+            share = edges[1:] - edges[:-1]
+            if share.sum() != count:
+                return None
+            shares.append(share)
+        return float(shares[0] @ grid @ shares[1]) / (width * height)
+
+
+@dataclass(frozen=True)
 class Coding:
     """How the samples of a frame were coded, as far as the bitstream says; ``why_not`` where it says nothing.
 
-    ``picture_type``: ``I``, ``P``, ``B`` and so on. ``quantiser``: mean over the picture, in the units of
-    ``scale`` (``h264``, ``vp9``, ``mpeg``, ``jpeg``; see ``forensic.media.quantisers``); both None where unknown.
+    ``picture_type``: ``I``, ``P``, ``B`` and so on. ``quantiser``: mean over the picture as it was coded, in the units
+    of ``scale`` (``h264``, ``vp9``, ``mpeg``, ``jpeg``; see ``forensic.media.quantisers``); both None where unknown.
+    ``blocks``: where which quantiser was used; None where that is not known, or samples no longer lie where they were
+    coded. ``bits``: of the whole coded picture, per luma sample. ``part``: the frame is a part of the coded picture;
+    ``local`` is the mean quantiser there, None if unknown.
     """
 
     picture_type: str
     scale: str | None = None
     quantiser: float | None = None
     why_not: str | None = None
+    blocks: BlockQuantisers | None = None
+    bits: float | None = None
+    part: bool = False
+    local: float | None = None
+
+    @property
+    def here(self) -> float | None:
+        """Mean quantiser of the samples that the frame holds; None where it is not known."""
+        return self.local if self.part else self.quantiser
+
+    def within(self, x: int, y: int, width: int, height: int) -> Coding:
+        """Of a rectangle of the frame, in luma samples."""
+        if self.blocks is None:
+            return replace(self, part=True, local=None)
+        blocks = self.blocks.moved(x, y)
+        return replace(self, blocks=blocks, part=True, local=blocks.mean(width, height))
+
+    def unplaced(self) -> Coding:
+        """Of samples that were turned or moved, so that blocks are no longer where they were coded."""
+        return replace(self, blocks=None)
 
 
 @dataclass(frozen=True)
@@ -204,13 +258,13 @@ class WorkingFrame:
         geometry: Geometry | None = None,
         colour: ColourSpec | None = None,
         sources: Iterable[WorkingFrame] = (),
-        keeps_coding: bool = False,
+        coding: Coding | None = None,
     ) -> WorkingFrame:
         """The frame after a stage of class ``by`` that also looked at ``sources``.
 
-        ``keeps_coding``: the samples are those that were coded, moved or interpolated between. The result's class
-        is the maximum of this frame's, the sources' and ``by``. Raises ``InternalError`` (``frame.not-finite``) if a
-        sample is NaN or infinite.
+        ``coding``: how its samples were coded, if they are those that were. The result's class is the maximum of this
+        frame's, the sources' and ``by``. Raises ``InternalError`` (``frame.not-finite``) if a sample is NaN or
+        infinite.
         """
         for number, plane in enumerate(planes):
             # A sum is finite only if all samples are (they are far below float32's limit).
@@ -226,7 +280,7 @@ class WorkingFrame:
             colour or self.colour,
             self.timing,
             max([self.stage_class, by, *(frame.stage_class for frame in sources)]),
-            self.coding if keeps_coding else None,
+            coding,
         )
 
     def quantise(self) -> CodedFrame:

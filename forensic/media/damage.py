@@ -20,6 +20,7 @@ class PacketNote:
     hidden: bool = False
     jpeg: bytes | None = None  # the packet itself, where its quantisation tables are wanted
     after: int | None = None  # the damaged packet that this one may be predicted from
+    size: int | None = None  # bytes
 
 
 @dataclass

@@ -119,7 +119,10 @@ def transcode(
         )
     arrived = {packet.pts: bytes(packet) for packet in packets}
     jpegs = arrived if codec == "mjpeg" else {}
-    codings = tuple(coding_of_picture(picture, jpegs.get(picture.pts)) for picture in pictures)
+    sizes = tuple(len(arrived.get(picture.pts, b"")) for picture in pictures)
+    codings = tuple(
+        coding_of_picture(picture, jpegs.get(picture.pts), size) for picture, size in zip(pictures, sizes, strict=True)
+    )
     coded = tuple(bytes(packet) for packet in packets)
     return Encoded(
         data=b"".join(coded),
@@ -130,7 +133,7 @@ def transcode(
         pts=tuple(int(picture.pts or 0) for picture in pictures),
         time_base=time_base,
         frame_types=tuple(PictureType(picture.pict_type).name for picture in pictures),
-        packet_sizes=tuple(len(arrived.get(picture.pts, b"")) for picture in pictures),
+        packet_sizes=sizes,
         codings=codings,
         qps=tuple(coding.mean for coding in codings),
         qp_maps=tuple(_qp_map(picture) for picture in pictures),

@@ -8,6 +8,7 @@ H.265 and AV1 decoders of FFmpeg export nothing: there the answer is "not export
 
 from __future__ import annotations
 
+import base64
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forensic.errors import BadInput
-from forensic.frames.frame import Coding
+from forensic.frames.frame import BlockQuantisers, Coding
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -31,6 +32,7 @@ _PARAMETERS = struct.Struct("@INNii8i")
 _BLOCK = np.dtype([("x", "i4"), ("y", "i4"), ("width", "i4"), ("height", "i4"), ("delta", "i4")])
 _MOST_BLOCKS = 1 << 22  # 4x4 blocks of the largest picture that is carried
 _LARGEST_BLOCK = 128
+_MOST_PLACED = 36_864  # macroblocks of 4096x2304
 _SCALES = {0: "vp9", 1: "h264", 2: "mpeg"}
 # H.264 at 14 bits: QP'Y = QPY + 36 (clause 7.4.2.1.1). MPEG-2's non-linear scale ends at 112.
 _RANGES = {"vp9": (0, 255), "h264": (-48, 87), "mpeg": (0, 255)}
@@ -48,12 +50,14 @@ class EncodingParameters:
 
     On the ``mpeg`` scale the number is the step of an AC coefficient at weight 16, twice the ``qscale`` of encoders.
     ``quantisers``: int32, one for each block; ``pixels``: int64, luma samples of each block. Where the codec
-    gives no blocks there is one for the whole picture, of zero pixels.
+    gives no blocks there is one for the whole picture, of zero pixels. ``blocks``: the same in their places, where they
+    are the macroblocks of an H.264 picture, each once.
     """
 
     scale: str
     quantisers: np.ndarray
     pixels: np.ndarray
+    blocks: BlockQuantisers | None = None
 
 
 def parse_encoding_parameters(data: bytes) -> EncodingParameters:
@@ -83,7 +87,25 @@ def parse_encoding_parameters(data: bytes) -> EncodingParameters:
     if quantisers.min() < least or quantisers.max() > most:
         raise _malformed("a block's quantiser is out of range")
     pixels = blocks["width"].astype(np.int64) * blocks["height"]
-    return EncodingParameters(scale, quantisers.astype(np.int32), pixels)
+    placed = _placed(blocks, quantisers) if scale == "h264" else None
+    return EncodingParameters(scale, quantisers.astype(np.int32), pixels, placed)
+
+
+def _placed(blocks: np.ndarray, quantisers: np.ndarray) -> BlockQuantisers | None:
+    """``quantisers`` row by row, if ``blocks`` are a whole grid of macroblocks; else None."""
+    side = BlockQuantisers.SIDE
+    if blocks.size > _MOST_PLACED or (blocks["width"] != side).any() or (blocks["height"] != side).any():
+        return None
+    columns, rows = (int(blocks[axis].max()) // side + 1 for axis in ("x", "y"))
+    if min(int(blocks[axis].min()) for axis in ("x", "y")) < 0 or rows * columns != blocks.size:
+        return None
+    places = blocks["y"].astype(np.int64) // side * columns + blocks["x"] // side
+    whole = ((blocks["x"] % side == 0) & (blocks["y"] % side == 0)).all()
+    if not whole or np.bincount(places, minlength=blocks.size).max() > 1:
+        return None
+    values = np.empty(blocks.size, np.int8)
+    values[places] = quantisers
+    return BlockQuantisers(columns, values.tobytes())
 
 
 def parse_jpeg_tables(data: bytes) -> tuple[tuple[int, ...], ...]:
@@ -146,7 +168,8 @@ class FrameCoding:
 
     ``picture_type``: one of :data:`PICTURE_TYPES`. ``scale``: as :class:`EncodingParameters`, ``jpeg``, or None
     where nothing is known (``why_not`` says why). ``counts``: (quantiser, luma samples) in rising order; zero
-    samples mean that the number holds for the whole picture. ``tables``: for ``jpeg``, see :func:`parse_jpeg_tables`.
+    samples mean that the number holds for the whole picture. ``blocks``: where which was used, for H.264. ``tables``:
+    for ``jpeg``, see :func:`parse_jpeg_tables`. ``size``: of the packet that gave the picture, in bytes.
     """
 
     picture_type: str
@@ -154,6 +177,8 @@ class FrameCoding:
     counts: tuple[tuple[int, int], ...] = ()
     tables: tuple[tuple[int, ...], ...] = ()
     why_not: str | None = None
+    blocks: BlockQuantisers | None = None
+    size: int | None = None
 
     @property
     def mean(self) -> float | None:
@@ -167,9 +192,10 @@ class FrameCoding:
             return float(self.counts[0][0])
         return sum(quantiser * pixels for quantiser, pixels in self.counts) / area
 
-    def summary(self) -> Coding:
-        """What goes along with the frame."""
-        return Coding(self.picture_type, self.scale, self.mean, self.why_not)
+    def summary(self, samples: int) -> Coding:
+        """What goes along with the frame, whose picture has that many luma samples."""
+        bits = None if self.size is None else 8.0 * self.size / samples
+        return Coding(self.picture_type, self.scale, self.mean, self.why_not, self.blocks, bits)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able facts; inverse: :func:`forensic.media.sandbox.facts.coding_of`."""
@@ -179,11 +205,15 @@ class FrameCoding:
             "counts": [list(pair) for pair in self.counts],
             "tables": [list(table) for table in self.tables],
             "why_not": self.why_not,
+            "blocks": None
+            if self.blocks is None
+            else {"columns": self.blocks.columns, "values": base64.b64encode(self.blocks.values).decode("ascii")},
+            "size": self.size,
         }
 
 
-def coding_of_picture(picture: VideoFrame, jpeg: bytes | None = None) -> FrameCoding:
-    """What is known of how ``picture`` was coded. ``jpeg``: its packet, if it is a JPEG picture.
+def coding_of_picture(picture: VideoFrame, jpeg: bytes | None = None, size: int | None = None) -> FrameCoding:
+    """What is known of how ``picture`` was coded. ``jpeg``: its packet, if it is a JPEG picture; ``size``: its length.
 
     Never raises for what the file says: a malformed description is given as ``why_not``.
     """
@@ -191,15 +221,16 @@ def coding_of_picture(picture: VideoFrame, jpeg: bytes | None = None) -> FrameCo
     kind = PICTURE_TYPES[number] if 0 <= number < len(PICTURE_TYPES) else "unknown"
     try:
         if jpeg is not None:
-            return FrameCoding(kind, "jpeg", tables=parse_jpeg_tables(jpeg))
+            return FrameCoding(kind, "jpeg", tables=parse_jpeg_tables(jpeg), size=size)
         found = next((bytes(one) for one in picture.side_data if one.type.name == EXPORT_TYPE), None)  # type: ignore
         if found is None:
-            return FrameCoding(kind, why_not="FFmpeg's decoder gives no quantisers for this picture")
+            return FrameCoding(kind, why_not="FFmpeg's decoder gives no quantisers for this picture", size=size)
         parsed = parse_encoding_parameters(found)
     except BadInput as error:
-        return FrameCoding(kind, why_not=error.message)
+        return FrameCoding(kind, why_not=error.message, size=size)
     except ValueError:
-        return FrameCoding(kind, why_not="the frame carries side data of a type that PyAV does not name")
+        return FrameCoding(kind, why_not="the frame carries side data of a type that PyAV does not name", size=size)
     values, places = np.unique(parsed.quantisers, return_inverse=True)
     areas = np.bincount(places, weights=parsed.pixels, minlength=values.size)
-    return FrameCoding(kind, parsed.scale, tuple((int(v), int(a)) for v, a in zip(values, areas, strict=True)))
+    counts = tuple((int(value), int(area)) for value, area in zip(values, areas, strict=True))
+    return FrameCoding(kind, parsed.scale, counts, blocks=parsed.blocks, size=size)

@@ -230,14 +230,14 @@ class ExhibitReader:
         self._pictures += 1
         self._metadata.note(picture)
         if self._wants_coding:
-            self.coding = coding_of_picture(picture, note.jpeg if self._is_jpeg else None)
+            self.coding = coding_of_picture(picture, note.jpeg if self._is_jpeg else None, note.size)
         if self.facts.is_image:
             time, made_up = 0, True
         else:
             time, made_up = self._timeline.place(index, picture.pts, picture.dts)
         self._watch_colour(picture, conversion, index, time)
         timing = FrameTiming(index, time, self.time_base, made_up)
-        summary = None if self.coding is None else self.coding.summary()
+        summary = None if self.coding is None else self.coding.summary(geometry.width * geometry.height)
         planes = planes_of(picture, conversion)
         frame = CodedFrame(planes, geometry, self.facts.colour, timing, self._stage_class, summary)
         self.flags = self._judge(picture, note, frame, previous)
@@ -338,7 +338,7 @@ class ExhibitReader:
         """Pictures in presentation order, as the decoder gives them."""
         for packet in self._demuxer.packets():
             self._serial += 1
-            note = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard)
+            note = PacketNote(packet.pts, corrupt=packet.is_corrupt, hidden=packet.is_discard, size=packet.size)
             self._notes[self._serial] = note
             packet.opaque = Serial(self._serial)
             note.jpeg = bytes(packet) if self._is_jpeg else None

@@ -134,8 +134,9 @@ class ModelCard(_Part):
     #: What it works on beside single frames; None if nothing.
     refines: Literal["fusion"] | None = None
     #: What one result is made of; None for single frames. "comparison": of two pictures it makes a number, no picture;
-    #: every stage refuses it.
-    works_on: Literal["sequence", "colour", "comparison"] | None = None
+    #: every stage refuses it. "holes": it makes what is missing from a picture, of any form, and knows no camera.
+    #: "noise": it makes pictures out of noise, in steps.
+    works_on: Literal["sequence", "colour", "comparison", "holes", "noise"] | None = None
     #: For works_on = "colour": how many times the picture was enlarged whose colour it restores; ``scale`` is then 1.
     enlarged: Annotated[int, Field(ge=1, le=8)] | None = None
     #: Model whose version for another scale this is; a recipe that names that one uses this one where asked to.
@@ -162,7 +163,8 @@ class ModelCard(_Part):
 
     @model_validator(mode="after")
     def _colour_of_single_frames(self) -> ModelCard:
-        if self.channels == "rgb" and (self.refines or self.works_on or self.precision != "float32"):
+        single = self.works_on in (None, "holes", "noise")
+        if self.channels == "rgb" and (self.refines or not single or self.precision != "float32"):
             raise ValueError('channels = "rgb" is for float32 models of single frames')
         return self
 
@@ -177,8 +179,21 @@ class ModelCard(_Part):
         if self.works_on == "comparison" and self.stage_class is not StageClass.GENERATIVE:
             # It touches no pixel. Were it ever taken for a stage, no policy for evidence may permit it.
             raise ValueError('a model that compares pictures states class = "generative"')
-        if (self.works_on == "comparison") != (self.forward_model is None):
-            raise ValueError('forward_model is stated, except where works_on = "comparison"')
+        if (self.works_on in ("comparison", "holes")) != (self.forward_model is None):
+            raise ValueError('forward_model is stated, except where works_on is "comparison" or "holes"')
+        return self
+
+    @model_validator(mode="after")
+    def _holes(self) -> ModelCard:
+        made_up = self.stage_class is StageClass.GENERATIVE and self.channels == "rgb" and self.scale == 1
+        if self.works_on == "holes" and not made_up:
+            raise ValueError('works_on = "holes" goes with class = "generative", channels = "rgb" and scale = 1')
+        return self
+
+    @model_validator(mode="after")
+    def _noise(self) -> ModelCard:
+        if self.works_on == "noise" and not (self.stage_class is StageClass.GENERATIVE and self.channels == "rgb"):
+            raise ValueError('works_on = "noise" goes with class = "generative" and channels = "rgb"')
         return self
 
     @model_validator(mode="after")

@@ -217,7 +217,7 @@ def _parse_card(data: bytes, name: str) -> ModelCard:
         return ModelCard.model_validate(document)
     except ValidationError as error:
         raise PolicyRefused(
-            "model.card-invalid", f"The card of model {name} is not valid: {_reasons(error)}.", _REINSTALL
+            "model.card-invalid", f"The card of model {name} is not valid: {reasons(error)}.", _REINSTALL
         ) from error
 
 
@@ -239,7 +239,8 @@ def _require_digest(document: Mapping[str, Any], name: str) -> None:
         )
 
 
-def _reasons(error: ValidationError) -> str:
+def reasons(error: ValidationError) -> str:
+    """What is wrong with a card, in words: the first five things."""
     found = [
         f"{'.'.join(str(part) for part in detail['loc']) or 'card'}: {detail['msg']}"
         for detail in error.errors(include_url=False, include_input=False)

@@ -149,6 +149,10 @@ def determinism_facts(engines: Iterable[str]) -> dict[str, dict[str, Any]]:
             from forensic.registry.engines.onnx_runtime import determinism_facts as onnx_facts
 
             facts[name] = onnx_facts()
+        elif name in ("spandrel", "diffusers"):
+            from forensic.registry.external.engine import determinism_facts as external_facts
+
+            facts |= external_facts(name)
         else:
             from forensic.registry.engines.pytorch import determinism_facts as torch_facts
 

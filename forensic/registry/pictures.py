@@ -15,15 +15,20 @@ def enlarged_picture(model: LoadedModel, picture: np.ndarray, tile: int, overlap
     ``tile`` (at least 16) and ``overlap`` (at least what the card says) are input pixels: every tile is seen with what
     surroundings the picture has. Where the network's field of view is bounded, tiles change nothing but the last bits;
     where it is not, they are cross-faded, and the card states what they change. The schedule is fixed by tile, overlap
-    and the picture's size. Raises ``BadInput`` (``model.not-for-colour``), ``UsageError`` (``model.tile-size``,
-    ``model.tile-overlap``) and
-    ``InternalError`` (``model.picture``, ``model.not-finite``).
+    and the picture's size. Raises ``BadInput`` (``model.not-for-colour``, ``model.not-at-once``), ``UsageError``
+    (``model.tile-size``, ``model.tile-overlap``) and ``InternalError`` (``model.picture``, ``model.not-finite``).
     """
     if model.card.channels != "rgb":
         raise BadInput(
             "model.not-for-colour",
             f"Model {model.card.id} works on luma, not on colour pictures.",
             'Choose a model whose card says channels = "rgb".',
+        )
+    if model.card.works_on is not None:
+        raise BadInput(
+            "model.not-at-once",
+            f"Model {model.card.id} does not make a larger picture of a picture at once.",
+            "Choose a model whose card has no works_on.",
         )
     if picture.ndim != 3 or picture.shape[0] != 3 or picture.dtype != np.float32 or not picture.size:
         raise InternalError(

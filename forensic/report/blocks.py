@@ -106,8 +106,8 @@ class Cell:
     def take(self, height: float) -> tuple[Cell | None, Cell | None]:
         """What fits into ``height``, and the rest."""
         for number, text in enumerate(self.texts):
-            if text.height > height:
-                head, tail = text.take(height)
+            if text.height + text.style.after > height:  # as layout counts it: the space below goes along
+                head, tail = text.take(height - text.style.after)
                 before = (*self.texts[:number], *([head] if head else []))
                 after = (*([tail] if tail else []), *self.texts[number + 1 :])
                 return (Cell(before) if before else None), (Cell(after) if after else None)

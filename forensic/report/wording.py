@@ -63,3 +63,8 @@ def wording_digests() -> dict[str, str]:
 def validation(*path: str) -> Any:
     """An entry of ``validation.toml``: words of the report of a validation, which no report of a run uses."""
     return _find("validation.toml", path)
+
+
+def calibration(*path: str) -> Any:
+    """An entry of ``calibration.toml``: words of the report of a laboratory's calibration."""
+    return _find("calibration.toml", path)

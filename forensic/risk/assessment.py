@@ -10,8 +10,8 @@ d  self-ensemble dispersion, where it was measured.
 
 c lives where the data speak and n where they do not, which makes the sum of squares their natural
 size together; d overlaps with both, so that R errs on the side of more risk. R is never below the
-largest of the three. The score ``quantile/1``, which a calibration may name, is what a learned head
-makes of these and other features (:mod:`forensic.risk.learned`).
+largest of the three. The score ``quantile/2``, which a calibration may name, is what a learned head
+makes of n and other features (:mod:`forensic.risk.learned`), and at least c.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from forensic.risk.tiles import (
 STATUS = "UNCALIBRATED"
 FORCED = "forced HIGH: generative"
 OUTSIDE = "HIGH: these tiles hold pixels that show no recording"
+REPLACED = "HIGH: these tiles hold pixels that do not show what was recorded at that moment"
 WORST_TILES = 5
 
 
@@ -133,36 +134,34 @@ def _judged(
     noise = float(measurement.facts["noise_sigma"])
     measures = domain.measured(reference, measurement.conflict, noise)
     if head is not None:
-        if dispersion is None or (why := missing(reference, dispersion)) is not None:
-            raise UsageError("risk.no-bootstrap", f"The learned score cannot be made: {why or 'no dispersion'}.")
-        measurement, distance = learned_score(measurement, reference, dispersion, head)
+        measurement, distance = learned_score(measurement, reference, head)
         return measurement, _learned(limits), None, measures | {"features": _rounded(distance)}
     if calibration is None:
         return measurement, limits, None, measures
-    if (elsewhere := departure(calibration)) is not None:
-        none = unusable(calibration, measures, elsewhere)
-        return measurement, _calibrated(limits, none), none, measures
-    if calibration.score != QUANTILE:
+    lacking = departure(calibration)
+    if lacking is None and calibration.score == QUANTILE:
+        lacking = missing(reference, calibration.pictures)
+    elif lacking is None:
         lacking = None if calibration.laboratory is None else other_picture(reference, calibration.pictures)
         if dispersion is None or dispersion.note is not None:
             lacking = NO_ENSEMBLE  # the score that was calibrated has all its parts
-        whole = judge(calibration, measures) if lacking is None else unusable(calibration, measures, lacking)
+    if lacking is not None:
+        none = unusable(calibration, measures, lacking)
+        return measurement, _calibrated(limits, none), none, measures
+    if calibration.score != QUANTILE:
+        whole = judge(calibration, measures)
         return measurement, _calibrated(limits, whole), whole, measures
-    known = {name: value for name, value in measures.items() if name != "features"}
-    judgement = judge_before(calibration, known)
+    judgement = judge_before(calibration, {name: value for name, value in measures.items() if name != "features"})
     if judgement is None:
-        refused = missing(reference, dispersion, calibration.pictures)
-        if refused is None and dispersion is not None:
-            try:
-                learned, distance = learned_score(measurement, reference, dispersion, head_of(calibration))
-                measures |= {"features": _rounded(distance)}
-                judgement = judge(calibration, measures)
-                if judgement.status in WITH_LOW:
-                    return learned, _calibrated(_learned(limits), judgement), judgement, measures
-            except BadInput as error:
-                refused = error.message
-        if judgement is None:
-            judgement = unusable(calibration, measures, refused or "")
+        try:
+            learned, distance = learned_score(measurement, reference, head_of(calibration))
+        except BadInput as error:
+            judgement = unusable(calibration, measures, error.message)
+        else:
+            measures |= {"features": _rounded(distance)}
+            judgement = judge(calibration, measures)
+            if judgement.status in WITH_LOW:
+                return learned, _calibrated(_learned(limits), judgement), judgement, measures
     return measurement, _calibrated(limits, judgement), judgement, measures
 
 
@@ -180,6 +179,14 @@ def _tiles_outside(shown: np.ndarray, shape: tuple[int, int]) -> np.ndarray | No
         return None
     rows, columns = (np.arange(length) * part // length for length, part in zip(shape, shown.shape, strict=True))
     return np.asarray(tile_share(~shown[np.ix_(rows, columns)]) > 0.0)
+
+
+def _replaced(pixels: Mapping[str, np.ndarray], tiles: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What the record says of pixels that a stage replaced or left damaged, by reason."""
+    return {
+        why: {"share": round(float(np.mean(pixels[why])), 5), "tiles": int(np.count_nonzero(found)), "rule": REPLACED}
+        for why, found in tiles.items()
+    }
 
 
 def _level_shares(levels: np.ndarray) -> dict[str, dict[str, Any]]:
@@ -207,6 +214,7 @@ def assess(
     dispersion: Dispersion | None = None,
     thresholds: Thresholds | None = None,
     shown: np.ndarray | None = None,
+    replaced: Mapping[str, np.ndarray] | None = None,
     calibration: Calibration | None = None,
     head: Head | None = None,
 ) -> RiskAssessment:
@@ -216,19 +224,19 @@ def assess(
     the learned stages, on the output's grid. Luma is compared in grey levels of the 8-bit scale;
     the reference is limited to its code range first, as the output was when it was quantised. ``shown``
     (boolean, of the reference's size, see ``Pipeline.shows_recording``) is False where the picture has a
-    fixed value because there is no recording: such tiles are HIGH, measured or not. ``calibration``, made for
+    fixed value because there is no recording: such tiles are HIGH, measured or not. So are those that hold a pixel of
+    ``replaced`` (by reason, boolean, of the reference's size, see ``replaced_places``). ``calibration``, made for
     exactly the stages that made the output, sets the threshold of LOW where the frame lies in its domain (and small
     groups of LOW tiles are MEDIUM: :data:`forensic.risk.tiles.LEAST_LOW_GROUP`); outside, or where it found no
-    threshold, no tile is LOW. A calibration of the score ``quantile/1`` needs its head and the bootstrap
-    (``dispersion.stray``): without them the score is ``sum/1``, the map is UNCALIBRATED, no tile is LOW and the reason
-    is recorded; a frame outside its domain has ``sum/1`` too. ``head``: take the score ``quantile/1`` of this head, to
+    threshold, no tile is LOW. A calibration of the score ``quantile/2`` needs its
+    head: without it the score is ``sum/1``, the map is UNCALIBRATED, no tile is LOW and the reason is recorded; a frame
+    outside its domain has ``sum/1`` too. ``head``: take the score ``quantile/2`` of this head, to
     calibrate it; then no calibration is heeded.
 
     Geometries, planes or ranges that do not fit each other give NOT ASSESSED everywhere and the
     reason, never an error. If ``output`` or ``reference`` is of generative class, every tile is
     HIGH, measured or not. Raises ``InternalError`` (``risk.frame-mismatch``,
-    ``risk.dispersion-shape``, ``risk.not-finite``) where the caller or the machine went wrong, and ``UsageError``
-    (``risk.no-bootstrap``) where a ``head`` was given without what it needs.
+    ``risk.dispersion-shape``, ``risk.not-finite``) where the caller or the machine went wrong.
     """
     opencv()  # sets this thread to the arithmetic that is the same everywhere
     if reference.timing.index != output.timing.index:
@@ -264,6 +272,9 @@ def assess(
     outside = None if shown is None else _tiles_outside(shown, shape)
     if outside is not None:
         levels = np.where(outside, np.uint8(Level.HIGH), levels)
+    filled = {why: found for why, px in (replaced or {}).items() if (found := _tiles_outside(~px, shape)) is not None}
+    for found in filled.values():
+        levels = np.where(found, np.uint8(Level.HIGH), levels)
     if judgement is not None and judgement.status in WITH_LOW:
         low = levels == Level.LOW
         levels = np.where(low & ~in_groups(low), np.uint8(Level.MEDIUM), levels)
@@ -271,7 +282,7 @@ def assess(
     if forced:
         levels = np.full_like(levels, Level.HIGH)
     tiles = TileMeasurements(
-        levels, measured, {} if measurement is None else measurement.components, limits.high, forced, outside
+        levels, measured, {} if measurement is None else measurement.components, limits.high, forced, outside, filled
     )
     regions, omitted = find_regions(tiles, shape)
     facts: dict[str, Any] = {
@@ -287,6 +298,7 @@ def assess(
             "tiles": int(np.count_nonzero(outside)),
             "rule": OUTSIDE,
         },
+        **({"replaced": _replaced(replaced, filled)} if replaced is not None and filled else {}),
         "tile_px": TILE,
         "tiles": int(levels.size),
         "levels": _level_shares(levels),

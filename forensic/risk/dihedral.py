@@ -17,8 +17,6 @@ import numpy as np
 from forensic.errors import InternalError
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.layout import PixelLayout
-from forensic.fusion.forward import ForwardModel
-from forensic.risk.bootstrap import Stray, stray
 
 Process = Callable[[Sequence[WorkingFrame], int], WorkingFrame]
 
@@ -77,23 +75,19 @@ def transformed(frame: WorkingFrame, transform: Transform) -> WorkingFrame:
 @dataclass(frozen=True)
 class Dispersion:
     """``deviation``: sample standard deviation of the luma over the transforms, float32 (rows, columns)
-    of the output, grey levels. ``transforms``: labels of those used; ``note``: why not all eight. ``stray``: of the
-    equivariant bootstrap, where it was asked for and can be made."""
+    of the output, grey levels. ``transforms``: labels of those used; ``note``: why not all eight."""
 
     deviation: np.ndarray
     transforms: tuple[str, ...]
     note: str | None = None
-    stray: Stray | None = None
 
 
-def dispersion(process: Process, window: Sequence[WorkingFrame], at: int, *, bootstrap: bool = False) -> Dispersion:
+def dispersion(process: Process, window: Sequence[WorkingFrame], at: int) -> Dispersion:
     """Run ``process(window, at)`` on every transform of the whole ``window``, undo each, compare.
 
     ``process`` must not depend on the position in the picture: leave crops and turns out, give it
-    their result. ``bootstrap``: measure the stray as well (:mod:`forensic.risk.bootstrap`), which is left out where the
-    process looks at more than one frame. Raises ``InternalError`` (``risk.dispersion-shape``) if the outputs do not
-    come back to one size. Cost: as many runs as there are transforms, and 16 for the bootstrap, one after the other;
-    the memory of two planes beside the process's own.
+    their result. Raises ``InternalError`` (``risk.dispersion-shape``) if the outputs do not come back to one size.
+    Cost: as many runs as there are transforms, one after the other; the memory of two planes beside the process's own.
     """
     used = transforms_for(window[at].geometry.layout)
 
@@ -122,8 +116,4 @@ def dispersion(process: Process, window: Sequence[WorkingFrame], at: int, *, boo
             f"{len(used)} of 8 transforms: {window[at].geometry.layout.name} subsamples chroma differently "
             "across and down, quarter turns would change the layout."
         )
-    found = None
-    if bootstrap and len(window) == 1:
-        factor = plain.shape[0] / window[at].geometry.height
-        found = stray(process, window, at, plain, ForwardModel(factor))
-    return Dispersion(deviation, tuple(transform.label for transform in used), note, found)
+    return Dispersion(deviation, tuple(transform.label for transform in used), note)

@@ -5,24 +5,20 @@ All are in grey levels of the 8-bit scale unless said otherwise; definitions and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from forensic.fusion.forward import ForwardModel
-from forensic.risk.regions import BOOTSTRAP, CONFLICT, DETAIL, DISPERSION, INJECTION, MATERIAL, RECORDING
+from forensic.risk.regions import DETAIL, INJECTION, MATERIAL, RECORDING
 
 CELL = 2  # output pixels
 _BORDER = cv2.BORDER_REFLECT
 
 #: Features by what they tell of; a region's driver is one of these groups.
 GROUPS: dict[str, tuple[str, ...]] = {
-    CONFLICT: (CONFLICT,),
     INJECTION: (INJECTION,),
-    DISPERSION: (DISPERSION,),
-    BOOTSTRAP: (BOOTSTRAP,),
     DETAIL: ("bicubic",),
     MATERIAL: ("gradient", "gradient-wide", "deviation", "deviation-wide", "recorded-deviation", "headroom"),
     RECORDING: ("quantiser", "noise", "blur"),
@@ -64,16 +60,15 @@ def cells(plane: np.ndarray) -> np.ndarray:
 
 
 def features_of(
-    y: np.ndarray, x: np.ndarray, forward: ForwardModel, witnesses: Mapping[str, np.ndarray], known: Circumstances
+    y: np.ndarray, x: np.ndarray, forward: ForwardModel, injection: np.ndarray, known: Circumstances
 ) -> dict[str, np.ndarray]:
     """All features by name, float32 on the grid of cells.
 
-    ``y``, ``x``: luma of input and output, float32; ``witnesses``: range conflict, null-space injection, self-ensemble
-    dispersion and equivariant bootstrap at output resolution.
+    ``y``, ``x``: luma of input and output, float32; ``injection``: null-space injection at output resolution.
     """
     s = forward.factor
     size = (x.shape[1], x.shape[0])
-    found = {name: cells(plane) for name, plane in witnesses.items()}
+    found = {INJECTION: cells(injection)}
     found["bicubic"] = cells(cv2.absdiff(x, cv2.resize(y, size, interpolation=cv2.INTER_CUBIC)))
     found["gradient"] = cells(gradient(x)) * np.float32(s)
     found["gradient-wide"] = cells(gradient(cv2.GaussianBlur(x, (0, 0), s, borderType=_BORDER))) * np.float32(s)

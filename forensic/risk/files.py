@@ -1,10 +1,12 @@
-"""Risk files of a run: three PNGs for every mapped frame, and ``regions.json``.
+"""Risk files of a run: three PNGs for every mapped frame, four for a generative one, and ``regions.json``.
 
 ``NNNNNN.risk.png``     16-bit gray, output resolution: risk in units of 1/256 grey level, rounded
                         up; 65534 is the largest, 65535 means not assessed.
 ``NNNNNN.level.png``    8-bit gray, output resolution, every pixel with its tile's level:
                         0 LOW, 1 MEDIUM, 2 HIGH, 255 not assessed.
 ``NNNNNN.overlay.png``  8-bit RGB for the eye, with legend.
+``NNNNNN.invented.png`` 8-bit gray, output resolution, generative output only: where it invents
+                        (:data:`forensic.risk.invention.MEANING`).
 
 Each PNG carries its status in a tEXt chunk, so that it says UNCALIBRATED, or what it was calibrated
 for, wherever it turns up.
@@ -30,22 +32,25 @@ from forensic.hashes import canonical_json, sha256_bytes
 from forensic.media.opencv import opencv
 from forensic.risk.assessment import STATUS, RiskAssessment
 from forensic.risk.calibration.artefact import Calibration
+from forensic.risk.invention import MEANING, Invention
 from forensic.risk.overlay import GENERATIVE_LABEL, draw_overlay, title_of
 from forensic.risk.quantiles import NOT_ASSESSED_UNIT, to_units
 from forensic.risk.selection import Selection
 from forensic.risk.tiles import TILE, Level, to_pixels
 
 SCHEMA = "tag:forensic-tool,2026:risk/v1"
+INVENTED = "UNCALIBRATED MAP OF INVENTED DETAIL - NO MARK IS NO PROOF"
 _HEADER_END = 33  # signature (8 bytes) and the IHDR chunk (25 bytes)
 
 
 @dataclass(frozen=True)
 class RiskPaths:
-    """Where the three pictures of one mapped frame go; the run folder's layout names them."""
+    """Where the pictures of one mapped frame go; the run folder's layout names them."""
 
     risk: Path
     level: Path
     overlay: Path
+    invented: Path | None = None
 
 
 def _text_chunk(keyword: str, text: str) -> bytes:
@@ -88,13 +93,15 @@ def _store(path: Path, data: bytes) -> str:
     return sha256_bytes(data)
 
 
-def write_maps(paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame) -> dict[Path, str]:
-    """Write the three pictures of ``assessment`` of ``output``, the frame as written to the run.
+def write_maps(
+    paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame, invention: Invention | None = None
+) -> dict[Path, str]:
+    """Write the three pictures of ``assessment`` of ``output``, the frame as written to the run; and ``invention``.
 
     Returns the SHA-256 of the bytes that were written, by path.
 
     Raises ``InternalError`` (``risk.frame-mismatch``) for another frame or one whose class has
-    risen since, ``StorageFailed`` (``risk.write``).
+    risen since, or for an ``invention`` of another size or without a path; ``StorageFailed`` (``risk.write``).
     """
     opencv()  # as in assess
     if (output.timing.index, (output.geometry.height, output.geometry.width)) != (assessment.frame, assessment.shape):
@@ -117,6 +124,12 @@ def write_maps(paths: RiskPaths, assessment: RiskAssessment, output: CodedFrame)
     written[paths.level] = _store(paths.level, level)
     overlay = _png(draw_overlay(assessment, output), title, f"{status} risk overlay; {about}")
     written[paths.overlay] = _store(paths.overlay, overlay)
+    if invention is not None:
+        if paths.invented is None or invention.marks.shape != assessment.shape:
+            raise InternalError("risk.frame-mismatch", "The map of what was invented is not this frame's.")
+        marks = ", ".join(f"{sample} {words}" for sample, words in MEANING.items())
+        told = f"{invention.facts['status']} map of where detail was invented, {marks}; {about}"
+        written[paths.invented] = _store(paths.invented, _png(invention.marks, INVENTED, told))
     return written
 
 
@@ -145,7 +158,7 @@ def risk_record(
 ) -> dict[str, Any]:
     """The run's risk record from the frames' records (:meth:`RiskAssessment.to_record`).
 
-    ``files``: names of the three pictures by frame, added to each frame's entry where given. ``calibration``: the
+    ``files``: names of the pictures by frame, added to each frame's entry where given. ``calibration``: the
     one that the frames were judged by, which then stands in the record, whole. ``refused``: why the one that the
     model's card names was not used.
     ``forward_model``, ``thresholds`` and ``combination`` stand at the top if all frames share them, else null: every

@@ -1,4 +1,4 @@
-"""The learned part of the score ``quantile/1``: from feature planes to R, the 0.95 quantile of |x̂ − truth|.
+"""The learned part of the score ``quantile/2``: from feature planes to R, the 0.95 quantile of |x̂ − truth|.
 
 A small convolutional network on cells of 2 x 2 output pixels, fitted with the pinball loss (R. Koenker and G. Bassett,
 "Regression quantiles", Econometrica 46, 1978) on recordings whose truth is known. R is what the fit expects, in grey
@@ -159,6 +159,9 @@ def parse_head(data: bytes) -> Head:
             raise ValueError("it is of another kind")
         if not (isinstance(features, list) and features and all(isinstance(name, str) for name in features)):
             raise ValueError("its features are not a list of names")
+        known = {name for group in GROUPS.values() for name in group}
+        if not known >= set(features):
+            raise ValueError(f"it asks for features that this program does not make: {sorted(set(features) - known)}")
         if not 1 <= width <= 128 or len(set(features)) != len(features):
             raise ValueError("its numbers are out of range")
         model = network(len(features), width)

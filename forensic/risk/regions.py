@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -16,7 +16,6 @@ LISTED = 24
 CONFLICT = "range conflict"
 INJECTION = "null-space injection"
 DISPERSION = "self-ensemble dispersion"
-BOOTSTRAP = "equivariant bootstrap"
 DETAIL = "difference from interpolation"
 MATERIAL = "texture and edges of the picture"
 RECORDING = "coding, noise and blur of the recording"
@@ -72,7 +71,7 @@ class Region:
 class TileMeasurements:
     """All that is known of every tile: ``levels`` uint8, ``risk`` float32 (90th percentile; None where
     nothing was measured), the pixel maps behind it by driver name, and which tiles hold pixels that show
-    no recording (None for none)."""
+    no recording (None for none); ``replaced``: by reason, tiles with pixels that a stage replaced or left damaged."""
 
     levels: np.ndarray
     risk: np.ndarray | None
@@ -80,6 +79,7 @@ class TileMeasurements:
     high: float
     forced: bool
     outside: np.ndarray | None = None
+    replaced: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def worst(self, row: int, column: int) -> WorstTile:
         """The tile at (``row``, ``column``) with its driver."""
@@ -93,6 +93,9 @@ class TileMeasurements:
             return GENERATIVE
         if self.outside is not None and self.outside[row, column]:
             return NO_RECORDING
+        for reason, tiles in self.replaced.items():
+            if tiles[row, column]:
+                return reason
         if risk is None:
             return GENERATIVE
         if risk < self.high and self.levels[row, column] == Level.HIGH:

@@ -17,9 +17,15 @@ from forensic.stages.curves import Curves
 from forensic.stages.deblock import Deblock
 from forensic.stages.deflicker import Deflicker
 from forensic.stages.deinterlace import Deinterlace
+from forensic.stages.diffusion_upscale import DiffusionUpscale
+from forensic.stages.external_upscale import ExternalUpscale
+from forensic.stages.fill_from_neighbours import FillFromNeighbours
 from forensic.stages.follow import Follow
 from forensic.stages.fusion import Fusion
 from forensic.stages.generative_upscale import GenerativeUpscale
+from forensic.stages.grain import Grain
+from forensic.stages.grain_remove import GrainRemove
+from forensic.stages.inpaint import Inpaint
 from forensic.stages.learned_colour import LearnedColour
 from forensic.stages.learned_sequence import LearnedSequence
 from forensic.stages.learned_upscale import LearnedUpscale
@@ -72,6 +78,7 @@ STAGES: tuple[type[Stage[Any]], ...] = (
     NonLocalMeans,
     TemporalAverage,
     Steady,
+    FillFromNeighbours,
     Fusion,
     Unsharp,
     Wiener,
@@ -82,6 +89,11 @@ STAGES: tuple[type[Stage[Any]], ...] = (
     LearnedColour,
     # generative
     GenerativeUpscale,
+    DiffusionUpscale,
+    ExternalUpscale,
+    Inpaint,
+    GrainRemove,
+    Grain,
 )
 
 _extra: dict[str, type[Stage[Any]]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from forensic.errors import BadInput
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.frames.frame import Coding, Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import MAXIMUM_SIDE, Stage, StageCard
@@ -28,7 +28,6 @@ class Crop(Stage[CropParameters]):
     name = "crop"
     title = "Crop"
     stage_class = StageClass.GEOMETRIC
-    keeps_coding = True
     parameter_model = CropParameters
     anchors = True
     card = StageCard(
@@ -47,6 +46,11 @@ class Crop(Stage[CropParameters]):
     def after_crop(self, x: int, y: int) -> Crop:
         """The same rectangle of the exhibit; ``output_geometry`` refuses it if it no longer fits."""
         return self.varied(x=self.parameters.x - x, y=self.parameters.y - y)
+
+    def output_coding(self, coding: Coding) -> Coding:
+        """Of the rectangle."""
+        box = self.parameters
+        return coding.within(box.x, box.y, box.width, box.height)
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """The rectangle. Raises ``BadInput`` (``stage.crop``) if it sticks out or splits a chroma sample."""

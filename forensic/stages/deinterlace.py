@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from forensic.errors import BadInput
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.frames.frame import Coding, Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import Stage, StageCard
@@ -34,7 +34,6 @@ class Deinterlace(Stage[DeinterlaceParameters]):
     name = "deinterlace"
     title = "Deinterlacing (bwdif)"
     stage_class = StageClass.FIDELITY
-    keeps_coding = True
     parameter_model = DeinterlaceParameters
     card = StageCard(
         explanation=(
@@ -59,6 +58,10 @@ class Deinterlace(Stage[DeinterlaceParameters]):
     def radius(self) -> int:
         """One frame before and one after."""
         return 1
+
+    def output_coding(self, coding: Coding) -> Coding:
+        """Of the same samples, which no longer lie where they were coded."""
+        return coding.unplaced()
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """As it comes in. Raises ``BadInput`` (``stage.size``) for a plane too small to have fields."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from forensic.frames.frame import Geometry, WorkingFrame
+from forensic.frames.frame import Coding, Geometry, WorkingFrame
 from forensic.frames.layout import PixelLayout
 from forensic.frames.stageclass import StageClass
 from forensic.stages.parameters import Parameters, parameter
@@ -55,7 +55,6 @@ class Follow(Stage[FollowParameters]):
     name = "follow"
     title = "Following a region"
     stage_class = StageClass.GEOMETRIC
-    keeps_coding = True
     parameter_model = FollowParameters
     anchors = True
     card = StageCard(
@@ -89,6 +88,10 @@ class Follow(Stage[FollowParameters]):
     def after_crop(self, x: int, y: int) -> Follow:
         """The same places of the exhibit."""
         return self.varied(points=tuple((frame, px - x, py - y) for frame, px, py in self.parameters.points))
+
+    def output_coding(self, coding: Coding) -> Coding:
+        """Of the same samples, which no longer lie where they were coded."""
+        return coding.unplaced()
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """The rectangle's size."""

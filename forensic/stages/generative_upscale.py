@@ -19,6 +19,7 @@ from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import AxisMap, resample
 from forensic.stages.rgb import planes_of, rgb_of
 from forensic.stages.stage import Stage, StageCard, resized_geometry
+from forensic.stages.suited import purpose
 
 
 class GenerativeUpscaleParameters(Parameters):
@@ -86,12 +87,12 @@ class GenerativeUpscale(RunsModel, Stage[GenerativeUpscaleParameters]):
         """Reads the model's card, not the weights. Raises ``PolicyRefused`` (``model.*``) for a bad card."""
         super().__init__(parameters, models_dir)
         self.use(card := load_card(parameters.model, models_dir))
-        if card.channels != "rgb" or card.stage_class is not StageClass.GENERATIVE:
+        if card.channels != "rgb" or card.stage_class is not StageClass.GENERATIVE or card.works_on is not None:
             raise BadInput(
                 "model.not-generative",
-                f"Model {card.id} is of class {card.stage_class.label} and works on {card.channels}; stage "
+                f"Model {card.id} is of class {card.stage_class.label} and {purpose(card)[0]}; stage "
                 f"{self.name!r} needs a generative one that works on rgb.",
-                "Use it with the stage 'learned-upscale'.",
+                f"Use it with the stage {purpose(card)[1]!r}.",
             )
         if parameters.factor > card.scale:
             raise BadInput(
@@ -132,10 +133,11 @@ class GenerativeUpscale(RunsModel, Stage[GenerativeUpscaleParameters]):
         made = enlarged_picture(self._loaded, seen, self.parameters.tile, self.parameters.overlap)
         np.clip(made, 0.0, 1.0, out=made)
         geometry = self.output_geometry(frame.geometry)
-        return planes_of(_reduced(made, geometry, self._model_card.scale, self.parameters.factor), frame, geometry)
+        shown = reduced_picture(made, geometry, self._model_card.scale, self.parameters.factor)
+        return planes_of(shown, frame, geometry)
 
 
-def _reduced(picture: np.ndarray, geometry: Geometry, scale: int, factor: int) -> np.ndarray:
+def reduced_picture(picture: np.ndarray, geometry: Geometry, scale: int, factor: int) -> np.ndarray:
     """The network's picture, [3, scale*H, scale*W], at the asked size: antialiased Lanczos, outer edges together."""
     if factor == scale:
         return picture

@@ -22,6 +22,9 @@ from forensic.stages.stage import Stage
 LARGEST_FILE = 1 << 20  # bytes: room for the motions of a region through a few thousand frames
 MOST_STAGES = 32
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+TEMPLATES = "templates"  # folder of recipes that are given a model by name: NAME:MODEL
+_ABOUT_A_MODEL = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,63}):(?P<model>[a-z0-9][a-z0-9-]{0,63})")
+_MODEL = b"@MODEL@"
 
 
 def _printable(text: str) -> str:
@@ -239,11 +242,14 @@ def recipes_for_scale(scale: int, recipes_dir: Path | None = None) -> list[str]:
 def load_recipe(name_or_path: str | Path, recipes_dir: Path | None = None) -> Recipe:
     """Read a recipe by name (of those in ``recipes_dir``, the built-in ones if None) or from a file.
 
-    Raises ``BadInput``: ``recipe.unknown``; ``recipe.invalid`` for a file that is too large, not
-    TOML, has unknown keys, a wrong type, an unknown stage or bad parameters.
+    ``NAME:MODEL`` names one that is made for any model of one kind, and the model. Raises ``BadInput``:
+    ``recipe.unknown``; ``recipe.invalid`` for a file that is too large, not TOML, has unknown keys, a wrong type, an
+    unknown stage or bad parameters.
     """
     folder = recipes_dir or shipped_recipes_dir()
     text = str(name_or_path)
+    if (about := _ABOUT_A_MODEL.fullmatch(text)) and (folder / TEMPLATES / f"{about['name']}.toml").is_file():
+        return _filled(folder / TEMPLATES / f"{about['name']}.toml", about["model"])
     if _NAME.fullmatch(text) and (folder / f"{text}.toml").is_file():
         recipe = _read(folder / f"{text}.toml", "built-in")
         if recipe.name != text:
@@ -263,13 +269,24 @@ def load_recipe(name_or_path: str | Path, recipes_dir: Path | None = None) -> Re
     return _read(path, path.name)
 
 
+def _filled(path: Path, model: str) -> Recipe:
+    """The built-in recipe for any model of one kind, with ``model`` put in; its text is what is recorded."""
+    written = _read_bytes(path)
+    if written.count(_MODEL) != 1:
+        raise _invalid(path.name, "it does not name its model once")
+    return parse_recipe(written.replace(_MODEL, model.encode("ascii")), "built-in")
+
+
 def _read(path: Path, source: str) -> Recipe:
+    return parse_recipe(_read_bytes(path), source)
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            data = stream.read(LARGEST_FILE + 1)
+            return stream.read(LARGEST_FILE + 1)
     except OSError as error:
         raise StorageFailed("recipe.unreadable", f"Recipe {path.name} cannot be read: {error.strerror}.") from error
-    return parse_recipe(data, source)
 
 
 def parse_recipe(data: bytes, source: str) -> Recipe:

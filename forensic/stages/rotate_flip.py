@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.frames.frame import Coding, Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.kernels import KERNELS
 from forensic.stages.parameters import Parameters, parameter
@@ -36,7 +36,6 @@ class RotateFlip(Stage[RotateFlipParameters]):
     name = "rotate-flip"
     title = "Rotate and mirror"
     stage_class = StageClass.GEOMETRIC
-    keeps_coding = True
     parameter_model = RotateFlipParameters
     card = StageCard(
         explanation=(
@@ -52,6 +51,10 @@ class RotateFlip(Stage[RotateFlipParameters]):
     def keeps_places(self) -> bool:
         """Only where it turns and mirrors nothing."""
         return self.parameters.rotate == 0 and self.parameters.flip == "none"
+
+    def output_coding(self, coding: Coding) -> Coding:
+        """Of the same samples, which no longer lie where they were coded."""
+        return coding.unplaced()
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """Sides and sample aspect change places for 90 and 270 degrees."""

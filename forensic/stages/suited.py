@@ -16,6 +16,10 @@ def purpose(card: ModelCard) -> tuple[str, str]:
         return "works on a sequence of frames", "learned-sequence"
     if card.works_on == "colour":
         return "restores the colour of enlarged pictures", "learned-colour"
+    if card.works_on == "holes":
+        return "fills holes of pictures", "inpaint"
+    if card.works_on == "noise":
+        return "makes pictures out of noise, in steps", "diffusion-upscale"
     if card.channels == "rgb":
         return "works on colour pictures", "generative-upscale"
     return "works on the luma of single frames", "learned-upscale"

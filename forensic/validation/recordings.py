@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +84,26 @@ def recordings(condition: Condition, pictures: Sequence[Picture] = ()) -> Iterat
             name, scene = f"{condition.scene} {seed}", drawn(condition.scene, height, width, seed)
         made = simulate(cropped_to_fit(scene, how, MARGIN), how, condition.frames, seed, margin=MARGIN)
         yield Simulated(condition.id, name, seed, made)
+
+
+def require_sizes(conditions: Iterable[Condition], pictures: Sequence[Picture]) -> None:
+    """Whether every picture is as large as the conditions that take own ones need.
+
+    Raises ``BadInput`` (``validation.scene``), which names those that are not: before anything is registered, as a
+    requirement would fail of it later.
+    """
+    for condition in conditions:
+        if condition.scene != OWN:
+            continue
+        width, height = (side + 2 * MARGIN for side in condition.size)
+        small = [one.name for one in pictures if one.luma.shape[0] < height or one.luma.shape[1] < width]
+        if small:
+            raise BadInput(
+                "validation.scene",
+                f"{len(small)} of {len(pictures)} pictures are smaller than {width}x{height}, which condition "
+                f"{condition.id} needs: {', '.join(small[:5])}{', ...' if len(small) > 5 else ''}.",
+                "Leave them out, or turn those that are only too narrow.",
+            )
 
 
 def known_shifts(recording: Recording) -> np.ndarray:

@@ -36,9 +36,17 @@ class Case:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def to_record(self) -> dict[str, Any]:
-        """JSON-able; a value that is no finite number is null."""
-        value = self.value if math.isfinite(self.value) else None
-        return {"name": self.name, "value": value, "detail": dict(self.detail)}
+        """JSON-able; what is no finite number is null, also beside the value."""
+        return {"name": self.name, "value": _finite(self.value), "detail": _finite(dict(self.detail))}
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for every number in it that is none, as of a metric that finds nothing to measure."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)

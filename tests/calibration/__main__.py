@@ -21,6 +21,7 @@ from dataclasses import asdict
 
 import cv2
 
+from forensic.registry.cards import load_card
 from forensic.resources import models_dir
 from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.calibration.shelf import FILE, head_for, head_of, read_calibration
@@ -42,11 +43,12 @@ def _measure(bound: BoundRecipe, model: str, split: str, most: int | None) -> No
     table = Table(models_dir() / model / f"calibration-{split}.csv")
     head = head_for(bound.stages)
     # A stratum after the other, so that what is there when time runs out is whole strata.
+    pictures, factor = scenes.pictures(split), load_card(model).scale
     for stratum in STRATA:
         for number, scene in list(enumerate(scenes.listed(split)))[:most]:
             if (scene.file, stratum.name) in table.done:
                 continue
-            recording = recorded(scenes.picture(scene), number, stratum, split)
+            recording = recorded(pictures, number, stratum, split, factor)
             found = None if recording is None else mapped(recording, bound.pipeline, head)
             table.add(row_of(scene, stratum, recording, found))
 

@@ -18,9 +18,13 @@ from forensic.risk.assessment import assess
 from forensic.risk.calibration import counting
 from forensic.risk.calibration.artefact import Calibration, Claim, Stratum
 from forensic.risk.calibration.binomial import clopper_pearson
+from forensic.risk.calibration.criteria import TOLERANCES
 from forensic.risk.calibration.domain import outside
+from forensic.risk.calibration.evaluating import any_failed, shown
+from forensic.risk.calibration.laboratory import rate_limits
 from forensic.risk.calibration.losses import counts
 from forensic.risk.calibration.strata import Recording
+from forensic.risk.dihedral import dispersion
 from forensic.risk.features import gradient
 from forensic.risk.head import Head
 from forensic.risk.regions import DISPERSION
@@ -29,7 +33,7 @@ from tests.calibration import scenes
 from tests.calibration.ranking import Ranked, spearman
 from tests.calibration.recordings import STRATA, Enlarged, enlarged, recorded
 
-SCORES = ("quantile/1", "sum/1", "self-ensemble", "reprojection", "interpolation", "gradient", "constant")
+SCORES = ("quantile/2", "sum/1", "self-ensemble", "reprojection", "interpolation", "gradient", "constant")
 FIELDS = ("stratum", "what", "value", "low", "high", "n")
 RESAMPLES = 400
 
@@ -46,15 +50,15 @@ class Held:
     correlation: dict[str, float]
 
 
-def maps_of(made: Enlarged, head: Head) -> tuple[counting.Mapped, dict[str, np.ndarray]]:
+def maps_of(made: Enlarged, head: Head, pipeline: Pipeline) -> tuple[counting.Mapped, dict[str, np.ndarray]]:
     """The frame as mapped, and the map of every score at output resolution."""
-    found = counting.mapped(made.frame, made.output, made.spread, made.truth, head)
-    plain = assess(made.frame, made.output, dispersion=made.spread)
+    found = counting.mapped(made.frame, made.output, None, made.truth, head)
+    plain = assess(made.frame, made.output, dispersion=dispersion(pipeline.process_window, [made.frame], 0))
     x, y = made.output.to_working().luma, made.frame.luma
     assert found.assessment.risk is not None and plain.risk is not None and plain.conflict is not None
     size = (x.shape[1], x.shape[0])
     return found, {
-        "quantile/1": found.assessment.risk,
+        "quantile/2": found.assessment.risk,
         "sum/1": plain.risk,
         "self-ensemble": plain.components[DISPERSION],
         "reprojection": np.asarray(cv2.resize(np.abs(plain.conflict), size, interpolation=cv2.INTER_NEAREST)),
@@ -76,7 +80,7 @@ def held(scene: str, stratum: Stratum, found: counting.Mapped, maps: dict[str, n
 
         counted = Recording(
             one.pixels, {one.threshold: one.low}, {one.threshold: one.edge_low}, by(one.wrong), by(one.edge_wrong),
-            by(one.largest), found.measures(),
+            by(one.largest), found.measures(), found.content((one.threshold,)),
         )  # fmt: skip
     ranked = {name: Ranked.of(score, found.error) for name, score in maps.items()}
     ranked["error"] = Ranked.of(found.error, found.error)
@@ -87,11 +91,12 @@ def held(scene: str, stratum: Stratum, found: counting.Mapped, maps: dict[str, n
 def recordings(pipeline: Pipeline, calibration: Calibration, head: Head) -> Iterator[Held]:
     """Record and map every test scene in every stratum."""
     strata = {one.name: one for one in calibration.strata}
+    pictures = scenes.pictures("test")
     for stratum in STRATA:
         for number, scene in enumerate(scenes.listed("test")):
-            recording = recorded(scenes.picture(scene), number, stratum, "test")
+            recording = recorded(pictures, number, stratum, "test", calibration.subject.scale)
             if recording is not None:
-                found, maps = maps_of(enlarged(recording, pipeline), head)
+                found, maps = maps_of(enlarged(recording, pipeline), head, pipeline)
                 yield held(scene.file, strata[stratum.name], found, maps, calibration.subject.scale)
 
 
@@ -111,6 +116,7 @@ def _stratum(own: Sequence[Held], stratum: Stratum, calibration: Calibration) ->
     if stratum.threshold is not None:
         for name, part in (("in the domain", inside), ("all", own)):
             yield from _coverage(name, [one.counted for one in part if one.counted], stratum, calibration)
+        yield from _broken_down(inside, stratum, calibration)
     by_scene = list({one.scene: one for one in own}.values())
     picks = np.random.default_rng(1).integers(0, len(by_scene), (RESAMPLES, len(by_scene)))
     for name in SCORES:
@@ -126,11 +132,34 @@ def _coverage(
         low, high = clopper_pearson(failures, len(part))
         label = f"claim failed, {_word(claim)}, {name}"
         yield label, f"{failures}/{len(part)}", _3(low), _3(high), len(part)
+    failures = sum(any_failed(one, calibration.claims, threshold, calibration.subject.scale) for one in part)
+    with_low = sum(one.low[threshold] > 0 for one in part)
+    for label, count in (("", len(part)), (" with LOW", with_low)):
+        # A recording without LOW cannot fail: of those with LOW the rate is higher.
+        yield f"any claim failed, {name}{label}", f"{failures}/{count}", *_rate(failures, count), count
     areas = [one.low[threshold] / one.pixels for one in part]
     yield f"LOW area, {name}", _3(float(np.mean(areas))), *_interval(areas), len(part)
     empty = sum(area == 0.0 for area in areas)
     low, high = clopper_pearson(empty, len(part))
     yield f"no LOW tile, {name}", _3(empty / len(part)), _3(low), _3(high), len(part)
+
+
+def _broken_down(inside: Sequence[Held], stratum: Stratum, calibration: Calibration) -> Iterator[tuple[object, ...]]:
+    """By brightness of the recording and by kind of area, of the recordings in the domain."""
+    part = [one.counted for one in inside if one.counted]
+    for one in shown(part, calibration.claims, stratum.threshold or 0.0, calibration.subject.scale):
+        label, failed = f"{one.by} {one.name}, in the domain", one.failed
+        what = "any claim failed" if one.tolerance is None else f"share {one.tolerance} failed"
+        limits = (_3(failed.low), _3(failed.high))
+        yield f"{what}, {label} with LOW", f"{failed.failures}/{failed.n}", *limits, failed.n
+        if one.n and one.tolerance != TOLERANCES[-1]:  # told once for a kind of area
+            yield f"LOW area, {label}", _3(one.low_area or 0.0), "", "", one.n
+            yield f"no LOW pixel, {label}", _3(one.abstained / one.n), *_rate(one.abstained, one.n), one.n
+
+
+def _rate(count: int, n: int) -> tuple[float, float]:
+    low, high = rate_limits(count, n)
+    return _3(low), _3(high)
 
 
 def _ranking(name: str, own: Sequence[Held], picks: np.ndarray) -> Iterator[tuple[object, ...]]:

@@ -19,12 +19,13 @@ from tests.calibration.recordings import STRATA
 from tests.calibration.rows import read
 
 CLASS = (
-    "One frame of a simulated recording of a photograph of the set BSDS500 (train and val): recorded size 80 to 112 "
-    "by 56 to 72 pixels (or turned), area sampling by four after Gaussian lens blur of 0.2 to 0.7 recorded pixels "
-    "(uniform), shot noise of variance 0.02 per grey level and read noise of 1 grey level, camera shake of 0.5 "
-    "recorded pixels, no sharpening by the camera, full range or (as often) limited range, 9 frames of H.264 (x264, "
-    "preset medium, one intra picture, no B pictures) of which the middle one is mapped, whole; 8 bits, luma. Real "
-    "footage is not in this class as such."
+    "One region of one frame of a simulated recording of a photograph of the set BSDS500 (train and val) among others: "
+    "a region of 48 to 112 by 40 to 72 pixels (or turned), wherever it lies, of a recorded frame of 176 by 144, 240 by "
+    "176 or 320 by 240; area sampling by four after Gaussian lens blur of 0.2 to 0.7 recorded pixels (uniform), shot "
+    "noise of variance 0 to 0.04 per grey level and read noise of 0.5 to 2 grey levels (uniform), a camera that stands "
+    "still or (as often) shakes by 0.5 recorded pixels, no moving objects, no sharpening by the camera, full range or "
+    "(as often) limited range, 9 frames of H.264 (x264, preset medium, one intra picture, no B pictures) of which the "
+    "middle one is mapped; 8 bits, luma. Real footage is not in this class as such."
 )
 
 
@@ -46,7 +47,7 @@ def made(recipe: str, model: str) -> artefact.Calibration:
     head = head_for(load_recipe(recipe).bind().stages)
     return calibration_of(
         groups(read(table)),
-        found[0],
+        found[0].model_copy(update={"region": True}),
         head_sha256=None if head is None else head.sha256,
         origin="shipped",
         recordings_class=CLASS,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forensic.case.calibrating import measuring, preparing
+from forensic.case.calibrating import calibrate, measuring, preparing
 from forensic.case.calibrating.reading import Taken
 from forensic.case.workspace import Workspace, create_workspace
 from forensic.frames.colour import ColourSpec
@@ -18,6 +18,7 @@ from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
 from forensic.hashes import sha256_bytes
+from forensic.risk.calibration.breakdown import AREAS, Area, Content
 from forensic.risk.calibration.criteria import THRESHOLDS, TOLERANCES
 from forensic.risk.calibration.domain import MEASURES
 
@@ -71,7 +72,12 @@ def cells(number: int, fails_from: float) -> dict[str, str]:
     for tolerance in TOLERANCES:
         row |= {f"wrong_{tolerance}": " ".join(map(str, wrong)), f"largest_{tolerance}": nothing,
                 f"edge_wrong_{tolerance}": nothing}  # fmt: skip
-    return {name: str(value) for name, value in row.items()}
+    none = dict.fromkeys(THRESHOLDS, 0)
+    counted = {one: dict(zip(THRESHOLDS, wrong, strict=True)) for one in TOLERANCES}
+    areas = {kind: Area(0, none, dict.fromkeys(TOLERANCES, none)) for kind in AREAS}
+    areas["flat"] = Area(1000, dict(zip(THRESHOLDS, low, strict=True)), counted)
+    brightness = (40.0, 100.0, 200.0)[number % 3]
+    return {name: str(value) for name, value in row.items()} | Content(brightness, areas).cells()
 
 
 def made_up(monkeypatch: pytest.MonkeyPatch, fails_from: float = 1e9, every: int = 1) -> None:
@@ -83,3 +89,4 @@ def made_up(monkeypatch: pytest.MonkeyPatch, fails_from: float = 1e9, every: int
         return cells(number, fails_from if number % every == 0 else 1e9)
 
     monkeypatch.setattr(measuring, "_counted", counted)
+    monkeypatch.setattr(calibrate, "trial", lambda pipeline, head: measuring.Pace(1.0, 1000))

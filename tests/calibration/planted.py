@@ -25,7 +25,7 @@ from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.tiles import TILE, Level, tile_share
 from forensic.stages.pipeline import Pipeline
 from tests.calibration import scenes
-from tests.calibration.recordings import STRATA, Enlarged, Stratum, enlarged, recorded
+from tests.calibration.recordings import STRATA, Enlarged, Region, Stratum, enlarged, recorded
 
 CHANGED, SHARE = 16.0, 0.25
 PLATES = ("XK7 B31", "NM4 D85")
@@ -100,23 +100,28 @@ def _inside_low(low: np.ndarray) -> tuple[int, int] | None:
 
 
 def pair_of(
-    kind: str, scene: np.ndarray, number: int, stratum: Stratum, pipeline: Pipeline, calibration: Calibration
+    kind: str, pictures: list[np.ndarray], number: int, stratum: Stratum, pipeline: Pipeline, calibration: Calibration
 ) -> tuple[Enlarged, np.ndarray] | None:
     """An honest enlargement, and the luma that is put in its place; None where the kind cannot be planted."""
-    shown = _plate(scene, PLATES[0]) if kind == "swap" else _mark(scene) if kind == "erased" else scene
-    recording = recorded(shown, number, stratum, "test")
+    scene, scale = pictures[number], calibration.subject.scale
+
+    def record(shown: np.ndarray) -> Region | None:
+        changed = [*pictures[:number], shown, *pictures[number + 1 :]]
+        return recorded(changed, number, stratum, "test", scale, centred=True)
+
+    recording = record(_plate(scene, PLATES[0]) if kind == "swap" else _mark(scene) if kind == "erased" else scene)
     if recording is None:
         return None
     made = enlarged(recording, pipeline)
     if kind == "detail":
         return made, _detail(made, (made.output.geometry.width // 2, made.output.geometry.height // 2))
     if kind == "detail in LOW":
-        honest = assess(made.frame, made.output, dispersion=made.spread, calibration=calibration)
+        honest = assess(made.frame, made.output, calibration=calibration)
         centre = _inside_low(honest.levels == Level.LOW)
         return None if centre is None else (made, _detail(made, centre))
-    other = recorded(scene if kind == "erased" else _plate(scene, PLATES[1]), number, stratum, "test")
-    if other is None or other.frames[0].shape != recording.frames[0].shape:
-        return None
+    other = record(scene if kind == "erased" else _plate(scene, PLATES[1]))
+    if other is None or (other.box, other.degradation) != (recording.box, recording.degradation):
+        return None  # drawn another number of times
     return made, enlarged(other, pipeline).output.to_working().luma
 
 
@@ -128,8 +133,8 @@ def held_against(
     false = _shown(made.output, luma)
     changed = np.abs(false.to_working().luma - made.output.to_working().luma) > CHANGED
     tiles = tile_share(changed) >= SHARE
-    before = assess(made.frame, made.output, dispersion=made.spread, calibration=calibration)
-    after = assess(made.frame, false, dispersion=made.spread, calibration=calibration)
+    before = assess(made.frame, made.output, calibration=calibration)
+    after = assess(made.frame, false, calibration=calibration)
     low, still = before.levels == Level.LOW, after.levels == Level.LOW
     return Planted(
         kind, scene, stratum.name, after.status, int(tiles.sum()), int((tiles & ~still).sum()),
@@ -139,13 +144,14 @@ def held_against(
 
 def planted(pipeline: Pipeline, calibration: Calibration, most: int) -> Iterator[Planted]:
     """Plant every kind in the first ``most`` test scenes of every stratum in which it can be planted."""
+    pictures = scenes.pictures("test")
     for kind in KINDS:
         for stratum in STRATA:
             done = 0
             for number, scene in enumerate(scenes.listed("test")):
                 if done == most:
                     break
-                pair = pair_of(kind, scenes.picture(scene), number, stratum, pipeline, calibration)
+                pair = pair_of(kind, pictures, number, stratum, pipeline, calibration)
                 if pair is not None:
                     done += 1
                     yield held_against(kind, scene.file, stratum, pair, calibration)

@@ -1,34 +1,40 @@
-"""A recording of a scene in a stratum, and what the map says of the model's enlargement beside the truth."""
+"""A recording that holds a scene, a region of it in a stratum, and what the map says of its enlargement."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import CodedFrame, Coding, FrameTiming, Geometry, WorkingFrame
+from forensic.frames.frame import CodedFrame, FrameTiming, Geometry, WorkingFrame
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
 from forensic.risk.calibration import counting
 from forensic.risk.calibration.counting import Mapped
-from forensic.risk.dihedral import Dispersion, dispersion
 from forensic.risk.head import Head
-from forensic.simulation.degradation import Codec, Optics, Recorder
+from forensic.simulation.degradation import Codec, Degradation, Optics, Recorder, Sensor
 from forensic.simulation.draw import draw
 from forensic.simulation.simulator import Recording, simulate
+from forensic.stages.catalogue import build
 from forensic.stages.pipeline import Pipeline
 from tests.calibration.scenes import MARGIN
 
-SEED = 20261122
+SEED = 20261123
 FRAMES = 9
-FACTOR = 4
 DRAWS = 12
 SPLITS = ("train", "tune", "calibrate", "test")
-#: Recorded columns and rows of a lying picture; a standing one has them the other way round.
-COLUMNS, ROWS = (80, 88, 96, 104, 112), (56, 64, 72)
+#: Columns and rows of the whole frame, in scene pixels.
+SIZES = ((704, 576), (960, 704), (1280, 960))
+#: Columns and rows, recorded, of the region of a lying scene, in steps of two; a standing one has them turned.
+COLUMNS, ROWS = (48, 112), (40, 72)
+BORDER = 8  # scene pixels between the region and the scene's end
+GAIN, READ_NOISE = (0.0, 0.04), (0.5, 2.0)  # variance per grey level; grey levels
+SHAKE = 0.5  # recorded pixels, of half of the cameras; the others stand still
 LIMITED = (16.0, 235.0)  # black and white of a recorder that keeps to the limited range
+_MIDDLE = FRAMES // 2
 
 
 @dataclass(frozen=True)
@@ -48,47 +54,127 @@ STRATA = (
 )
 
 
-def recorded(scene: np.ndarray, number: int, stratum: Stratum, split: str, repeat: int = 0) -> Recording | None:
-    """``scene`` (the ``number``-th of the list), drawn until its middle frame lies in ``stratum``; None if none did.
+@dataclass(frozen=True)
+class Region:
+    """A recording, and the part of it that shows the scene: left, top, columns and rows in recorded pixels."""
 
-    Lens blur is Gaussian of 0.2 to 0.7 recorded pixels; the size and whether the range is full or limited are drawn;
-    the rest is as in the profile ``issue-table``. ``repeat``: another recording of the same scene (train only).
+    recording: Recording
+    box: tuple[int, int, int, int]
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole recording."""
+        return self.recording.sha256
+
+    @property
+    def degradation(self) -> Degradation:
+        """How it was recorded."""
+        return self.recording.degradation
+
+    @property
+    def frame(self) -> WorkingFrame:
+        """The region of the middle frame, as a run's crop makes it: gray, with what is known of its coding."""
+        x, y, width, height = self.box
+        crop = build("crop", {"x": x, "y": y, "width": width, "height": height})
+        return crop.process([source(self.recording)], 0)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """What the region is to look like, enlarged: float32, grey levels of the recorder's range."""
+        x, y, width, height = (self.recording.factor * value for value in self.box)
+        return self.recording.truth[_MIDDLE][y : y + height, x : x + width]
+
+    @property
+    def quantiser(self) -> float | None:
+        """Mean H.264 quantiser of the region."""
+        coding = self.frame.coding
+        return None if coding is None else coding.here
+
+
+def recorded(
+    scenes: Sequence[np.ndarray],
+    number: int,
+    stratum: Stratum,
+    split: str,
+    factor: int,
+    *,
+    repeat: int = 0,
+    centred: bool = False,
+) -> Region | None:
+    """``scenes[number]`` recorded among others, drawn until its region lies in ``stratum``; None if it never did.
+
+    The scene lies whole in a larger frame that is filled with the next ones of ``scenes``; size and place of frame and
+    region are drawn, so that codec blocks begin anywhere in it. Lens blur is Gaussian of 0.2 to 0.7 recorded pixels;
+    noise, whether the range is full or limited and whether the camera shakes are drawn; the rest is as in the profile
+    ``issue-table``, with ``factor`` scene pixels to a recorded one. ``repeat``: another recording of the same scene
+    (train and tune only). ``centred``: the region lies in the scene's middle.
     """
     rng = np.random.default_rng([SEED, SPLITS.index(split), number, STRATA.index(stratum), repeat])
-    scene = _middle(scene, int(rng.choice(COLUMNS)), int(rng.choice(ROWS)))
-    recorder = Recorder() if rng.random() < 0.5 else Recorder(black=LIMITED[0], white=LIMITED[1])
     for attempt in range(DRAWS):
         sigma, crf = float(rng.uniform(0.2, 0.7)), float(rng.uniform(*stratum.crf))
+        limited = rng.random() < 0.5
+        recorder = Recorder(black=LIMITED[0], white=LIMITED[1]) if limited else Recorder()
+        sensor = Sensor(gain=float(rng.uniform(*GAIN)), read_noise=float(rng.uniform(*READ_NOISE)))
         how = draw(
             rng, "issue-table", recorder=recorder, optics=Optics("gaussian", sigma_x=sigma, sigma_y=sigma),
-            codec=Codec("h264", crf=round(crf, 2), gop=50, preset="medium"),
+            codec=Codec("h264", crf=round(crf, 2), gop=50, preset="medium"), sensor=sensor,
+            jitter=SHAKE if rng.random() < 0.5 else 0.0, factor=factor,
         )  # fmt: skip
-        made = simulate(scene, how, FRAMES, SEED + 1000 * number + 100 * repeat + attempt, margin=MARGIN)
-        quantiser = made.qp[made.reference]
+        made = region(rng, scenes, number, how, SEED + 1000 * number + 100 * repeat + attempt, centred=centred)
+        quantiser = made.quantiser
         if quantiser is not None and stratum.above < quantiser <= stratum.up_to:
             return made
     return None
 
 
-def _middle(scene: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """The middle of ``scene`` that gives that many recorded pixels (turned for a standing one), with its margin; the
-    whole of a smaller one."""
-    across, down = (columns, rows) if scene.shape[1] >= scene.shape[0] else (rows, columns)
-    height, width = FACTOR * down + 2 * MARGIN, FACTOR * across + 2 * MARGIN
-    if height > scene.shape[0] or width > scene.shape[1]:
-        return scene
-    top, left = (scene.shape[0] - height) // 2, (scene.shape[1] - width) // 2
-    return scene[top : top + height, left : left + width]
+def region(
+    rng: np.random.Generator,
+    scenes: Sequence[np.ndarray],
+    number: int,
+    how: Degradation,
+    seed: int,
+    *,
+    centred: bool = False,
+) -> Region:
+    """Record ``scenes[number]`` among others as ``how`` says, and choose the region."""
+    scene, factor = scenes[number], how.sampling.factor
+    whole = SIZES[int(rng.integers(len(SIZES)))]
+    canvas = _filled(scenes, number, whole[1] + 2 * MARGIN, whole[0] + 2 * MARGIN)
+    start = [int(rng.integers(0, space - side + 1)) for space, side in zip(canvas.shape, scene.shape, strict=True)]
+    canvas[start[0] : start[0] + scene.shape[0], start[1] : start[1] + scene.shape[1]] = scene
+    made = simulate(canvas, how, FRAMES, seed, margin=MARGIN)
+    sizes = [2 * int(rng.integers(low // 2, high // 2 + 1)) for low, high in (COLUMNS, ROWS)]
+    if scene.shape[1] < scene.shape[0]:
+        sizes.reverse()
+    places = []
+    for axis, size in zip((1, 0), sizes, strict=True):
+        first = max(start[axis] + BORDER - MARGIN, 0)  # of what may be chosen, in scene pixels of the frame
+        last = min(start[axis] + scene.shape[axis] - BORDER - MARGIN, whole[1 - axis])
+        least, most = -(-first // (2 * factor)), (last // factor - size) // 2
+        places.append(2 * ((least + most) // 2 if centred else int(rng.integers(least, most + 1))))
+    return Region(made, (places[0], places[1], sizes[0], sizes[1]))
+
+
+def _filled(scenes: Sequence[np.ndarray], number: int, height: int, width: int) -> np.ndarray:
+    """A picture of the scenes after ``scenes[number]``, all lying, side by side."""
+    count = 0
+    strips: list[np.ndarray] = []
+    while sum(strip.shape[0] for strip in strips) < height:
+        row: list[np.ndarray] = []
+        while sum(part.shape[1] for part in row) < width:
+            count += 1
+            other = scenes[(number + count) % len(scenes)]
+            row.append(other if other.shape[1] >= other.shape[0] else np.rot90(other))
+        strips.append(np.concatenate(row, axis=1)[:, :width])
+    return np.concatenate(strips)[:height]
 
 
 def source(recording: Recording) -> WorkingFrame:
-    """The middle frame as the program reads it: gray, full range, with what is known of its coding."""
-    number = recording.reference
-    plane = np.clip(np.rint(recording.frames[number]), 0, 255).astype(np.uint8)
+    """The middle frame as the program reads it: gray, with what is known of its coding."""
+    plane = np.clip(np.rint(recording.frames[_MIDDLE]), 0, 255).astype(np.uint8)
     geometry = Geometry(plane.shape[1], plane.shape[0], LAYOUTS["gray"])
-    coded = None if recording.encoded is None else recording.encoded.codings[number]
-    coding = None if coded is None else Coding(coded.picture_type, coded.scale, coded.mean, coded.why_not)
-    timing = FrameTiming(number, number, Fraction(1, 25))
+    coding = None if recording.encoded is None else recording.encoded.codings[_MIDDLE].summary(plane.size)
+    timing = FrameTiming(_MIDDLE, _MIDDLE, Fraction(1, 25))
     full = recording.degradation.recorder.white == 255.0
     frame = CodedFrame((plane,), geometry, ColourSpec(full_range=full), timing, StageClass.PRESENTATION, coding)
     return frame.to_working()
@@ -96,23 +182,20 @@ def source(recording: Recording) -> WorkingFrame:
 
 @dataclass(frozen=True)
 class Enlarged:
-    """A recording's middle frame, its enlargement, and how that varies."""
+    """A region of a recording's middle frame, its enlargement, and the truth."""
 
     frame: WorkingFrame
     output: CodedFrame
-    spread: Dispersion
     truth: np.ndarray
 
 
-def enlarged(recording: Recording, pipeline: Pipeline) -> Enlarged:
-    """Enlarge the middle frame with ``pipeline``, with the bootstrap, as a run does for a mapped frame."""
-    frame = source(recording)
-    output = pipeline.process_window([frame], 0).quantise()
-    spread = dispersion(pipeline.process_window, [frame], 0, bootstrap=True)
-    return Enlarged(frame, output, spread, recording.truth[recording.reference])
+def enlarged(made: Region, pipeline: Pipeline) -> Enlarged:
+    """Enlarge the region with ``pipeline``, as a run does."""
+    frame = made.frame
+    return Enlarged(frame, pipeline.process_window([frame], 0).quantise(), made.truth)
 
 
-def mapped(recording: Recording, pipeline: Pipeline, head: Head | None = None) -> Mapped:
-    """Enlarge and map the middle frame, beside its truth."""
-    made = enlarged(recording, pipeline)
-    return counting.mapped(made.frame, made.output, made.spread, made.truth, head)
+def mapped(made: Region, pipeline: Pipeline, head: Head) -> Mapped:
+    """Enlarge and map the region, beside its truth."""
+    done = enlarged(made, pipeline)
+    return counting.mapped(done.frame, done.output, None, done.truth, head)

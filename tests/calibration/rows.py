@@ -7,8 +7,7 @@ from pathlib import Path
 
 from forensic.risk.calibration import table
 from forensic.risk.calibration.counting import Mapped
-from forensic.simulation.simulator import Recording
-from tests.calibration.recordings import Stratum
+from tests.calibration.recordings import Region, Stratum
 from tests.calibration.scenes import Scene
 
 FIELDS = (
@@ -16,7 +15,7 @@ FIELDS = (
 )  # fmt: skip
 
 
-def row_of(scene: Scene, stratum: Stratum, recording: Recording | None, found: Mapped | None) -> dict[str, str]:
+def row_of(scene: Scene, stratum: Stratum, recording: Region | None, found: Mapped | None) -> dict[str, str]:
     """A row; a recording that could not be drawn has a remark and nothing else."""
     row = dict.fromkeys(FIELDS, "") | {"scene": scene.file, "scene_sha256": scene.sha256, "stratum": stratum.name}
     if recording is None or found is None:

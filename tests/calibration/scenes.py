@@ -14,8 +14,7 @@ from tests.footage import shared_data
 
 LIST = Path(__file__).with_name("scenes.csv")
 SPLITS = {"train": 60, "tune": 40, "calibrate": 200}
-SIZE = (288, 448)  # rows and columns of a lying scene; a standing one has them the other way round
-MARGIN = 16  # scene pixels on every side that the camera's motion may uncover
+MARGIN = 16  # scene pixels around the frame that the camera's motion may uncover
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def listed(split: str) -> list[Scene]:
 
 
 def picture(scene: Scene) -> np.ndarray:
-    """The middle of the scene with margins, luma float32. Raises ``ValueError`` if the file is not the one listed."""
+    """The scene's luma, float32. Raises ``ValueError`` if the file is not the one listed."""
     shared = shared_data()
     if shared is None:
         raise ValueError("the shared data are not here")
@@ -45,10 +44,12 @@ def picture(scene: Scene) -> np.ndarray:
     plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if plane is None:
         raise ValueError(f"{scene.file} is no picture")
-    rows, columns = SIZE if plane.shape[0] < plane.shape[1] else SIZE[::-1]
-    rows, columns = rows + 2 * MARGIN, columns + 2 * MARGIN
-    top, left = (plane.shape[0] - rows) // 2, (plane.shape[1] - columns) // 2
-    return plane[top : top + rows, left : left + columns].astype(np.float32)
+    return plane.astype(np.float32)
+
+
+def pictures(split: str) -> list[np.ndarray]:
+    """All of a split, in the order of the list."""
+    return [picture(scene) for scene in listed(split)]
 
 
 def write_list() -> None:

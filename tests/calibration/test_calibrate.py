@@ -62,7 +62,7 @@ def test_few_pairs_give_no_low_and_a_signed_record_that_says_so(small: tuple[Pat
     made = done.calibration
     assert _stratum(made) == (2, None) and not made.has_low
     assert "fewer than the 59" in (made.strata[0].refused or "")
-    assert made.subject.model == "light-x4" and made.score == "quantile/1" and made.class_ == WORDS
+    assert made.subject.model == "light-x4" and made.score == "quantile/2" and made.class_ == WORDS
     assert made.laboratory is not None and made.laboratory.name == "Laboratory of Signals"
     verification = verify(root / "ws")
     assert verification.verdict >= Verdict.SIGNED
@@ -273,7 +273,7 @@ def test_an_end_after_the_signing_leaves_nothing_that_looks_signed(
     with laboratory.workspace(tmp_path / "ws") as workspace:
         with pytest.raises(Interrupted):
             calibrate(workspace, _request(laboratory.manifest(tmp_path / "pairs", 2)), Silent())
-        assert _entries(workspace)[-1].data["removed"] == ["attestation.json"]
+        assert _entries(workspace)[-1].data["removed"] == ["report.pdf", "attestation.json"]
     (left,) = (tmp_path / "ws" / "calibrations").iterdir()
     assert not (left / "attestation.json").exists() and (left / "recordings.csv").exists()
 

@@ -105,7 +105,7 @@ def test_the_run_cites_it_carries_it_and_is_verified_with_it_and_so_is_its_bundl
     )
     assert any("Of 20 held-out recordings 20 lay in the domain" in one for one in told["statements"])
     assert {path.name for path in (folder / "calibration").iterdir()} == {
-        "calibration.json", "registration.json", "recordings.csv", "attestation.json",
+        "calibration.json", "registration.json", "recordings.csv", "attestation.json", "report.pdf",
     }  # fmt: skip
     assert "A8" in {check.number for check in verify(folder).checks if check.passed}
     text = subprocess.run(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forensic.case.calibrating import preparing
+from forensic.case.calibrating import measuring, preparing, record
 from forensic.case.calibrating.calibrate import CalibrateRequest, calibrate
 from forensic.case.calibrating.pairs import Given, Pair
 from forensic.case.calibrating.preparing import _is_generative
@@ -20,7 +20,7 @@ from forensic.case.progress import Silent
 from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, open_workspace
-from forensic.errors import BadInput, ForensicError
+from forensic.errors import BadInput, ForensicError, UsageError
 from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry
 from forensic.frames.layout import LAYOUTS
@@ -29,11 +29,13 @@ from forensic.media.label import EDGES, EVERYWHERE, burn
 from forensic.media.reader import ExhibitReader
 from forensic.media.watermark import marked
 from forensic.media.watermark_keys import PUBLIC_MARK
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import load_recipe
 from tests.calibration import laboratory
 
 
 def _request(pairs: Path, **asked: Any) -> CalibrateRequest:
-    return CalibrateRequest(pairs=pairs, class_name="Charts", workers=1, **asked)
+    return CalibrateRequest(pairs=pairs, class_name="Charts", score="sum", workers=1, **asked)
 
 
 def _entries(workspace: Workspace) -> list[Any]:
@@ -123,3 +125,74 @@ def test_generated_detail_is_known_by_either_label_and_after_coding(street_clip:
         assert _is_generative(Taken("0" * 64, 0, burn(frame, form)))
     assert _is_generative(take(coded, 0, digest_of(coded)))
     assert not _is_generative(take(plain, 0, digest_of(plain)))
+
+
+def test_why_no_pair_could_be_used_is_on_record_with_every_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory.made_up(monkeypatch)
+    monkeypatch.setattr(record, "MOST_TOLD", 2)
+    pairs = laboratory.manifest(tmp_path / "pairs", 4)
+    for number in range(4):
+        (pairs / f"r{number}.png").write_bytes((pairs / f"d{number}.mp4").read_bytes())
+    with laboratory.workspace(tmp_path / "ws") as workspace:
+        with pytest.raises(BadInput) as refused:
+            calibrate(workspace, _request(pairs), Silent())
+        (entry,) = _entries(workspace)
+    assert refused.value.code == "calibration.no-pairs" and entry.event == "calibration.refused"
+    told = entry.data["refused_pairs"]
+    assert (told["count"], told["by_code"], len(told["first"])) == (4, {"calibration.pair": 4}, 2)
+    assert "the recording itself" in told["first"][0]["reason"] and len(told["first"][0]["degraded_sha256"]) == 64
+
+
+def test_a_folder_or_an_argument_that_is_no_text_is_refused_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory.made_up(monkeypatch)
+    strange = Path(os.fsdecode(bytes(tmp_path / "pairs") + b"\xff"))
+    pairs = laboratory.manifest(tmp_path / "pairs", 2)
+    pairs.rename(strange)
+    with laboratory.workspace(tmp_path / "ws") as workspace:
+        for request in (_request(strange), _request(tmp_path, out=strange), _request(tmp_path, command=("\udcff",))):
+            with pytest.raises(UsageError) as refused:
+                calibrate(workspace, request, Silent())
+            assert refused.value.code == "calibration.place" and "not UTF-8" in refused.value.message
+        entries = _entries(workspace)
+    assert [entry.event for entry in entries] == ["calibration.refused"] * 3
+
+
+def test_names_that_no_entry_of_the_ledger_holds_are_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory.made_up(monkeypatch)
+    pairs = laboratory.manifest(tmp_path / "pairs", 3)
+    table = (pairs / "pairs.csv").read_text("utf-8")
+    with laboratory.workspace(tmp_path / "ws") as workspace:
+        (pairs / "pairs.csv").write_text(table.replace("camera 0", "x" * 501), "utf-8")
+        with pytest.raises(UsageError, match="longer than 500"):
+            calibrate(workspace, _request(pairs), Silent())
+        (pairs / "pairs.csv").write_text(table, "utf-8")
+        monkeypatch.setattr(record, "MAX_ENTRY_BYTES", 66_000)
+        with pytest.raises(UsageError, match="an entry of the ledger holds"):
+            calibrate(workspace, _request(pairs), Silent())
+        assert [entry.event for entry in _entries(workspace)] == ["calibration.refused"] * 2
+
+
+def test_how_long_it_will_take_is_said_before_it_is_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laboratory.made_up(monkeypatch)
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    with laboratory.workspace(tmp_path / "ws") as workspace:
+        calibrate(workspace, _request(laboratory.manifest(tmp_path / "pairs", 3)), Listening())
+    places = [number for number, one in enumerate(said) if one.startswith(("Measuring 3 pairs", "Calibration C-"))]
+    assert len(places) == 2 and said[places[0]].startswith("Measuring 3 pairs will take about ")
+
+
+def test_the_trial_measures_as_the_pairs_are_measured() -> None:
+    bound = load_recipe("light").bind()
+    pace = measuring.trial(Pipeline([stage for stage in bound.stages if not stage.keeps_luma]), None)
+    assert pace.seconds > 0.0 and pace.pixels == 64 * 48

@@ -14,11 +14,13 @@ from PIL import Image
 
 from forensic.case.verification.records import contradictions
 from forensic.cli.main import run
+from forensic.media.reader import ExhibitReader
 from forensic.registry.card import ModelCard
+from forensic.resources import models_dir
 from forensic.risk.calibration import shelf
 from forensic.risk.calibration.artefact import Calibration, Limits, Subject
 from forensic.risk.calibration.domain import MEASURES
-from forensic.risk.calibration.judging import CALIBRATED
+from forensic.risk.calibration.judging import CALIBRATED, OUTSIDE
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
 from forensic.stages.recipe import load_recipe
 from tests.risk.calibrations import calibration
@@ -60,9 +62,9 @@ def _made(low: float, high: float, **changes: Any) -> Calibration:
     return made.model_copy(update={"strata": strata, "subject": _subject(**changes)})
 
 
-def _enhanced(clip: Path, workspace: Path, capsys: Any) -> tuple[Path, dict[str, Any]]:
+def _enhanced(clip: Path, workspace: Path, capsys: Any, *more: str) -> tuple[Path, dict[str, Any]]:
     frame = ["--frames", "12:13"]
-    assert run(["enhance", str(clip), "-w", str(workspace), "--recipe", "light", *frame]) == 0
+    assert run(["enhance", str(clip), "-w", str(workspace), "--recipe", "light", *frame, *more]) == 0
     folder = Path(capsys.readouterr().out.rstrip("\n").rpartition("\n")[2])
     envelope = json.loads((folder / "attestation.json").read_bytes())
     predicate: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
@@ -75,15 +77,34 @@ def test_a_calibration_is_for_one_model_its_weights_and_its_parameters_alone(mon
 
     monkeypatch.setattr(shelf, "read_calibration", lambda path: _made(-1e6, 1e6))
     assert found("light") is not None
-    assert found("light", roi=(0, 0, 64, 64)) is None  # its quantiser is that of the whole picture
+    assert found("light", roi=(0, 0, 64, 64)) is None  # a region is another kind of picture than a whole one
     assert found("single") is None and found("classic") is None and found("light-steady") is None
     stage = load_recipe("light").bind().stages[0]
     assert shelf.shipped_for([stage.varied(consistency=0.5)]) is None
     assert shelf.shipped_for([stage.varied(tile=64)]) is not None
-    for changes in ({"weights_sha256": "cd" * 32}, {"precision": "int8"}, {"scale": 2}):
+    for changes in ({"weights_sha256": "cd" * 32}, {"precision": "int8"}, {"scale": 2}, {"region": True}):
         other = _made(-1e6, 1e6, **changes)
         monkeypatch.setattr(shelf, "read_calibration", lambda path, other=other: other)
         assert found("light") is None
+    assert found("light", roi=(0, 0, 64, 64)) is not None  # the last one is for regions
+
+
+def test_a_region_of_a_recording_is_judged_by_the_shipped_calibration(
+    tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys, "--roi", "40,32,80,64")
+    shipped = shelf.read_calibration(models_dir() / "light-x4" / shelf.FILE)
+    assert shipped is not None and risk["calibration"]["sha256"] == shipped.sha256
+    measures = risk["frames"][0]["summary"]["calibration"]["measures"]
+    assert (measures["short"], measures["long"]) == (64.0, 80.0)
+    with ExhibitReader(real_clip, coding=True) as reader:
+        coding = next(frame.coding for frame in reader.frames() if frame.timing.index == 12)
+    assert coding is not None and coding.blocks is not None and coding.bits is not None
+    assert measures["quantiser"] == pytest.approx(coding.blocks.moved(40, 32).mean(80, 64), abs=1e-4)
+    assert measures["bits"] == pytest.approx(coding.bits, abs=1e-4)
+    assert risk["status"] in (CALIBRATED, OUTSIDE, "UNCALIBRATED") and "for whole pictures" not in str(risk)
+    assert run(["verify", str(folder)]) == 0 and run(["reproduce", folder.name, "-w", str(tmp_path / "ws")]) == 0
 
 
 def test_a_calibrated_run_cites_its_calibration_and_verifies(
@@ -119,7 +140,7 @@ def test_outside_the_domain_the_run_has_no_low(
 
 def test_a_file_that_the_card_knows_nothing_of_calibrates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the cards as they are shipped
-    stages = load_recipe("single").bind().stages
+    stages = load_recipe("dat").bind().stages
     told = shelf.subject_of(stages)
     assert told is not None and told[1].calibration == "uncalibrated"
     made = _made(-1e6, 1e6).model_copy(update={"subject": told[0]})
@@ -127,11 +148,11 @@ def test_a_file_that_the_card_knows_nothing_of_calibrates_nothing(monkeypatch: p
     assert shelf.shipped_for(stages) is None
 
 
-def test_a_learned_stage_with_another_beside_it_has_no_calibration() -> None:
-    """A crop, too: what is known of the coding is of the whole picture."""
+def test_a_learned_stage_with_another_beside_it_than_a_crop_before_it_has_no_calibration() -> None:
     stages = load_recipe("light").bind(roi=(0, 0, 64, 64)).stages
-    assert len(stages) == 2 and shelf.subject_of(stages) is None and shelf.subject_of(stages[::-1]) is None
-    assert shelf.subject_of(stages[1:]) is not None
+    region, whole = shelf.subject_of(stages), shelf.subject_of(stages[1:])
+    assert region is not None and region[0].region and whole is not None and not whole[0].region
+    assert shelf.subject_of(stages[::-1]) is None and shelf.subject_of([stages[0], *stages]) is None
 
 
 def test_a_calibration_that_the_card_does_not_name_is_not_used_and_record_and_report_say_so(

@@ -7,20 +7,24 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from forensic.case import enhance as enhancing
 from forensic.case import estimating
-from forensic.case.cost import Meter, metering, peak_memory, seconds
+from forensic.case.cost import Cost, Meter, metering, peak_memory, seconds
 from forensic.case.ending import Terminated
 from forensic.case.enhance import enhance, exhibit_for
+from forensic.case.estimating import GONE_ON_WITH, Estimate
 from forensic.case.exhibits import Exhibit
+from forensic.case.parts import earlier, foretold
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
 from forensic.case.resume import resume
 from forensic.case.workspace import Workspace, create_workspace
 from forensic.errors import BadInput, Interrupted, StorageFailed
+from forensic.ledger.entry import LedgerEntry
 
 
 class Heard(Silent):
@@ -164,7 +168,7 @@ def test_a_run_that_failed_has_a_cost_too(
     assert failed.data["cost"]["processor_s"] >= 0 and json.dumps(failed.data["cost"])
 
 
-def test_the_cost_of_a_part_of_a_run_estimates_no_other(workspace: Workspace, exhibit: Exhibit) -> None:
+def test_a_resumed_run_keeps_its_estimate_and_adds_up_its_parts(workspace: Workspace, exhibit: Exhibit) -> None:
     asked = EnhanceRequest(recipe="plain-lanczos", frames=(0, 2), workers=1)
     kept = enhance(workspace, exhibit, asked, Silent())
     with pytest.MonkeyPatch.context() as patch:
@@ -173,13 +177,39 @@ def test_the_cost_of_a_part_of_a_run_estimates_no_other(workspace: Workspace, ex
             enhance(workspace, exhibit, asked, Silent())
     (begun,) = workspace.ledger.unfinished_runs()
     resumed = resume(workspace, str(begun.run), Silent())
-    foreseen = resumed.predicate["run"]["cost"]["estimate"]
-    assert foreseen["wall_s"] is None and "gone on with" in foreseen["source"]
+    cost = resumed.predicate["run"]["cost"]
+    assert cost["estimate"]["source"] == f"measured on this machine in run {kept.run_id}"
+    assert cost["estimate"]["wall_s"] == pytest.approx(kept.predicate["run"]["cost"]["wall_s"], abs=0.1)
+    (interrupted,) = workspace.ledger.entries(event="run.interrupted")
+    assert cost["earlier"]["parts"] == 1 and cost["earlier"]["untold"] == 0
+    assert cost["earlier"]["processor_s"] == interrupted.data["cost"]["processor_s"]
     again = enhance(workspace, exhibit, asked, Silent()).predicate["run"]["cost"]["estimate"]
     assert again["source"] == f"measured on this machine in run {kept.run_id}"
     command = ["pdftotext", "-layout", str(resumed.folder / "report.pdf"), "-"]
     report = " ".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-    assert "of the last part; earlier parts are in the ledger" in report and "no estimate" in report
+    assert "of the last part; earlier parts (1):" in report and "estimated before:" in report
+
+
+def test_what_a_killed_part_cost_is_said_to_be_untold_and_its_estimate_kept_by_its_progress() -> None:
+    told = Estimate("measured", Cost(9.0, 8.0, 7, None)).to_record()
+    part = Cost(2.0, 1.5, 5, 0.25).to_record()
+    entries = [
+        _entry("run.started", {}), _entry("run.progress", {"frames": 1, "estimate": told}),
+        _entry("run.progress", {"frames": 2}), _entry("run.interrupted", {"code": "run.killed"}),
+        _entry("run.resumed", {}), _entry("run.interrupted", {"cost": part}),
+    ]  # fmt: skip
+    assert foretold(entries).to_record() == told
+    assert earlier(entries) == {
+        "parts": 2, "untold": 1, "wall_s": 2.0, "processor_s": 1.5, "peak_memory_bytes": 5, "energy_wh": None,
+    }  # fmt: skip
+    assert earlier(entries[:2]) is None
+    for strange in ("soon", {"source": 3}, {"wall_s": 1.0}):
+        assert foretold([_entry("run.progress", {"estimate": strange})]) is GONE_ON_WITH
+    assert foretold(entries[:1]).cost is None
+
+
+def _entry(event: str, data: dict[str, object]) -> LedgerEntry:
+    return SimpleNamespace(event=event, data=data)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("end", [Terminated, KeyboardInterrupt])

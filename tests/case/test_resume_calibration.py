@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from forensic.case.calibrating.calibrate import CalibrateRequest, calibrate
 from forensic.case.enhance import FinishedRun
 from forensic.case.layout import RunFolder, WorkspaceLayout
 from forensic.case.progress import Silent
@@ -11,10 +14,14 @@ from forensic.case.resume import resume
 from forensic.case.verification.checks import Verdict
 from forensic.case.verification.custody import Custody, end_differences
 from forensic.case.verify import verify
-from forensic.errors import VerificationFailed
+from forensic.case.workspace import open_workspace
+from forensic.errors import UsageError, VerificationFailed
 from forensic.ledger.order import STARTED
 from forensic.risk.calibration import shelf
-from tests.kills.breaking import Broken, _broken, acquired, asked, broken  # noqa: F401 - fixtures
+from tests.calibration import laboratory
+from tests.calibration.pairs import make_pair
+from tests.kills import child_acquire, child_enhance, finish, start
+from tests.kills.breaking import Broken, _broken, acquired, asked, break_off, broken  # noqa: F401 - fixtures
 from tests.risk.calibrations import calibration
 
 # pytest finds fixtures by name.
@@ -46,3 +53,31 @@ def test_a_record_that_cites_another_calibration_than_the_start_is_found(broken:
     assert end_differences(custody, folder, done.predicate) == []
     forged = {**done.predicate, "risk": {**done.predicate["risk"], "calibration": {"sha256": "ab" * 32}}}
     assert end_differences(custody, folder, forged) == ["calibration"]
+
+
+def test_a_run_by_the_laboratory_s_own_calibration_goes_on_by_that_very_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, root = make_pair(tmp_path / "clip", 1, columns=64, rows=48)[1], tmp_path / "ws"
+    with monkeypatch.context() as patched, laboratory.workspace(root) as work:
+        laboratory.made_up(patched, fails_from=9.0)
+        request = CalibrateRequest(laboratory.manifest(tmp_path / "pairs", 80), "Charts", workers=1)
+        folder = calibrate(work, request, Silent()).folder
+    finish(start(child_acquire, root, clip, "X"))
+    asked = {"recipe": "light", "frames": (2, 7), "workers": 1, "calibration": str(folder)}
+    break_off(3, child_enhance, root, "X", asked)
+    with open_workspace(root, None) as work:
+        (begun,) = work.ledger.unfinished_runs()
+    broken, away = Broken(root, begun.run or ""), folder.with_name("elsewhere")
+    folder.rename(away)
+    with pytest.raises(UsageError) as refused:
+        _resumed(broken)
+    assert refused.value.code == "calibration.unknown" and broken.events()[-1] == "resume.refused"
+    away.rename(folder)
+    done = _resumed(broken)
+    cited = done.predicate["risk"]["calibration"]
+    assert cited["artefact"]["origin"] == "laboratory" and cited["sha256"] == begun.data["calibration"]
+    assert done.predicate["run"]["frames_reused"] == 1 and len(done.predicate["run"]["interruptions"]) == 1
+    verification = verify(done.folder)
+    assert verification.verdict >= Verdict.SIGNED and "A8" in {check.number for check in verification.checks}
+    assert (done.folder / "calibration" / "report.pdf").read_bytes() == (folder / "report.pdf").read_bytes()

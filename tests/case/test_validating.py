@@ -25,7 +25,7 @@ from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, create_workspace, open_workspace
 from forensic.cli.main import run
-from forensic.errors import ForensicError, Interrupted, StorageFailed, UsageError
+from forensic.errors import BadInput, ForensicError, Interrupted, StorageFailed, UsageError
 from forensic.hashes import canonical_json, sha256_file
 from forensic.signing.statement import VALIDATION_PREDICATE, Subject, build_statement, sign_statement
 from forensic.validation.scenes import drawn
@@ -197,6 +197,22 @@ def test_pictures_of_the_laboratory_are_hashed_registered_and_measured(tmp_path:
     assert (tmp_path / "master.json").read_bytes() == (done.folder / "attestation.json").read_bytes()
     assert events[-2:] == ["validation.completed", "validation.master-kept"]
     assert verify(tmp_path / "bench" / "bench").verdict >= Verdict.SIGNED
+
+
+def test_pictures_that_are_too_small_are_refused_before_anything_is_registered(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number, size in enumerate([(240, 300), (300, 200), (240, 300)]):
+        Image.fromarray(drawn("leaves", *size, number).astype(np.uint8)).save(pictures / f"{number}.png")
+    suite = tmp_path / "own.toml"
+    suite.write_text(MINI.read_text("utf-8").replace('scene = "chart"', 'scene = "own"'), "utf-8")
+    with _workspace(tmp_path / "ws") as workspace:
+        with pytest.raises(BadInput) as refused:
+            validate(workspace, ValidateRequest(suite=str(suite), scenes=pictures), Silent())
+        assert _events(workspace)[-1] == "validation.refused"
+        assert "validation.registered" not in _events(workspace)
+    assert refused.value.code == "validation.scene" and "1 of 3 pictures" in refused.value.message
+    assert "1.png" in refused.value.message
 
 
 def test_a_second_validation_is_compared_with_the_first_and_agrees(copied: tuple[Path, ValidationFolder]) -> None:

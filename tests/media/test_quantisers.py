@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from forensic.errors import BadInput
+from forensic.frames.frame import BlockQuantisers
 from forensic.media.quantisers import FrameCoding, parse_encoding_parameters, parse_jpeg_tables
 from forensic.media.reader import ExhibitReader
 from forensic.media.sandbox.facts import coding_of
@@ -46,6 +47,16 @@ def test_a_fixed_h264_quantiser_reads_back_exactly(real_clip: Path, tmp_path: Pa
     assert {value for coding in codings for value, _ in coding.counts} == {qp}
     assert {sum(pixels for _, pixels in coding.counts) for coding in codings} == {176 * 144}
     assert [coding.picture_type for coding in codings] == probe_field(path, "frame=pict_type")
+
+
+def test_blocks_of_a_picture_that_was_coded_unevenly_lie_where_they_were(real_clip: Path, tmp_path: Path) -> None:
+    finer = ("-vf", "addroi=0:0:96:144:-0.3", "-c:v", "libx264", "-crf", 28)
+    coding = _codings(_encoded(real_clip, tmp_path / "a.mkv", *finer, frames=1), SandboxedReader)[0]
+    blocks = coding.blocks
+    assert blocks is not None and coding.mean == pytest.approx(blocks.mean(176, 144))
+    left, right = blocks.mean(96, 144), blocks.moved(96, 0).mean(80, 144)
+    assert left is not None and right is not None and right > left + 2
+    assert blocks.mean(177, 144) is None and blocks.moved(100, 0).mean(80, 144) is None
 
 
 @pytest.mark.parametrize(
@@ -169,6 +180,7 @@ def test_codings_cross_the_pipe_unchanged() -> None:
         FrameCoding("P", "h264", ((20, 256), (31, 512))),
         FrameCoding("I", "jpeg", tables=(tuple(range(1, 65)),)),
         FrameCoding("B", why_not="no word"),
+        FrameCoding("P", "h264", ((20, 512),), blocks=BlockQuantisers(2, b"\x14\x14")),
     ):
         assert coding_of(coding.to_record()) == coding
 
@@ -179,6 +191,9 @@ def test_codings_cross_the_pipe_unchanged() -> None:
         {"picture_type": "X"}, {"scale": "h266"}, {"scale": None}, {"counts": [[20, -1]]}, {"counts": [[20.0, 1]]},
         {"counts": [[1]]}, {"counts": [[300, 1]]}, {"counts": []}, {"tables": [[0] * 64]}, {"tables": [[1] * 64]},
         {"tables": None}, {"why_not": "also"}, {"why_not": "\x1b[31m"}, {"more": 1},
+        {"blocks": {"columns": 2, "values": "FBQU"}}, {"blocks": {"columns": 0, "values": "FBQU"}},
+        {"blocks": {"columns": 1, "values": "not base64"}}, {"blocks": {"columns": 1, "values": ""}},
+        {"blocks": {"columns": 1, "values": "FBQU", "left": 4}}, {"blocks": ["FBQU"]},
     ],
 )  # fmt: skip
 def test_a_lie_about_quantisers_is_a_breach(change: dict[str, object]) -> None:

@@ -48,7 +48,8 @@ def test_every_shipped_model_passes_every_check_and_loads() -> None:
             assert (check.card.stage_class is StageClass.GENERATIVE) == invents
             continue
         assert check.ok and check.card is not None, check.message
-        assert load_model(check.card).card.stage_class < StageClass.GENERATIVE
+        made_up = check.card.works_on in ("holes", "noise")  # shipped, and generative
+        assert (load_model(check.card).card.stage_class is StageClass.GENERATIVE) == made_up
 
 
 def test_the_first_net_is_small_and_says_it_is_uncalibrated(model: LoadedModel) -> None:

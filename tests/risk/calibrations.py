@@ -11,12 +11,12 @@ from forensic.risk.calibration.strata import CLAIMS, Group, Recording, fit
 
 SUBJECT: dict[str, Any] = {
     "model": "made-up", "weights_sha256": "ab" * 32, "precision": "float32", "scale": 2, "stage": "learned-upscale",
-    "parameters": {"consistency": 0.0},
+    "parameters": {"consistency": 0.0}, "region": False,
 }  # fmt: skip
 SPREAD = ("noise", "blur", "residual", "whiteness", "quantiser")
 LIKE: dict[str, float] = {
-    "noise": 1.0, "blur": 2.0, "residual": 3.0, "whiteness": 0.1, "quantiser": 25.0, "short": 60.0, "long": 80.0,
-    "depth": 8.0, "range": 1.0, "features": 1.0,
+    "noise": 1.0, "blur": 2.0, "residual": 3.0, "whiteness": 0.1, "quantiser": 25.0, "bits": 0.5, "short": 60.0,
+    "long": 80.0, "depth": 8.0, "range": 1.0, "features": 1.0,
 }  # fmt: skip
 
 

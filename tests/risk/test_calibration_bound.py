@@ -10,24 +10,21 @@ from typing import Any
 import pytest
 
 from forensic import __version__
-from forensic.errors import InternalError, PolicyRefused
+from forensic.errors import PolicyRefused
 from forensic.frames.frame import WorkingFrame
-from forensic.fusion.forward import ForwardModel
 from forensic.hashes import canonical_json, sha256_file
-from forensic.media import encoders, encoding
 from forensic.registry.cards import load_card, verify_all
 from forensic.resources import models_dir
-from forensic.risk import assessment, learned
+from forensic.risk import assessment
 from forensic.risk.assessment import assess
-from forensic.risk.bootstrap import stray
 from forensic.risk.calibration import shelf, software
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration
 from forensic.risk.calibration.strata import CLAIMS
 from forensic.risk.calibration.testing import DELTA, EPSILON
 from forensic.risk.dihedral import dispersion
 from forensic.risk.head import parse_head
-from forensic.risk.learned import missing, wanted
 from forensic.risk.tiles import Level
+from forensic.stages.catalogue import build
 from forensic.stages.recipe import load_recipe
 from tests.risk.calibrations import calibration
 from tests.risk.test_laboratory_calibration import own
@@ -77,7 +74,7 @@ def _laxer(path: Path) -> None:
 def test_another_calibration_than_the_card_names_is_not_used_and_the_reason_is_told(
     models: Path, change: Any, said: str
 ) -> None:
-    stages = load_recipe("light").bind().stages
+    stages = load_recipe("light").bind(roi=(8, 8, 64, 48)).stages
     assert shelf.shipped_for(stages) is not None
     assert shelf.refused_for(stages) is None
     assert all(found.ok for found in verify_all(models))
@@ -88,9 +85,20 @@ def test_another_calibration_than_the_card_names_is_not_used_and_the_reason_is_t
     assert (found.ok, found.code) == (False, "model.calibration-mismatch")
 
 
+def test_a_calibration_of_regions_is_not_used_for_whole_pictures_and_the_reason_is_told() -> None:
+    stages = load_recipe("light").bind().stages
+    assert shelf.shipped_for(stages) is None
+    assert "for a region (--roi)" in (shelf.refused_for(stages) or "")
+    aside = [
+        build("crop", {"x": 0, "y": 0, "width": 96, "height": 64}),
+        *load_recipe("light").bind(roi=(8, 8, 64, 48)).stages,
+    ]
+    assert shelf.subject_of(aside) is None  # a crop of a crop was not calibrated
+
+
 def test_where_no_calibration_is_named_none_is_missed() -> None:
     assert shelf.refused_for(load_recipe("classic").bind().stages) is None
-    assert shelf.refused_for(load_recipe("single").bind().stages) is None
+    assert shelf.refused_for(load_recipe("dat").bind().stages) is None
 
 
 @pytest.mark.parametrize(
@@ -110,10 +118,9 @@ def test_a_card_that_half_names_a_calibration_is_refused(models: Path, line: str
 # --- the software ----------------------------------------------------------------------------------------------
 
 
-def test_the_encoder_says_which_it_is() -> None:
-    found = encoders.h264_versions()
-    assert found["libx264"].startswith("core ")
-    assert set(software.versions_of(QUANTILE, "float32")) == {"numpy", "opencv", "torch", *found}
+def test_a_score_depends_on_what_computes_it() -> None:
+    assert set(software.versions_of(QUANTILE, "float32")) == {"numpy", "opencv", "torch"}
+    assert set(software.versions_of(QUANTILE, "int8")) == {"numpy", "opencv", "onnxruntime", "torch"}
     assert set(software.versions_of(SUM, "int8")) == {"numpy", "opencv", "onnxruntime"}
     assert not any("+" in version for version in software.versions_of(QUANTILE, "float32").values())
 
@@ -126,9 +133,8 @@ def _made_with(given: Calibration, **other: str | None) -> Calibration:
 @pytest.mark.parametrize(
     ("name", "version", "said"),
     [
-        ("libx264", "core 148", "calibrated with libx264 core 148; run with libx264 core"),
         ("torch", "1.0.0", "calibrated with torch 1.0.0; run with torch"),
-        ("av", None, "does not say with which av"),
+        ("opencv", None, "does not say with which opencv"),
     ],
 )
 def test_with_other_software_than_was_calibrated_nothing_is_low_and_both_versions_are_told(
@@ -139,8 +145,7 @@ def test_with_other_software_than_was_calibrated_nothing_is_low_and_both_version
     same = _calibrated(head)
     other = _made_with(same, **{name: version})
     assert software.departure(same) is None
-    assert wanted(same, source) and not wanted(other, source)
-    spread = dispersion(_twice, [source], 0, bootstrap=True)
+    spread = dispersion(_twice, [source], 0)
     found = assess(source, _twice([source], 0).quantise(), dispersion=spread, calibration=other)
     assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
     told = found.summary()["calibration"]
@@ -148,8 +153,8 @@ def test_with_other_software_than_was_calibrated_nothing_is_low_and_both_version
     assert told["statements"] == [] and "sum of squares" in found.summary()["combination"]
 
 
-def test_a_plain_score_does_not_depend_on_the_encoder(source: WorkingFrame) -> None:
-    assert software.departure(_made_with(calibration(), libx264="core 1")) is None
+def test_a_plain_score_does_not_depend_on_what_computes_a_head(source: WorkingFrame) -> None:
+    assert software.departure(_made_with(calibration(), onnxruntime="1")) is None
     older = _made_with(calibration(), numpy="1.0")
     found = assess(source, _twice([source], 0).quantise(), dispersion=dispersion(_twice, [source], 0),
                    calibration=older)  # fmt: skip
@@ -162,50 +167,3 @@ def test_a_laboratory_s_calibration_holds_for_the_version_of_the_program_that_ma
     assert f"calibrated with forensic 0; run with forensic {__version__}" in (software.departure(made) or "")
     assert "does not say with which forensic" in (software.departure(_made_with(made, forensic=None)) or "")
     assert software.departure(calibration()) is None  # shipped: it comes with the program
-
-
-def test_an_encoder_that_does_not_work_costs_the_label_and_not_the_run(
-    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = _calibrated(parse_head(_bytes()))
-    encoders.h264_versions.cache_clear()
-    monkeypatch.setattr(encoders, "transcode", _failing("media.encode-failed"))
-    try:
-        assert "Generic error" in (software.departure(given) or "")
-        assert not wanted(given, source)
-    finally:
-        encoders.h264_versions.cache_clear()
-
-
-# --- the bootstrap ---------------------------------------------------------------------------------------------
-
-
-def _failing(code: str) -> Any:
-    def transcode(*_: Any, **__: Any) -> None:
-        raise InternalError(code, "libx264: Generic error in an external library")
-
-    return transcode
-
-
-def test_an_encoder_that_does_not_take_the_picture_costs_the_label_and_not_the_run(
-    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encoding, "transcode", _failing("media.encode-failed"))
-    output = _twice([source], 0)
-    found = stray(_twice, [source], 0, output.luma, ForwardModel(2))
-    assert found.quantiser is None
-    assert found.note is not None and "Generic error" in found.note
-    head = parse_head(_bytes())
-    monkeypatch.setattr(assessment, "head_of", lambda _: head)
-    spread = dispersion(_twice, [source], 0, bootstrap=True)
-    assert "media.encode-failed" in (missing(source, spread) or "")
-    told = assess(source, output.quantise(), dispersion=spread, calibration=_calibrated(head))
-    assert told.status == "UNCALIBRATED" and Level.LOW not in told.levels
-    assert "Generic error" in told.summary()["calibration"]["reason"]
-
-
-def test_a_defect_in_the_bootstrap_is_no_excuse(source: WorkingFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "transcode", _failing("media.other"))
-    with pytest.raises(InternalError):
-        stray(_twice, [source], 0, _twice([source], 0).luma, ForwardModel(2))
-    assert learned.missing(source, None) is not None

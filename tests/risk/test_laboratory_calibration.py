@@ -24,7 +24,7 @@ from forensic.risk.calibration.artefact import Calibration, parse_calibration
 from forensic.risk.calibration.evaluating import held_out
 from forensic.risk.calibration.evidence import FIELDS, contradictions
 from forensic.risk.calibration.judging import CALIBRATED_OWN, REFUSED, judge
-from forensic.risk.calibration.laboratory import HeldOut, Laboratory, Registration, rate_limits, usual_pictures
+from forensic.risk.calibration.laboratory import Failed, HeldOut, Laboratory, Registration, rate_limits, usual_pictures
 from forensic.risk.calibration.strata import CLAIMS, Group, Worst, fit
 from forensic.risk.calibration.table import recording_of
 from tests.risk.calibrations import calibration, recording
@@ -33,8 +33,9 @@ from tests.risk.calibrations import calibration, recording
 def _held(stratum: str, failures: int, n: int = 20) -> HeldOut:
     low, high = rate_limits(failures, n)
     return HeldOut(
-        stratum=stratum, n=n, outside=0, abstained=0, failures=[failures] * 3, low=[low] * 3, high=[high] * 3
-    )
+        stratum=stratum, n=n, outside=0, abstained=0, failures=[failures] * 3, low=[low] * 3, high=[high] * 3,
+        any_claim=Failed.of(failures, n), low_area=0.5, shown=[],
+    )  # fmt: skip
 
 
 def own(failures: int = 0, **changes: Any) -> Calibration:
@@ -70,7 +71,16 @@ def test_a_held_out_test_that_contradicts_leaves_no_low() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"low": [0.0] * 3}, {"high": [0.01] * 3}, {"failures": [21] * 3}, {"outside": 20}, {"abstained": 21}],
+    [
+        {"low": [0.0] * 3},
+        {"high": [0.01] * 3},
+        {"failures": [21] * 3},
+        {"outside": 20},
+        {"abstained": 21},
+        {"abstained": 1},
+        {"any_claim": {"failures": 1, "n": 20, "low": 0.001265, "high": 0.248733}},
+        {"any_claim": {"failures": 2, "n": 20, "low": 0.0, "high": 0.316983}},
+    ],
 )
 def test_held_out_numbers_that_do_not_agree_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -113,10 +123,12 @@ def test_the_envelope_is_of_all_frames() -> None:
 
 def test_numbers_that_would_keep_a_verifier_busy_are_refused() -> None:
     said = own().model_dump(mode="json", by_alias=True)
-    many = {"stratum": "x", "n": 10**6, "outside": 0, "abstained": 0, "failures": [10**5], "low": [0], "high": [1]}
+    held = said["laboratory"]["held_out"]
+    many = held[0] | {"n": 10**6, "failures": [10**5], "low": [0], "high": [1]}
     for changes, told in (
         ({"laboratory": said["laboratory"] | {"held_out": [many]}}, "less than or equal to 20000"),
-        ({"laboratory": said["laboratory"] | {"held_out": said["laboratory"]["held_out"] * 9}}, "at most 8 items"),
+        ({"laboratory": said["laboratory"] | {"held_out": held * 9}}, "at most 8 items"),
+        ({"laboratory": said["laboratory"] | {"held_out": [held[0] | {"shown": [{}] * 10}]}}, "at most 9 items"),
         ({"claims": said["claims"] * 9}, "at most 8 items"),
         ({"strata": said["strata"] * 9}, "at most 8 items"),
     ):

@@ -1,8 +1,7 @@
-"""The score quantile/1: bootstrap, features, head; without any of its parts there is no LOW, and the map says why."""
+"""The score quantile/2: features, head; without any of its parts there is no LOW, and the map says why."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -11,17 +10,15 @@ import pytest
 
 from forensic.errors import BadInput
 from forensic.frames.frame import Coding, Geometry, WorkingFrame
-from forensic.fusion.forward import ForwardModel
 from forensic.hashes import sha256_bytes
 from forensic.risk import assessment, head
 from forensic.risk.assessment import assess
-from forensic.risk.bootstrap import stray, variations
 from forensic.risk.calibration.artefact import QUANTILE, Calibration, Limits
 from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.dihedral import dispersion
 from forensic.risk.features import GROUPS, WHOLE
 from forensic.risk.head import CONTEXT, MOST_PARAMETERS, Head, parse_head, read_head, written
-from forensic.risk.learned import wanted
+from forensic.risk.regions import CONFLICT
 from forensic.risk.tiles import Level
 from tests.risk.calibrations import calibration
 
@@ -52,44 +49,6 @@ def source(coded: Any, smooth_scene: Any) -> WorkingFrame:
     frame: WorkingFrame = coded(small).to_working()
     object.__setattr__(frame, "coding", Coding("P", "h264", 25.0))
     return frame
-
-
-def test_every_mirror_and_shift_is_undone_and_sixteen_differ() -> None:
-    picture = np.arange(24 * 32, dtype=np.float32).reshape(24, 32)
-    used = variations(16, 4)
-    assert len(set(used)) == 16
-    for one in used:
-        back = one.undo(one.apply(picture))
-        assert np.array_equal(back[2:-2, 2:-2], picture[2:-2, 2:-2])
-    assert {(one.across, one.down) for one in used} == {(0, 0), (2, 2), (2, 0), (0, 2)}
-
-
-def test_the_bootstrap_gives_the_same_bytes_and_strays_where_there_is_something_to_stray(source: WorkingFrame) -> None:
-    output, forward = _twice([source], 0).luma, ForwardModel(2)
-    first, second = (stray(_twice, [source], 0, output, forward) for _ in range(2))
-    assert first.deviation.tobytes() == second.deviation.tobytes()
-    assert (first.passes, first.quantiser, first.note) == (16, 25, None)
-    flat = WorkingFrame(
-        tuple(np.full_like(plane, 100.0) for plane in source.planes),
-        source.geometry, source.colour, source.timing, source.stage_class, source.coding,
-    )  # fmt: skip
-    nothing = stray(_twice, [flat], 0, _twice([flat], 0).luma, forward)
-    assert float(nothing.deviation.max()) < 2.0 < float(first.deviation.max())
-
-
-def test_coarser_coding_strays_further(source: WorkingFrame) -> None:
-    output = _twice([source], 0).luma
-    found = []
-    for quantiser in (15.0, 45.0):
-        object.__setattr__(source, "coding", Coding("P", "h264", quantiser))
-        found.append(float(stray(_twice, [source], 0, output, ForwardModel(2)).deviation.mean()))
-    assert found[1] > 1.5 * found[0]
-
-
-def test_without_a_quantiser_nothing_is_coded_and_the_record_says_so(source: WorkingFrame) -> None:
-    object.__setattr__(source, "coding", None)
-    found = stray(_twice, [source], 0, _twice([source], 0).luma, ForwardModel(2))
-    assert found.quantiser is None and "not known" in str(found.note)
 
 
 def test_a_head_reads_back_and_computes_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,30 +114,38 @@ def test_the_learned_score_is_what_the_level_and_the_files_are_made_of(
     made = parse_head(_bytes())
     monkeypatch.setattr(assessment, "head_of", lambda _: made)
     output = _twice([source], 0).quantise()
-    spread = dispersion(_twice, [source], 0, bootstrap=True)
+    spread = dispersion(_twice, [source], 0)
     found = assess(source, output, dispersion=spread, calibration=_calibrated(made))
     plain = assess(source, output, dispersion=spread)
     assert found.status == CALIBRATED and plain.status == "UNCALIBRATED" and plain.thresholds.high == 10.0
     assert found.risk is not None and plain.risk is not None and not np.array_equal(found.risk, plain.risk)
     summary = found.summary()
     assert summary["head"]["sha256"] == made.sha256 and "quantile" in summary["combination"]
-    assert summary["bootstrap"]["passes"] == 16 and summary["thresholds"]["high"] == 32.0
-    assert set(found.components) == set(GROUPS) and found.measures is not None
+    assert summary["thresholds"]["high"] == 32.0
+    assert set(found.components) == {*GROUPS, CONFLICT} and found.measures is not None
     assert found.measures["features"] is not None
-    by_hand = assess(source, output, dispersion=spread, head=made)
+    by_hand = assess(source, output, head=made)
     assert by_hand.risk is not None and by_hand.risk.tobytes() == found.risk.tobytes()
 
 
-@pytest.mark.parametrize("lacking", ["head", "bootstrap", "dispersion"])
-def test_without_a_part_of_the_score_nothing_is_low_and_the_map_is_uncalibrated(
-    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch, lacking: str
-) -> None:
+def test_the_score_is_never_below_the_range_conflict(source: WorkingFrame) -> None:
+    """An output that contradicts its own input is at risk, whatever a network expects of it."""
+    made = parse_head(_with(leave_bias=-20.0))  # expects next to nothing, anywhere
+    output = _twice([source], 0)
+    luma = output.luma.copy()
+    luma[20:60, 40:80] += 40.0
+    false = WorkingFrame((luma, *output.planes[1:]), output.geometry, output.colour, output.timing, output.stage_class)
+    found = assess(source, false.quantise(), head=made)
+    assert found.risk is not None
+    assert float(found.risk[28:52, 48:72].min()) > 30.0 > 5.0 > float(np.median(found.risk[:, 120:]))
+    worst = found.regions[0].worst_tile
+    assert worst.driver == CONFLICT and 40 - 16 <= worst.x < 80 and 20 - 16 <= worst.y < 60
+
+
+def test_without_its_head_nothing_is_low_and_the_map_is_uncalibrated(source: WorkingFrame) -> None:
     made = parse_head(_bytes())
-    if lacking != "head":
-        monkeypatch.setattr(assessment, "head_of", lambda _: made)
-    spread = None if lacking == "dispersion" else dispersion(_twice, [source], 0, bootstrap=lacking == "head")
     output = _twice([source], 0).quantise()
-    found = assess(source, output, dispersion=spread, calibration=_calibrated(made))
+    found = assess(source, output, dispersion=dispersion(_twice, [source], 0), calibration=_calibrated(made))
     assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
     assert found.summary()["calibration"]["reason"] and "sum of squares" in found.summary()["combination"]
 
@@ -186,21 +153,22 @@ def test_without_a_part_of_the_score_nothing_is_low_and_the_map_is_uncalibrated(
 def test_a_frame_of_another_kind_than_all_that_were_calibrated_has_no_low(
     source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An intra picture, and a picture too small to be coded again, whose bootstrap then lacks the codec."""
     made = parse_head(_bytes())
     monkeypatch.setattr(assessment, "head_of", lambda _: made)
-    output = _twice([source], 0).quantise()
-    spread = dispersion(_twice, [source], 0, bootstrap=True)
-    assert spread.stray is not None
-    uncoded = replace(spread, stray=replace(spread.stray, quantiser=None, note="pictures under 16 pixels"))
-    found = assess(source, output, dispersion=uncoded, calibration=_calibrated(made))
-    assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
-    assert "under 16 pixels" in found.summary()["calibration"]["reason"]
     object.__setattr__(source, "coding", Coding("I", "h264", 25.0))
-    assert not wanted(_calibrated(made), source)
-    found = assess(source, output, dispersion=spread, calibration=_calibrated(made))
+    found = assess(source, _twice([source], 0).quantise(), calibration=_calibrated(made))
     assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
     assert "of type I" in found.summary()["calibration"]["reason"]
+
+
+def test_a_part_whose_quantiser_is_not_known_has_no_low(source: WorkingFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the whole picture is not that of the part."""
+    made = parse_head(_bytes())
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    object.__setattr__(source, "coding", Coding("P", "h264", 25.0).within(0, 0, 64, 48))
+    found = assess(source, _twice([source], 0).quantise(), calibration=_calibrated(made))
+    assert found.status.startswith("OUTSIDE") and Level.LOW not in found.levels
+    assert "quantiser is not known" in found.summary()["calibration"]["reason"]
 
 
 def test_outside_the_domain_the_learned_score_is_not_made_nor_shown(source: WorkingFrame) -> None:
@@ -209,8 +177,6 @@ def test_outside_the_domain_the_learned_score_is_not_made_nor_shown(source: Work
     limits = {"short": Limits(low=1.0, high=2.0, absent=False)}
     strata = [one.model_copy(update={"envelope": one.envelope | limits}) for one in inside.strata]
     outside = inside.model_copy(update={"strata": strata})
-    assert wanted(inside, source) and not wanted(outside, source) and not wanted(None, source)
-    assert not wanted(calibration(), source)  # of another score
     spread = dispersion(_twice, [source], 0)
     found = assess(source, _twice([source], 0).quantise(), dispersion=spread, calibration=outside)
     assert found.status.startswith("OUTSIDE") and Level.LOW not in found.levels
@@ -218,9 +184,6 @@ def test_outside_the_domain_the_learned_score_is_not_made_nor_shown(source: Work
         "shorter side" in found.summary()["calibration"]["reason"]
         and "sum of squares" in found.summary()["combination"]
     )
-    coarse = Coding("P", "h264", 32.0)  # of the stratum without a threshold
-    object.__setattr__(source, "coding", coarse)
-    assert not wanted(inside, source)
 
 
 def test_features_far_from_those_of_the_fit_are_outside_the_domain(
@@ -231,7 +194,7 @@ def test_features_far_from_those_of_the_fit_are_outside_the_domain(
     inside = _calibrated(made)
     limits = {"features": Limits(low=0.0, high=1e-6, absent=False)}
     strata = [one.model_copy(update={"envelope": one.envelope | limits}) for one in inside.strata]
-    spread = dispersion(_twice, [source], 0, bootstrap=True)
+    spread = dispersion(_twice, [source], 0)
     outside = inside.model_copy(update={"strata": strata})
     found = assess(source, _twice([source], 0).quantise(), dispersion=spread, calibration=outside)
     assert found.status.startswith("OUTSIDE") and "features" in found.summary()["calibration"]["reason"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forensic.errors import BadInput
-from forensic.frames.frame import Coding, WorkingFrame
+from forensic.frames.frame import BlockQuantisers, Coding, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages import catalogue
 from forensic.stages.coding import coding_of_window
@@ -108,9 +108,17 @@ def test_quantisers_are_put_on_one_scale(working):
 
 
 def test_how_a_frame_was_coded_goes_through_a_crop_and_not_through_what_changes_samples(working):
-    frame = coded(working(64, 48, "gray"), Coding("P", "h264", 30.0))
-    cropped = catalogue.build("crop", {"x": 8, "y": 8, "width": 32, "height": 32}).process([frame], 0)
-    assert cropped.coding == frame.coding
+    blocks = BlockQuantisers(4, bytes([20, 40, 20, 20] * 3))
+    frame = coded(working(64, 48, "gray"), Coding("P", "h264", 25.0, blocks=blocks))
+    crop = catalogue.build("crop", {"x": 8, "y": 8, "width": 32, "height": 32})
+    cropped = crop.process([frame], 0)
+    assert cropped.coding is not None and cropped.coding.quantiser == 25.0  # of the whole picture
+    assert cropped.coding.here == 30.0  # 8 columns of 20, 16 of 40, 8 of 20
+    again = catalogue.build("crop", {"x": 8, "y": 0, "width": 16, "height": 8}).process([cropped], 0)
+    assert again.coding is not None and again.coding.here == 40.0
+    turned = catalogue.build("rotate-flip", {"rotate": 180}).process([frame], 0)
+    assert turned.coding is not None and turned.coding.quantiser == turned.coding.here == 25.0
+    assert crop.process([turned], 0).coding.here is None  # nobody knows any more where a block lies
     brighter = catalogue.build("levels", {"gamma": 1.5}).process([cropped], 0)
     assert brighter.coding is None
     assert coding_of_window([brighter]).facts[0]["not_exported"] is not None

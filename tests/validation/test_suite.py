@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from forensic.errors import BadInput, UsageError
 from forensic.stages.recipe import recipe_names
 from forensic.validation.recordings import degradation_of
-from forensic.validation.suite import load_suite, parse_suite, suite_names
+from forensic.validation.suite import METRICS, load_suite, parse_suite, suite_names
 
 MINI = Path(__file__).with_name("mini.toml").read_text("utf-8")
 
@@ -37,6 +37,7 @@ def test_the_standard_suite_covers_what_a_laboratory_files() -> None:
     assert {part["codec"]["name"] for part in parts} >= {"h264", "h265", "mjpeg"}
     targets = {getattr(one.method, "target", None) for one in suite.requirements}
     assert targets >= {"output", "ledger", "attestation", "report", "weights", "policy-file", "original"}
+    assert {one.metric for one in suite.requirements} >= METRICS.keys()
     assert suite_names() == ["quick", "standard"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from forensic.hashes import canonical_json
 from forensic.validation.master import compare
 from forensic.validation.suite import Acceptance, parse_suite
 from forensic.validation.verdicts import Case, Result, Verdict, contradictions, judge, overall
@@ -135,3 +136,12 @@ def test_what_is_missing_or_no_longer_passes_is_a_difference() -> None:
     another = record()
     another["suite"] = {**another["suite"], "sha256": "0" * 64}
     assert not compare(SUITE, another, record(), (PLATFORM, PLATFORM)).agrees
+
+
+def test_a_metric_that_finds_nothing_to_measure_can_be_recorded_and_is_not_met() -> None:
+    case = Case("leaves 1", math.nan, {"value": math.nan, "against": math.inf, "more": [1.0, -math.inf]})
+    assert case.to_record() == {
+        "name": "leaves 1", "value": None, "detail": {"value": None, "against": None, "more": [1.0, None]},
+    }  # fmt: skip
+    canonical_json(case.to_record())
+    assert judge(Acceptance(rule="mean", at_most=0.0), [1.0, math.nan, 0.0], 0.95).verdict is Verdict.FAIL

@@ -34,6 +34,7 @@ from forensic.errors import ForensicError, VerificationFailed
 from forensic.hashes import canonical_json
 from forensic.ledger.entry import LedgerEntry
 from forensic.registry.cards import CARD_FILE
+from forensic.registry.external.shelf import external_root
 from forensic.signing.checkpoint import InclusionProof, SignedCheckpoint, WitnessRequest, parse_signed_checkpoint
 from forensic.signing.note import MAX_NOTE_BYTES
 from forensic.signing.statement import RUN_PREDICATE, verify_statement
@@ -184,9 +185,11 @@ class Payload:
         """The cards of the models, where the very card of the run is still installed."""
         wanted = {model["id"]: model["card_sha256"] for model in self.models(disclosed)}
         for model_id, digest in wanted.items():
-            path = resources.models_dir() / model_id / CARD_FILE
-            if digest_regular(path) == digest:
-                yield _recorded(card_name(model_id), digest, path)
+            for root in (resources.models_dir(), external_root()):
+                path = root / model_id / CARD_FILE
+                if digest_regular(path) == digest:
+                    yield _recorded(card_name(model_id), digest, path)
+                    break
 
 
 def _beside(folder: AnchorFolder, cosigned: str, timestamp: str) -> Iterator[Part]:

@@ -12,13 +12,21 @@ from typing import Any
 
 from forensic import __version__
 from forensic.case.calibrating.events import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTERED
-from forensic.case.calibrating.measuring import PASSES, PASSES_LEARNED, measure
+from forensic.case.calibrating.measuring import PASSES, PASSES_LEARNED, estimate, measure, trial
 from forensic.case.calibrating.pairs import read_given
 from forensic.case.calibrating.preparing import Preparation, prepare, strata_of
-from forensic.case.calibrating.record import Method, Registered, build_record, expectations, registration
+from forensic.case.calibrating.record import (
+    Method,
+    Registered,
+    build_record,
+    expectations,
+    refused_in_short,
+    registration,
+)
 from forensic.case.ending import record_end, why_ended
 from forensic.case.filelist import write_manifest
 from forensic.case.incompletefolder import by_user, complete_renames, ended, incomplete, settle_folder, unsigned
+from forensic.case.issue import issue_signed
 from forensic.case.layout import CalibrationFolder, real
 from forensic.case.plan import MOST_DEFAULT_WORKERS
 from forensic.case.progress import Progress
@@ -29,6 +37,7 @@ from forensic.hashes import canonical_json, sha256_bytes
 from forensic.ledger.entry import LedgerEntry
 from forensic.registry.cards import verify_card
 from forensic.registry.loading import require_engine
+from forensic.report.calibration.document import build_calibration_pdf
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration
 from forensic.risk.calibration.artefact import Stratum as Tested
 from forensic.risk.calibration.evaluating import held_out
@@ -44,12 +53,14 @@ from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import load_recipe
 
 DEFAULT_RECIPE, DEFAULT_TEST_SHARE = "light", 0.25
+_REASON = "Record of a calibration"
 SCORES = {"learned": QUANTILE, "sum": SUM}
 
 
 @dataclass(frozen=True)
 class CalibrateRequest:
-    """What was asked for; None where nothing was said. ``strata``: rising limits of the quantiser."""
+    """What was asked for; None where nothing was said. ``strata``: rising limits of the quantiser. ``deviations``:
+    what the examiner does otherwise than the method says."""
 
     pairs: Path
     class_name: str
@@ -60,6 +71,7 @@ class CalibrateRequest:
     test_share: float | None = None
     frame: int | None = None
     workers: int | None = None
+    deviations: tuple[str, ...] = ()
     out: Path | None = None
     command: tuple[str, ...] = ()
 
@@ -93,7 +105,8 @@ class _Settled:
 
     def left_unsigned(self) -> dict[str, Any]:
         """What the entry on a bad end says of the folder."""
-        return unsigned(self.folder, (self.incomplete.manifest, self.incomplete.attestation))
+        folder = self.incomplete
+        return unsigned(self.folder, (folder.manifest, folder.report, folder.attestation))
 
 
 def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progress) -> FinishedCalibration:
@@ -105,8 +118,10 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
     """
     identifier = f"C-{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     settled: _Settled | None = None
+    found: Preparation | None = None
     done: FinishedCalibration | None = None
     try:
+        _require_text(request)
         complete_renames(
             workspace.ledger.entries(event=COMPLETED), lambda name: workspace.layout.root / name, "calibration"
         )
@@ -114,10 +129,13 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
         given = read_given(request.pairs, request.frame)
         method = settled.method
         passes = PASSES if settled.head is None else PASSES_LEARNED
-        progress.say(f"{len(given.pairs)} pairs; the model runs {passes} times for each that can be used")
+        often = "once" if passes == 1 else f"{passes} times"
+        progress.say(f"{len(given.pairs)} pairs; the model runs {often} for each that can be used")
+        clock = time.monotonic()
         found = prepare(
             given, method.subject.scale, method.score, method.strata, method.test_share, settled.workers, progress
         )
+        reading = (time.monotonic() - clock) / len(given.pairs)
         for one in found.refused:
             progress.say(f"Refused: {one['pair']['degraded']}: {one['reason']}")
         for names in found.merged:
@@ -129,6 +147,8 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
             )
         for line in expectations(method, found):
             progress.say(line)
+        pace = trial(settled.pipeline, settled.head)
+        progress.say(estimate(pace, reading, found.units, settled.workers))
         data = registration(workspace, identifier, method, given, found, workspace.layout.name(settled.folder))
         entry = workspace.ledger.append(REGISTERED, data)
         registered = Registered(identifier, entry.seq, entry.hash, entry.utc, data)
@@ -144,6 +164,8 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
             event = REFUSED if first is None else CANCELLED if by_user(error) else FAILED
             left = settled.left_unsigned() if settled is not None and settled.begun else {}
             told = {"calibration": identifier, **begun, "code": code, "reason": reason, **left}
+            if first is None and found is not None and found.refused:  # else the registration has them
+                told["refused_pairs"] = refused_in_short(found)
             record_end(workspace.ledger, event, told, told_so)
             if told_so is error:
                 raise
@@ -151,6 +173,18 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
         # An interrupt that came after the entry came too late.
     settle_folder(done.folder, "calibration")
     return done
+
+
+def _require_text(request: CalibrateRequest) -> None:
+    """What goes on the record is text: a place or an argument of other bytes cannot be told there."""
+    for what in (*request.command, str(request.pairs), *(() if request.out is None else (str(request.out),))):
+        try:
+            what.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "calibration.place", f"{what!a} is not UTF-8, and cannot be told in a record.",
+                "Give the folder another name, or go by a link to it that has one.",
+            ) from error  # fmt: skip
 
 
 def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) -> _Settled:
@@ -175,14 +209,12 @@ def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) ->
     ):
         if value is None:
             defaults.append(told)
-    head = head_for(bound.stages)
     score = None if request.score is None else SCORES[request.score]
+    head = None if score == SUM else head_for(bound.stages)
     if score == QUANTILE and head is None:
         raise UsageError("calibration.score", f"Model {subject.model} has no learned score.", "Use --score sum.")
     if score is None:
         defaults.append(f"score: none was named, {SUM if head is None else QUANTILE} is used")
-    if score == SUM:
-        head = None
     workers = request.workers or min(os.cpu_count() or 1, MOST_DEFAULT_WORKERS)
     method = Method(
         recipe=bound.recipe.name,
@@ -192,6 +224,7 @@ def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) ->
         strata=strata_of(request.strata),
         test_share=DEFAULT_TEST_SHARE if request.test_share is None else request.test_share,
         defaults=tuple(defaults),
+        deviations=request.deviations,
         command=request.command,
     )
     folder = _place(workspace, request, identifier)
@@ -240,21 +273,26 @@ def _carried_out(
     contents[folder.calibration] = calibration.data
     for path in (folder.recordings, folder.calibration):
         write_file(path, contents[path])
-    warnings = [f"{len(found.refused)} pairs were refused"] if found.refused else []
+    refused = len(found.refused)
+    warnings = [f"{refused} pair{' was' if refused == 1 else 's were'} refused"] if refused else []
     seconds = time.monotonic() - clock
     record = build_record(workspace, registered, calibration, settled.engines, seconds, warnings)
     digests = {folder.name(path): sha256_bytes(content) for path, content in contents.items()}
     subjects = [Subject(name, digest) for name, digest in sorted(digests.items())]
-    progress.say("Signing the calibration")
+    progress.say("Signing record and report")
     attestation = sign_statement(build_statement(CALIBRATION_PREDICATE, subjects, record), workspace.signer)
     write_file(folder.attestation, attestation)
     digests[folder.name(folder.attestation)] = sha256_bytes(attestation)
+    pdf = build_calibration_pdf(record, attestation, {folder.name(path): data for path, data in contents.items()})
+    report = issue_signed(workspace, pdf, {}, _REASON, utc_now(), folder.report, progress.say)
+    digests[folder.name(folder.report)] = report
     manifest = write_manifest(folder, digests)
     told = {
         "calibration": registered.identifier,
         "registered": registered.seq,
         "calibration_sha256": calibration.sha256,
         "attestation_sha256": sha256_bytes(attestation),
+        "report_sha256": report,
         "manifest_sha256": manifest,
         "low": calibration.has_low,
         "strata": record["strata"],

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from forensic.case.calibrating.events import COMPLETED
 from forensic.case.identities import parse_utc
-from forensic.case.layout import ATTESTATION, CALIBRATION_FILES, CalibrationFolder
-from forensic.case.verification.calibrations import Examined, examine, ledger_faults, read_files
+from forensic.case.layout import ATTESTATION, REPORT, CalibrationFolder
+from forensic.case.regularfile import read_regular
+from forensic.case.verification.calibrations import Examined, examine, ledger_faults, read_files, report_fault
 from forensic.case.verification.records import at
 from forensic.case.workspace import Workspace, utc_now
 from forensic.errors import BadInput, UsageError, VerificationFailed
 from forensic.hashes import sha256_bytes
+from forensic.report.verification import MAX_BYTES
 from forensic.signing.certificate import certificate_facts, key_id
 from forensic.signing.chain import Authorities, read_certificates, standing
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OwnCalibration:
-    """A calibration that holds here, and its files, which go into the run's folder."""
+    """A calibration that holds here, and its files, which go into the run's folder, its report among them."""
 
     calibration: Calibration
     files: Mapping[str, bytes] = field(repr=False)
@@ -34,7 +36,7 @@ class OwnCalibration:
         """What the run's record says of it beside the artefact."""
         return {
             "attestation_sha256": sha256_bytes(self.files[ATTESTATION]),
-            "files": {name: sha256_bytes(self.files[name]) for name in CALIBRATION_FILES},
+            "files": {name: sha256_bytes(data) for name, data in self.files.items()},
         }
 
 
@@ -58,11 +60,23 @@ def own_calibration(workspace: Workspace, folder: Path, stages: Sequence[Stage[A
             "calibration.unsigned", f"{folder} holds no signed record: nobody vouches for this calibration."
         )
     found = examine(files)
+    report = CalibrationFolder(folder).report
+    files[REPORT] = _read(report)
     _require_signer(workspace, found, files)
+    fault = report_fault(report, files[ATTESTATION])
+    if fault is not None:
+        raise VerificationFailed("calibration.unsound", f"Its report is not that of this calibration: {fault}.")
     _require_subject(found.calibration, stages)
     if found.calibration.score == QUANTILE:
         head_of(found.calibration)  # the score is made with this very head, or not at all
     return OwnCalibration(found.calibration, files)
+
+
+def _read(report: Path) -> bytes:
+    try:
+        return read_regular(report, MAX_BYTES)
+    except OSError as error:
+        raise VerificationFailed("calibration.unsound", f"Its report cannot be read: {error.strerror}.") from error
 
 
 def _require_signer(workspace: Workspace, found: Examined, files: Mapping[str, bytes]) -> None:
@@ -82,7 +96,7 @@ def _require_signer(workspace: Workspace, found: Examined, files: Mapping[str, b
             for entry in workspace.ledger.entries(event=event)
             if entry.data.get("calibration") == laboratory.id
         ]
-        faults = ledger_faults(entries, files, found.statement.predicate)
+        faults = ledger_faults(entries, files, found.statement.predicate, {"report": sha256_bytes(files[REPORT])})
         if faults:
             raise VerificationFailed(
                 "calibration.not-completed", f"The ledger does not vouch for calibration {laboratory.id}: {faults[0]}."

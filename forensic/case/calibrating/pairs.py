@@ -94,6 +94,8 @@ def _rows(data: bytes) -> Iterator[Pair]:
         for name in ("reference", "degraded"):
             if not _is_name(cells[name]):
                 raise _wrong(f"line {number} of {MANIFEST}: {cells[name]!r} is no file in the folder")
+        if len(cells.get("recording", "")) > _LONGEST:
+            raise _wrong(f"line {number} of {MANIFEST}: the name of the recording is longer than {_LONGEST} characters")
         yield Pair(
             cells.get("recording") or cells["degraded"], cells["reference"], cells["degraded"],
             _index(cells.get("frame", ""), number), _index(cells.get("reference_frame", ""), number),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from forensic.case.calibrating.pairs import Given
 from forensic.case.calibrating.preparing import Preparation, Stratum
 from forensic.case.environment import environment
 from forensic.case.workspace import Workspace, utc_now, utc_text
+from forensic.errors import UsageError
+from forensic.hashes import canonical_json
+from forensic.ledger.entry import MAX_ENTRY_BYTES
 from forensic.media import software_facts
 from forensic.risk.calibration import alignment
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration, Subject
@@ -28,6 +32,8 @@ METHOD = (
     "several frames of one count once, the worst. Recordings that share a name, a file or a decoded picture are one. "
     "Split in the order of their digests. Held-out rates with the limits of Clopper and Pearson."
 )
+MOST_TOLD = 500
+_REST_OF_ENTRY = 64 << 10  # what an entry has beside its data
 _SIDES = ("reference_sha256", "degraded_sha256")
 NOT_SHOWN = (
     "That any place in a picture is correct: the statements are about recordings, each taken as a whole.",
@@ -49,6 +55,7 @@ class Method:
     strata: tuple[Stratum, ...]
     test_share: float
     defaults: tuple[str, ...]
+    deviations: tuple[str, ...]
     command: tuple[str, ...]
 
     @property
@@ -75,7 +82,7 @@ def registration(
     earlier = earlier_calibrations(workspace, method.subject)
     seen: set[str] = set().union(*(one.pop("origins") for one in earlier))
     units = [unit.to_record() for unit in found.units]
-    return {
+    data = {
         "calibration": identifier,
         "class": method.recordings_class,
         "recipe": method.recipe,
@@ -107,8 +114,26 @@ def registration(
         "seen_before": sum(not seen.isdisjoint(origins(unit)) for unit in units),
         "software": {"forensic": __version__, **{key: str(value) for key, value in software_facts().items()}},
         "defaults": list(method.defaults),
+        "deviations": list(method.deviations),
         "command": list(method.command),
         "folder": folder,
+    }
+    size = len(canonical_json(data))
+    if size > MAX_ENTRY_BYTES - _REST_OF_ENTRY:
+        raise UsageError(
+            "calibration.pairs", f"The lists take {size} bytes; an entry of the ledger holds {MAX_ENTRY_BYTES}.",
+            "Give fewer pairs, or shorter names.",
+        )  # fmt: skip
+    return data
+
+
+def refused_in_short(found: Preparation) -> dict[str, Any]:
+    """Why pairs were refused, for the entry on a calibration that did not begin: how many for each code, and each pair
+    with its reason, the first :data:`MOST_TOLD` of them."""
+    return {
+        "count": len(found.refused),
+        "by_code": dict(sorted(Counter(str(one["code"]) for one in found.refused).items())),
+        "first": list(found.refused[:MOST_TOLD]),
     }
 
 
@@ -183,6 +208,7 @@ def build_record(
         "merged": registered.data["merged"],
         "earlier": registered.data["earlier"],
         "environment": environment(engines=engines),
+        "deviations": registered.data["deviations"],
         "defaults": [*workspace.facts["defaults"], *registered.data["defaults"]],
         "warnings": [*workspace.warnings, *warnings],
         "not_shown": list(NOT_SHOWN),

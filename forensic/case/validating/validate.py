@@ -33,7 +33,7 @@ from forensic.hashes import canonical_json, sha256_bytes
 from forensic.ledger.entry import LedgerEntry
 from forensic.report.validation.document import build_validation_pdf
 from forensic.signing.statement import VALIDATION_PREDICATE, Subject, build_statement, sign_statement
-from forensic.validation.recordings import degradation_of
+from forensic.validation.recordings import degradation_of, require_sizes
 from forensic.validation.scenes import Picture, read_pictures
 from forensic.validation.suite import DEFAULT_SUITE, Suite, load_suite
 from forensic.validation.verdicts import Verdict, overall
@@ -186,6 +186,7 @@ def _settle(workspace: Workspace, request: ValidateRequest, identifier: str) -> 
     folder = real(asked)
     _check_places(workspace.layout, asked, folder, request)
     pictures = () if request.scenes is None else tuple(read_pictures(request.scenes))
+    require_sizes(suite.conditions.values(), pictures)
     return _Settled(suite, pictures, master, folder, tuple(defaults))
 
 

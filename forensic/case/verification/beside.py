@@ -22,6 +22,9 @@ NOT_REMADE = (
 )
 
 _ENLARGEMENT = "resize", StageClass.GEOMETRIC  # what may stand for a generative stage; else nothing does
+#: By generative stage, what of it invents nothing and has to stand for it, with all of its parameters but two.
+_UNINVENTED = {"inpaint": ("fill-from-neighbours", StageClass.FIDELITY)}
+_OF_THE_MODEL = frozenset({"model", "step"})
 
 
 def _class(word: Any) -> StageClass | None:
@@ -76,9 +79,10 @@ def _due_class(predicate: dict[str, Any], told: dict[str, Any]) -> StageClass | 
     """The highest class among the exhibit and what was made of it beside the stills."""
     kept = [_class(stage.get("class")) for stage in _stages(predicate) if not _invents(stage)]
     exhibit = _class(_dict(predicate.get("exhibit")).get("stage_class", StageClass.PRESENTATION.label))
-    enlarged = any(_dict(entry).get("shown_as") == _ENLARGEMENT[0] for entry in _list(told.get("stages")))
-    touched = [one for one in (exhibit, *kept, _ENLARGEMENT[1] if enlarged else None) if one is not None]
-    return max(touched, default=None)
+    stand_ins = dict([_ENLARGEMENT, *_UNINVENTED.values()])
+    names = [_dict(entry).get("shown_as") for entry in _list(told.get("stages"))]
+    standing = [stand_ins[name] for name in names if isinstance(name, str) and name in stand_ins]
+    return max((one for one in (exhibit, *kept, *standing) if one is not None), default=None)
 
 
 def _invents(stage: dict[str, Any]) -> bool:
@@ -86,18 +90,24 @@ def _invents(stage: dict[str, Any]) -> bool:
 
 
 def _agree(shown: list[Any], stages: list[dict[str, Any]]) -> bool:
-    """Whether every stage of the recipe is shown as itself, and one that invents as enlargement or nothing."""
+    """Whether every stage of the recipe is shown as itself, and one that invents as what of it does not, as enlargement
+    or as nothing.
+    """
     if len(shown) != len(stages):
         return False
     for position, (entry, stage) in enumerate(zip(shown, stages, strict=True), start=1):
         entry = _dict(entry)
         if (entry.get("position"), entry.get("name")) != (position, stage.get("name")):
             return False
+        effective = {name: _dict(value).get("value") for name, value in _dict(stage.get("parameters")).items()}
         if _invents(stage):
-            if entry.get("shown_as") not in (None, _ENLARGEMENT[0]):
+            stands = _UNINVENTED.get(str(stage.get("name")))
+            values = {name: value for name, value in effective.items() if name not in _OF_THE_MODEL}
+            if stands is None and entry.get("shown_as") not in (None, _ENLARGEMENT[0]):
+                return False
+            if stands is not None and (entry.get("shown_as"), entry.get("parameters")) != (stands[0], values):
                 return False
             continue
-        effective = {name: _dict(value).get("value") for name, value in _dict(stage.get("parameters")).items()}
         if entry.get("shown_as") != stage.get("name") or entry.get("parameters") != effective:
             return False
     return True

@@ -17,6 +17,7 @@ from forensic.case.layout import (
     INCOMPLETE,
     RECORDINGS,
     REGISTRATION,
+    REPORT,
     CalibrationFolder,
     RunFolder,
 )
@@ -27,11 +28,13 @@ from forensic.case.verification.custody import Custody
 from forensic.case.verification.ledgeraround import audited_around
 from forensic.case.verification.listing import check_files
 from forensic.case.verification.records import at
+from forensic.case.verification.reports import verify_report
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.case.verification.validators import check_record_signer
 from forensic.errors import ForensicError, VerificationFailed
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.ledger.entry import LedgerEntry
+from forensic.report.verification import check_report
 from forensic.signing.certificate import certificate_facts
 from forensic.signing.dsse import VerifiedPayload
 from forensic.signing.statement import CALIBRATION_PREDICATE, Statement, verify_statement
@@ -54,7 +57,7 @@ class Examined:
 
 
 def examine(files: Mapping[str, bytes]) -> Examined:
-    """Hold the four files of a calibration (:data:`forensic.case.layout.CALIBRATION_FILES`) against each other.
+    """Hold the files of a calibration (:data:`forensic.case.layout.CALIBRATION_FILES`) against each other.
 
     Raises ``VerificationFailed`` (``calibration.unsound``) for what does not belong together, and as
     ``parse_calibration`` and ``verify_statement``.
@@ -98,6 +101,18 @@ def record_faults(calibration: Calibration, predicate: dict[str, Any], signature
     return [f"{name} of record and artefact differ" for name, said, found in pairs if said != found]
 
 
+def report_fault(report: Path, attestation: bytes) -> str | None:
+    """Why ``report`` is not the signed report of the record ``attestation``; None where it is."""
+    found = check_report(report)
+    if not found.sound:
+        return f"{report.name}: {found.findings[0]}"
+    if found.attestation != attestation:
+        return f"{report.name} carries another record"
+    signers = verify_statement(attestation, predicate_type=CALIBRATION_PREDICATE)[1].certificates
+    same = found.signer_sha256 in [certificate_facts(one)["certificate_sha256"] for one in signers]
+    return None if same else f"{report.name} and record have not one signer"
+
+
 def _unsound(why: str) -> VerificationFailed:
     return VerificationFailed(
         "calibration.unsound", f"This is no calibration that can be relied on: {why}.", "See: forensic verify DIR"
@@ -130,6 +145,11 @@ def verify_calibration(root: Path, *, ledger: Custody | None = None, trust: Trus
     if statement is None:
         return verification
     verification.signed = True
+    part, inside = verify_report(folder.report, trust=trust)
+    verification.absorb(part, REPORT)
+    verification.reached.update(part.reached)
+    verification.record("R3", "the report carries this record", inside is not None and inside == statement)
+    verification.record("R4", "report and record have one signer", len(verification.signers) == 1)
     _check_artefact(verification, files, statement)
     _check_ledger(verification, folder, statement, files, ledger)
     verification.not_checked.append("that the counts come out the same again: they need the laboratory's pairs")
@@ -166,7 +186,8 @@ def _check_record(
     wrong = [subject.name for subject in statement.subjects if digests.get(subject.name) != subject.sha256]
     verification.record("A4", "every file in the record has its recorded digest", not wrong, ", ".join(wrong[:5]))
     named = {subject.name for subject in statement.subjects}
-    extra = sorted((digests.keys() - named - {"attestation.json"}) | (named ^ {CALIBRATION, REGISTRATION, RECORDINGS}))
+    closing = {"attestation.json", REPORT}
+    extra = sorted((digests.keys() - named - closing) | (named ^ {CALIBRATION, REGISTRATION, RECORDINGS}))
     verification.record("A5", "the record is about the files of a calibration", not extra, ", ".join(extra[:5]))
     check_record_signer(verification, data, statement.predicate, trust, "calibration")
     return statement
@@ -212,7 +233,8 @@ def _check_ledger(
             verification.record("E4", "it was completed", False, reason)
         return
     entries = custody.calibrations.get(identifier, []) if isinstance(identifier, str) else []
-    faults = ledger_faults(entries, files, statement.predicate, digest_regular(folder.manifest))
+    digests = {name: digest_regular(path) for name, path in (("manifest", folder.manifest), ("report", folder.report))}
+    faults = ledger_faults(entries, files, statement.predicate, digests)
     verification.record("E3", _E3, not faults, "; ".join(faults))
     if incomplete:
         completed = any(entry.event == COMPLETED for entry in entries)
@@ -220,9 +242,15 @@ def _check_ledger(
 
 
 def ledger_faults(
-    entries: list[LedgerEntry], files: Mapping[str, bytes], predicate: dict[str, Any], manifest: str | None = None
+    entries: list[LedgerEntry],
+    files: Mapping[str, bytes],
+    predicate: dict[str, Any],
+    others: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Where the ledger's entries about a calibration are not those of its files; ``manifest``: digest of its list."""
+    """Where the ledger's entries about a calibration are not those of its files.
+
+    ``others``: digests of its ``report`` and of the ``manifest``, as far as they are to be looked at.
+    """
     if [entry.event for entry in entries] != [REGISTERED, COMPLETED]:
         return ["the ledger does not have exactly one registration and then one completion of it"]
     first, last = entries
@@ -238,8 +266,7 @@ def ledger_faults(
         ("registration", last.data.get("registered"), first.seq),
         ("signer", last.actor.get("key_id"), at(predicate, "examiner", "identity", "key_id")),
     ]
-    if manifest is not None:
-        pairs.append(("manifest.sha256", last.data.get("manifest_sha256"), manifest))
+    pairs += [(name, last.data.get(f"{name}_sha256"), digest) for name, digest in (others or {}).items()]
     return faults + [f"{name} is not as completed" for name, recorded, found in pairs if recorded != found]
 
 
@@ -270,10 +297,14 @@ def check_cited_calibration(
     used = [(at(one, "id"), at(one, "weights_sha256")) for one in models] if isinstance(models, list) else []
     if (subject.model, subject.weights_sha256) not in used:
         faults.append(f"it is of model {subject.model} with weights that the run does not name among its models")
+    if at(cited, "files", REPORT) is not None or folder.report.exists():
+        fault = report_fault(folder.report, files["attestation.json"])
+        faults += [] if fault is None else [fault]
     entries = [] if custody is None or laboratory is None else custody.calibrations.get(laboratory.id, [])
     here = laboratory is not None and laboratory.workspace == at(predicate, "workspace", "id")
     if here and entries:
-        faults += ledger_faults(entries, files, examined.statement.predicate)
+        told = {"report": digest_regular(folder.report)} if folder.report.exists() else None
+        faults += ledger_faults(entries, files, examined.statement.predicate, told)
     elif here and custody is not None and custody.complete:
         faults.append("the ledger knows no such calibration")
     by = ", ".join(certificate_facts(one)["subject"] for one in examined.signature.certificates)
@@ -283,5 +314,5 @@ def check_cited_calibration(
             "that the cited calibration was registered before it was measured: no ledger here has its entries"
         )
     if trust.authorities:
-        data, told = files["attestation.json"], examined.statement.predicate
-        check_record_signer(verification, data, told, trust, "calibration", "the calibration's signer's")
+        data, record = files["attestation.json"], examined.statement.predicate
+        check_record_signer(verification, data, record, trust, "calibration", "the calibration's signer's")

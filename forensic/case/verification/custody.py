@@ -105,9 +105,10 @@ class Custody:
         return max((entry.seq for entry in (*entries, *(self.exhibits if run_id is None else ()))), default=0)
 
     def reports(self) -> set[str]:
-        """SHA-256 of every report that was ever issued for a run or validation."""
+        """SHA-256 of every report that was ever issued for a run, a validation or a calibration."""
         issued = [entry for run in self.runs.values() for entry in (*run.finished, *run.issued)]
-        completed = [entry for about in self.validations.values() for entry in about]
+        filed = (*self.validations.values(), *self.calibrations.values())
+        completed = [entry for about in filed for entry in about]
         return {str(entry.data.get("report_sha256")) for entry in (*issued, *completed)}
 
     def is_dated(self, run_id: str) -> bool:

@@ -11,10 +11,15 @@ from forensic.case.verification.existence import report_existed_at
 from forensic.case.verification.identities import check_report_signer
 from forensic.case.verification.timestamps import check_beside, check_inside
 from forensic.case.verification.trust import NOTHING, Trust
-from forensic.case.verification.validators import check_record_signer, is_validation
+from forensic.case.verification.validators import PREDICATES, check_record_signer, is_about
 from forensic.report.verification import check_report
-from forensic.signing.statement import VALIDATION_PREDICATE, Statement
+from forensic.signing.statement import Statement
 from forensic.signing.timestamp import read_roots
+
+_FOLLOWS = {
+    "validation": "that the verdicts follow from the values",
+    "calibration": "that thresholds and held-out rates follow from the counts",
+}
 
 
 def verify_report(path: Path, *, trust: Trust = NOTHING) -> tuple[Verification, Statement | None]:
@@ -33,8 +38,9 @@ def verify_report(path: Path, *, trust: Trust = NOTHING) -> tuple[Verification, 
         verification.signers[report.signer_sha256] = report.signer_subject or ""
     if not verification.record("R2", "record is attached", report.attestation is not None):
         return verification, None
-    if is_validation(report.attestation or b""):
-        return verification, _of_validation(verification, report.attestation or b"", report.sound, trust)
+    for about in PREDICATES:
+        if is_about(report.attestation or b"", about):
+            return verification, _filed(verification, report.attestation or b"", report.sound, trust, about)
     statement = check_attestation(verification, report.attestation or b"")
     if statement is not None:
         signer_matches_record(verification, statement.predicate)
@@ -48,13 +54,13 @@ def verify_report(path: Path, *, trust: Trust = NOTHING) -> tuple[Verification, 
     return verification, statement
 
 
-def _of_validation(verification: Verification, data: bytes, sound: bool, trust: Trust) -> Statement | None:
-    """A1 and A2 for the report of a validation, and what it does not show by itself."""
-    verification.kind = "report of a validation"
-    statement = check_attestation(verification, data, VALIDATION_PREDICATE)
+def _filed(verification: Verification, data: bytes, sound: bool, trust: Trust, about: str) -> Statement | None:
+    """A1 and A2 for the report of a validation or a calibration, and what it does not show by itself."""
+    verification.kind = f"report of a {about}"
+    statement = check_attestation(verification, data, PREDICATES[about])
     if statement is not None:
         signer_matches_record(verification, statement.predicate)
-        check_record_signer(verification, data, statement.predicate, trust)
+        check_record_signer(verification, data, statement.predicate, trust, about)
         verification.signed = sound
-    verification.not_checked.append("that the verdicts follow from the values: verify the folder of the validation")
+    verification.not_checked.append(f"{_FOLLOWS[about]}: verify the folder of the {about}")
     return statement

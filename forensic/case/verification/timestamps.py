@@ -57,7 +57,8 @@ def check_beside(verification: Verification, report: Path, trust: Trust, *, soun
     places = [timestamp_beside(report)]
     workspace = WorkspaceLayout(report.absolute().parent.parent.parent)
     digest = ""
-    if workspace.ledger.is_file() and report.absolute().parent.parent in (workspace.runs, workspace.validations):
+    among = (workspace.runs, workspace.validations, workspace.calibrations)
+    if workspace.ledger.is_file() and report.absolute().parent.parent in among:
         digest = digest_regular(report)
         places.append(workspace.document_timestamp(digest))
     for place in places:

@@ -19,7 +19,7 @@ from forensic.case.verification.listing import check_files
 from forensic.case.verification.records import at
 from forensic.case.verification.reports import verify_report
 from forensic.case.verification.trust import NOTHING, Trust
-from forensic.case.verification.validators import check_record_signer, is_validation
+from forensic.case.verification.validators import check_record_signer, is_about
 from forensic.errors import ForensicError
 from forensic.hashes import canonical_json
 from forensic.ledger.entry import LedgerEntry
@@ -63,7 +63,7 @@ def verify_validation(root: Path, *, ledger: Custody | None = None, trust: Trust
 
 def verify_validation_record(path: Path, data: bytes, trust: Trust = NOTHING) -> Verification | None:
     """The signed record of a validation alone; None if ``data`` is none."""
-    if not is_validation(data):
+    if not is_about(data, "validation"):
         return None
     verification = Verification(str(path), "record of a validation")
     statement = check_attestation(verification, data, VALIDATION_PREDICATE)

@@ -1,4 +1,4 @@
-"""Whether signed bytes are about a validation; who signed the record of one, or of a calibration."""
+"""Whether signed bytes are about a validation or a calibration; who signed the record of one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from forensic.case.verification.trust import Trust
 from forensic.errors import ForensicError
 from forensic.signing.statement import CALIBRATION_PREDICATE, VALIDATION_PREDICATE, verify_statement
 
-_PREDICATES = {"validation": VALIDATION_PREDICATE, "calibration": CALIBRATION_PREDICATE}
+PREDICATES = {"validation": VALIDATION_PREDICATE, "calibration": CALIBRATION_PREDICATE}
 
 
-def is_validation(data: bytes) -> bool:
-    """Whether ``data`` is a sound signed statement about a validation."""
+def is_about(data: bytes, about: str) -> bool:
+    """Whether ``data`` is a sound signed statement about a ``validation`` or a ``calibration``."""
     try:
-        verify_statement(data, predicate_type=VALIDATION_PREDICATE)
+        verify_statement(data, predicate_type=PREDICATES[about])
     except ForensicError:
         return False
     return True
@@ -33,7 +33,7 @@ def check_record_signer(
     whose: str = "the signer's",
 ) -> None:
     """I3 and I4 of who signed the record ``data`` ``about`` a validation or a calibration, as of the end it states."""
-    _, verified = verify_statement(data, predicate_type=_PREDICATES[about])
+    _, verified = verify_statement(data, predicate_type=PREDICATES[about])
     try:
         signed = parse_utc(str(at(predicate, about, "finished_utc")))
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from fractions import Fraction
@@ -9,7 +10,7 @@ from typing import Any
 
 from forensic.errors import BadInput
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import Geometry
+from forensic.frames.frame import BlockQuantisers, Geometry
 from forensic.frames.layout import LAYOUTS
 from forensic.media.anomaly import KINDS, LISTED_PER_KIND, Anomaly
 from forensic.media.dump import CHROMA_LOCATIONS
@@ -226,6 +227,18 @@ def statistics_of(value: Any) -> dict[str, Any]:
     return fields
 
 
+def _blocks(value: Any) -> BlockQuantisers:
+    fields = mapping(value)
+    columns = whole(fields.get("columns"), 1, 1 << 12)
+    try:
+        values = base64.b64decode(text(fields.get("values")), validate=True)
+    except ValueError as error:
+        raise Breach("quantisers of blocks that are none") from error
+    if not values or len(values) % columns:
+        raise Breach("quantisers of blocks that are no grid")
+    return BlockQuantisers(columns, values)
+
+
 def coding_of(value: Any) -> FrameCoding:
     """Inverse of ``FrameCoding.to_record``."""
     fields = mapping(value)
@@ -245,6 +258,8 @@ def coding_of(value: Any) -> FrameCoding:
         counts=tuple(counts),
         tables=tuple(tables),
         why_not=_optional(text, fields.get("why_not")),
+        blocks=_optional(_blocks, fields.get("blocks")),
+        size=_optional(whole, fields.get("size"), 0, 1 << 40),
     )
     known = bool(coding.counts) != bool(coding.tables)
     if coding.to_record() != fields or known != (coding.scale is not None) or known == (coding.why_not is not None):

@@ -12,8 +12,10 @@ from forensic.registry.architectures.basicvsr.network import BasicVsr
 from forensic.registry.architectures.chroma.network import GuidedChroma
 from forensic.registry.architectures.dat.network import Dat
 from forensic.registry.architectures.luma_residual.network import LumaResidual
+from forensic.registry.architectures.mae.network import MaskedAutoencoder
 from forensic.registry.architectures.nafnet.network import NafNet
 from forensic.registry.architectures.refiner.network import FusionRefiner
+from forensic.registry.architectures.residual_shift.network import ResidualShift
 from forensic.registry.architectures.rrdb.network import RrdbNet
 from forensic.registry.architectures.srvgg.network import SrvggNet
 
@@ -61,12 +63,20 @@ def _luma_residual(scale: int, hyperparameters: Mapping[str, int]) -> LumaResidu
     return LumaResidual(scale, **hyperparameters)
 
 
+def _masked_autoencoder(scale: int, hyperparameters: Mapping[str, int]) -> MaskedAutoencoder:
+    return MaskedAutoencoder(scale, **hyperparameters)
+
+
 def _dat(scale: int, hyperparameters: Mapping[str, int]) -> Dat:
     return Dat(scale, **hyperparameters)
 
 
 def _nafnet(scale: int, hyperparameters: Mapping[str, int]) -> NafNet:
     return NafNet(scale, **hyperparameters)
+
+
+def _residual_shift(scale: int, hyperparameters: Mapping[str, int]) -> ResidualShift:
+    return ResidualShift(scale, **hyperparameters)
 
 
 def _rrdb(scale: int, hyperparameters: Mapping[str, int]) -> RrdbNet:
@@ -77,14 +87,27 @@ def _srvgg(scale: int, hyperparameters: Mapping[str, int]) -> SrvggNet:
     return SrvggNet(scale, **hyperparameters)
 
 
-Network = LumaResidual | NafNet | Dat | FusionRefiner | BasicVsr | GuidedChroma | RrdbNet | SrvggNet
+Network = (
+    LumaResidual
+    | NafNet
+    | Dat
+    | FusionRefiner
+    | BasicVsr
+    | GuidedChroma
+    | MaskedAutoencoder
+    | RrdbNet
+    | SrvggNet
+    | ResidualShift
+)
 ARCHITECTURES: dict[str, Callable[[int, Mapping[str, int]], Network]] = {
     "basicvsr": _basicvsr,
     "dat": _dat,
     "fusion-refiner": _fusion_refiner,
     "guided-chroma": _guided_chroma,
     "luma-residual": _luma_residual,
+    "masked-autoencoder": _masked_autoencoder,
     "nafnet": _nafnet,
+    "residual-shift": _residual_shift,
     "rrdb": _rrdb,
     "srvgg": _srvgg,
 }

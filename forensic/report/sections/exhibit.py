@@ -87,10 +87,19 @@ def _cost(run: Any) -> list[tuple[str, Content]]:
     wall = at(foreseen, "wall_s")
     told = f"estimated before: {spoken(wall)} s" if wall is not None else "no estimate"
     if items(at(run, "interruptions")):
-        parts.append(
-            "of the last part; earlier parts are in the ledger (run.interrupted), as far as they could be told"
-        )
+        parts.append(f"of the last part; {_earlier(cost.get('earlier'))}")
     return [("Cost", f"{'; '.join(parts)}; {told} ({spoken(at(foreseen, 'source'))})")]
+
+
+def _earlier(before: Any) -> str:
+    """What the parts before the last one cost, as the ledger tells (run.interrupted)."""
+    if not isinstance(before, Mapping):
+        return "earlier parts are in the ledger (run.interrupted), as far as they could be told"
+    energy = before.get("energy_wh")
+    told = f"{spoken(before.get('wall_s'))} s and {spoken(before.get('processor_s'))} s of processor time"
+    told += f", {spoken(energy)} Wh" if energy is not None else ""
+    untold = f"; {spoken(before.get('untold'))} of them could not tell" if before.get("untold") else ""
+    return f"earlier parts ({spoken(before.get('parts'))}): {told}{untold}"
 
 
 def case(record: RunRecord) -> list[Flowable]:

@@ -8,6 +8,7 @@ from typing import Any
 from reportlab.platypus import Flowable
 
 from forensic.estimation.wording import in_words
+from forensic.hashes import sha256_bytes
 from forensic.report.blocks import (
     Content,
     Heading,
@@ -25,6 +26,8 @@ from forensic.report.typeset import bold, mono
 from forensic.report.values import at, flatten, in_one_line, items, label, spoken
 from forensic.report.wording import words
 
+_LONGEST = 500  # characters of a parameter
+
 
 def _parameters(parameters: Any) -> list[list[Content]]:
     rows: list[list[Content]] = []
@@ -36,12 +39,20 @@ def _parameters(parameters: Any) -> list[list[Content]]:
         rows.append(
             [
                 label(str(name)),
-                words("notes", "not_set") if value is None else spoken(value),
+                words("notes", "not_set") if value is None else _shortened(spoken(value), value),
                 spoken(unit) if unit else "",
                 origin if default else bold(origin),
             ]
         )
     return rows
+
+
+def _shortened(text: str, value: Any) -> str:
+    """A value that is a file in letters is told by its beginning, length and digest: whole, it fills pages."""
+    if not isinstance(value, str) or len(text) <= _LONGEST:
+        return text
+    digest = sha256_bytes(value.encode("utf-8"))
+    return f"{text[:32]}… ({len(text)} characters, their SHA-256 {digest}; whole in recipe.toml)"
 
 
 def _step(stage: Any) -> list[Flowable]:
@@ -111,9 +122,12 @@ def processing(record: RunRecord) -> list[Flowable]:
         paragraph(words("notes", "parameters"), SMALL),
     ]
     story += _estimation(record)
+    story += _grain(record)
     for stage in record.listed("recipe", "stages"):
         story += _step(stage)
     story += _stabilisation(record)
+    for found in record.listed("damage"):
+        story += _damage(found)
     argv = record.listed("run", "command")
     if argv:
         story += [paragraph("Command as given", SUBHEADING), commands([" ".join(_quoted(str(part)) for part in argv)])]
@@ -135,6 +149,47 @@ def _estimation(record: RunRecord) -> list[Flowable]:
         table(["Measured", "Answer"], answers, (0.34, 0.66)),
         paragraph([bold(words("estimation", "follows")), " ", " ".join(sentences)]),
     ]
+
+
+def _grain(record: RunRecord) -> list[Flowable]:
+    """What the noise of the recording was found to be; nothing where no stage took its model from it."""
+    found = record.get("grain")
+    if not isinstance(found, Mapping):
+        return []
+    measured = at(found, "grain", "evidence")
+    numbers = measured.items() if isinstance(measured, Mapping) else []
+    return [
+        paragraph("Grain of the recording", SUBHEADING),
+        facts(
+            [
+                ("Found", f"{spoken(at(found, 'grain', 'kind'))}: {spoken(at(found, 'grain', 'why'))}"),
+                ("Ledger entry", spoken(at(found, "entry", "seq"))),
+                ("Frames looked at", spoken(at(found, "grain", "frames"))),
+                ("Measured", "; ".join(f"{label(str(name))}: {spoken(value)}" for name, value in numbers)),
+                ("Interval", spoken(at(found, "grain", "interval"))),
+            ]
+        ),
+    ]
+
+
+def _damage(found: Any) -> list[Flowable]:
+    """What was masked as damaged over all frames, by whom, and how much of it was filled from other frames."""
+    share = at(found, "largest_share")
+    pictures = ", ".join(map(str, items(at(found, "mask_pictures"))))
+    rows: list[tuple[str, Content]] = [
+        ("Stage", mono(spoken(at(found, "stage", "name")))),
+        ("Frames with damage", f"{spoken(at(found, 'frames_damaged'))} of {spoken(at(found, 'frames'))}"),
+        ("Largest part of a frame", f"{share:.2%}" if isinstance(share, float | int) else spoken(None)),
+        ("Masked picture elements", spoken(at(found, "pixels"))),
+        ("Of these marked by the user", spoken(at(found, "pixels_marked_by_user"))),
+        ("Mask pictures (SHA-256)", mono(pictures) if pictures else "none"),
+        ("Found by the detector", spoken(at(found, "pixels_found_by_detector"))),
+        ("Frames that it could not judge", spoken(at(found, "frames_without_detection"))),
+        ("Frames whose finds were too many", spoken(at(found, "frames_detection_not_used"))),
+        ("Filled from other frames", spoken(at(found, "pixels_filled"))),
+        ("Not filled from other frames", spoken(at(found, "pixels_left"))),
+    ]
+    return [paragraph("Damage, over all frames", SUBHEADING), facts(rows)]
 
 
 def _stabilisation(record: RunRecord) -> list[Flowable]:

@@ -24,6 +24,7 @@ from forensic.report.blocks import (
 from forensic.report.legend import Legend
 from forensic.report.record import RunRecord
 from forensic.report.sections.calibration import UNCALIBRATED, calibration, judged, mark, status_of
+from forensic.report.sections.invention import invented
 from forensic.report.theme import SMALL, SUBHEADING, TEXT_HEIGHT, TEXT_WIDTH
 from forensic.report.typeset import bold
 from forensic.report.values import at, flatten, items, label, percent, spoken
@@ -163,6 +164,7 @@ def _mapped(record: RunRecord, frame: Any, thresholds: Any) -> list[Flowable]:
         Heading(f"Frame {number} (PTS {spoken(at(frame, 'pts'))}): {kind_of_map}", f"risk-{number}", 1),
         PictureRow([Picture(image, width, height, caption)]),
         *below,
+        *invented(record, frame),
     ]
 
 

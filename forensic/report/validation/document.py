@@ -10,10 +10,10 @@ from reportlab.platypus import Flowable, PageBreak
 from forensic.report.binding import Properties, typeset_pdf
 from forensic.report.blocks import Content, Heading, facts, keep_room, notice, paragraph, table
 from forensic.report.canvas import Contents, Furniture
-from forensic.report.sections.summary import PROTECTED, sentences_on
+from forensic.report.filed import defaults, environment, who_signs
 from forensic.report.theme import HEADING, SUBTITLE
 from forensic.report.theme import TITLE as TITLE_STYLE
-from forensic.report.typeset import bold, mono
+from forensic.report.typeset import mono
 from forensic.report.validation import parts
 from forensic.report.validation.record import ValidationRecord
 from forensic.report.validation.saying import finding, verdict
@@ -22,7 +22,7 @@ from forensic.report.wording import validation as say
 
 _SECTIONS = (
     ("requirements", parts.requirements, False),
-    ("environment", parts.environment, False),
+    ("environment", environment, False),
     ("method", parts.method, False),
     ("conditions", parts.conditions, False),
     ("results", parts.results, False),
@@ -30,7 +30,7 @@ _SECTIONS = (
     ("master", parts.master, False),
     ("earlier", parts.earlier, False),
     ("not_shown", parts.not_shown, False),
-    ("defaults", parts.defaults, False),
+    ("defaults", defaults, False),
     ("check", parts.check, False),
 )
 _APPENDICES = (("values", parts.values), ("pixels", parts.pixels))
@@ -40,7 +40,7 @@ _DESCRIPTION = "Signed record of the validation (DSSE envelope, in-toto statemen
 
 
 def _summary(record: ValidationRecord) -> list[Flowable]:
-    suite, identity = record.get("suite"), record.get("examiner", "identity")
+    suite = record.get("suite")
     lab, name = (spoken(record.get("examiner", key)) for key in ("lab", "name"))
     processor, system = (spoken(record.get("environment", key)) for key in ("processor", "platform"))
     overall = spoken(record.get("verdict"))
@@ -70,13 +70,7 @@ def _summary(record: ValidationRecord) -> list[Flowable]:
         cells.append([verdict(kind), spoken(at(counts, kind)), str(len(of_kind) - optional), str(optional)])
     story.append(table(["Verdict", "Requirements", "of them mandatory", "of them optional"], cells, (0.25,) * 4))
     story += _not_passed(record)
-    signer: list[Content] = [
-        ["Certificate of ", bold(spoken(at(identity, "subject"))), ", SHA-256 ",
-         mono(spoken(at(identity, "certificate_sha256")))],
-        *sentences_on(identity),
-    ]  # fmt: skip
-    tone = "note" if at(identity, "protection") in PROTECTED else "caution"
-    story.append(notice("Who signs", signer, tone))
+    story.append(who_signs(record))
     return story
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from reportlab.platypus import Flowable
 
 from forensic.report.blocks import Content, bullets, commands, facts, notice, paragraph, table
+from forensic.report.filed import short
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import bold, mono
 from forensic.report.validation.record import ValidationRecord
 from forensic.report.validation.saying import criterion, finding, method_of, number, percent_of, unit_of, verdict
-from forensic.report.values import at, flatten, label, plural, spoken
+from forensic.report.values import at, label, plural, spoken
 from forensic.report.wording import validation as say
 
 _FAMILIES = {
@@ -54,24 +55,6 @@ def requirements(record: ValidationRecord) -> list[Flowable]:
         )
         story += [paragraph(title, SUBHEADING), grid]
     return story
-
-
-def environment(record: ValidationRecord) -> list[Flowable]:
-    """Program, packages and machine."""
-    facts_of = record.get("environment")
-    rows: list[tuple[str, Content]] = []
-    for key, value in facts_of.items() if isinstance(facts_of, Mapping) else []:
-        if isinstance(value, Mapping):
-            told = "; ".join(f"{name} {_short(text)}" for name, text in flatten(value, name=str))
-            rows.append((label(str(key)), told or spoken(None)))
-        else:
-            rows.append((label(str(key)), spoken(value)))
-    return [facts(rows, 0.2)]
-
-
-def _short(text: str) -> str:
-    """Long lists (of processor features, of configuration) by their beginning; the attached record has them whole."""
-    return text if len(text) <= 120 else f"{text[:60]}… (whole in attestation.json)"
 
 
 def method(record: ValidationRecord) -> list[Flowable]:
@@ -168,7 +151,7 @@ def _compact(value: Any) -> str:
 def _platform(changes: Any) -> list[Flowable]:
     if not isinstance(changes, Mapping) or not changes:
         return []
-    rows = [[label(str(key)), _short(spoken(at(one, "then"))), _short(spoken(at(one, "now")))]
+    rows = [[label(str(key)), short(spoken(at(one, "then"))), short(spoken(at(one, "now")))]
             for key, one in changes.items()]  # fmt: skip
     return [paragraph("What is another platform", SUBHEADING), table(["", "Master", "Now"], rows, (0.16, 0.42, 0.42))]
 
@@ -189,13 +172,6 @@ def earlier(record: ValidationRecord) -> list[Flowable]:
 def not_shown(record: ValidationRecord) -> list[Flowable]:
     """The limits of what was measured."""
     return [paragraph(str(say("not_shown", "intro"))), *bullets([spoken(one) for one in record.listed("not_shown")])]
-
-
-def defaults(record: ValidationRecord) -> list[Flowable]:
-    """What nobody stated, and what was warned of."""
-    stated, warned = ([spoken(one) for one in record.listed(key)] for key in ("defaults", "warnings"))
-    story: list[Flowable] = [*bullets(stated)] if stated else [paragraph("No value was defaulted.")]
-    return [*story, notice("Warning", warned, "caution")] if warned else story
 
 
 def check(record: ValidationRecord) -> list[Flowable]:

@@ -32,14 +32,15 @@ SCHEMA = "tag:forensic-tool,2026:calibration/v1"
 SUM: Literal["sum/1"] = (
     "sum/1"  # root of the sum of squares of range conflict, injection and dispersion; 90th percentile of a tile
 )
-QUANTILE: Literal["quantile/1"] = "quantile/1"  # R of the learned head; 90th percentile of a tile
+QUANTILE: Literal["quantile/2"] = "quantile/2"  # R of the learned head; 90th percentile of a tile
 MOST_BYTES = 1 << 20
 _MOST = 0.05  # of epsilon and delta
 _MOST_STEPS = 64
 
 
 class Subject(Part):
-    """What was calibrated: INT8, another scale or other weights are another model."""
+    """What was calibrated: INT8, another scale or other weights are another model. ``region``: parts cut out of larger
+    recordings, not whole pictures."""
 
     model: Name
     weights_sha256: Digest
@@ -47,6 +48,7 @@ class Subject(Part):
     scale: Annotated[int, Field(ge=1, le=16)]
     stage: Name
     parameters: dict[str, float]
+    region: bool
 
 
 class Claim(Part):
@@ -145,7 +147,7 @@ class Calibration(Part):
 
     schema_: Annotated[Literal["tag:forensic-tool,2026:calibration/v1"], Field(alias="schema")]
     origin: Literal["shipped", "laboratory"]
-    score: Literal["sum/1", "quantile/1"]
+    score: Literal["sum/1", "quantile/2"]
     head_sha256: Digest | None
     subject: Subject
     class_: Annotated[Text, Field(alias="class")]

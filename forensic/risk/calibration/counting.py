@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from forensic.errors import InternalError, UsageError
 from forensic.frames.frame import CodedFrame, WorkingFrame
 from forensic.risk.assessment import RiskAssessment, assess
-from forensic.risk.calibration.criteria import Count
-from forensic.risk.calibration.losses import counts, truth_edges
+from forensic.risk.calibration.breakdown import Content, brightness_of, content_of, kinds_of
+from forensic.risk.calibration.criteria import THRESHOLDS, Count
+from forensic.risk.calibration.losses import counts, low_pixels, truth_edges
 from forensic.risk.calibration.table import row_of
 from forensic.risk.dihedral import Dispersion
 from forensic.risk.head import Head
@@ -23,17 +25,25 @@ NEVER = Thresholds(medium=1e9, high=1e9)
 @dataclass(frozen=True)
 class Mapped:
     """A mapped frame and its truth. ``tile_risk`` (float32) and ``barred`` (boolean, never LOW) per tile; ``error``,
-    |output - truth| (float32), and ``edges`` of the truth (boolean) per output pixel."""
+    |output - truth| (float32), ``edges`` of the truth (boolean) and its ``kinds`` of area (uint8, ``breakdown``) per
+    output pixel; ``brightness`` of the recording."""
 
     assessment: RiskAssessment
     tile_risk: np.ndarray
     barred: np.ndarray
     error: np.ndarray
     edges: np.ndarray
+    kinds: np.ndarray
+    brightness: float
 
     def counts(self) -> list[Count]:
         """At every candidate threshold."""
         return list(counts(self.tile_risk, self.barred, self.error, self.edges))
+
+    def content(self, thresholds: Sequence[float] = THRESHOLDS) -> Content:
+        """What the frame was like, with the counts by kind of area at ``thresholds``."""
+        low = {one: low_pixels(self.tile_risk, self.barred, self.error.shape, one) for one in thresholds}
+        return content_of(self.brightness, self.kinds, low, self.error)
 
     def measures(self) -> dict[str, float | None]:
         """Of the domain, for the envelope."""
@@ -47,11 +57,11 @@ class Mapped:
 
 
 def mapped(
-    frame: WorkingFrame, output: CodedFrame, spread: Dispersion, truth: np.ndarray, head: Head | None = None
+    frame: WorkingFrame, output: CodedFrame, spread: Dispersion | None, truth: np.ndarray, head: Head | None = None
 ) -> Mapped:
     """Map ``output``, made of ``frame``, as a run does, and hold it against ``truth``.
 
-    ``spread``: of the process that made it (with ``bootstrap`` where there is a ``head``); ``truth``: float32 luma of
+    ``spread``: of the process that made it, which the score of a ``head`` does without; ``truth``: float32 luma of
     the output's size, in grey levels of the output's own range. ``head`` None: the score ``sum/1``. Raises
     ``UsageError`` (``calibration.pair``) for a truth of another size or an output that cannot be assessed.
     """
@@ -62,4 +72,7 @@ def mapped(
         raise UsageError("calibration.pair", f"An output of {luma.shape[1]}x{luma.shape[0]} has no counts: {why}.")
     scale = luma.shape[0] // frame.geometry.height
     barred = found.levels == Level.HIGH
-    return Mapped(found, tile_percentile(found.risk), barred, np.abs(luma - truth), truth_edges(truth, scale))
+    return Mapped(
+        found, tile_percentile(found.risk), barred, np.abs(luma - truth), truth_edges(truth, scale),
+        kinds_of(truth, scale), brightness_of(frame),
+    )  # fmt: skip

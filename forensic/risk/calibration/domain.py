@@ -21,7 +21,8 @@ MEASURES: dict[str, tuple[str, str]] = {
     "blur": ("ratio", "mean square luma difference over two pixels divided by that over one, noise taken off both"),
     "residual": ("grey levels", "RMS of y - A x"),
     "whiteness": ("correlation", "correlation of y - A x with itself one pixel further, mean of across and down"),
-    "quantiser": ("H.264 scale", "mean quantiser of the picture"),
+    "quantiser": ("H.264 scale", "mean quantiser of the picture, or of the part of it that is worked on"),
+    "bits": ("bits per luma sample", "of the whole coded picture"),
     "short": ("pixels", "shorter side of the input"),
     "long": ("pixels", "longer side of the input"),
     "depth": ("bits", "bits of a luma sample; none for RGB, whose luma is computed"),
@@ -38,17 +39,19 @@ def measured(frame: WorkingFrame, residual: np.ndarray, sigma: float) -> dict[st
     """The measures of one frame; None where one has no value, as ``features`` before the score is made.
 
     ``frame``: the input; ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of the input. The
-    quantiser is None for codecs that have none on H.264's scale, and where it was not read.
+    quantiser is None for codecs that have none on H.264's scale, where it was not read, and of a part whose blocks are
+    not known.
     """
     y, layout, coding = codes(frame), frame.geometry.layout, frame.coding
     power = float(np.mean(np.square(residual), dtype=np.float64))
-    quantiser = None if coding is None or coding.scale != "h264" else coding.quantiser
+    quantiser = None if coding is None or coding.scale != "h264" else coding.here
     return {
         "noise": round(sigma, _ROUND),
         "blur": _increments(y, sigma),
         "residual": round(power**0.5, _ROUND),
         "whiteness": _correlation(residual),
         "quantiser": None if quantiser is None else round(quantiser, _ROUND),
+        "bits": None if quantiser is None or coding is None or coding.bits is None else round(coding.bits, _ROUND),
         "short": float(min(y.shape)),
         "long": float(max(y.shape)),
         "depth": None if layout.family == "rgb" else float(layout.bits),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from forensic.risk.calibration.binomial import clopper_pearson
+from forensic.risk.calibration.breakdown import AREAS, BRIGHTNESS
+from forensic.risk.calibration.criteria import TOLERANCES
 from forensic.risk.calibration.form import MOST_CLAIMS, MOST_STRATA, CountOf, Digest, Name, Part, Rate, Text
+
+MOST_SHOWN = len(BRIGHTNESS) + len(AREAS) * len(TOLERANCES)
 
 
 class Registration(Part):
@@ -20,11 +24,63 @@ class Registration(Part):
     utc: Name
 
 
+class Failed(Part):
+    """So many ``failures`` of ``n``, and the limits of their rate (Clopper and Pearson, 95 %)."""
+
+    failures: CountOf
+    n: CountOf
+    low: Rate
+    high: Rate
+
+    @classmethod
+    def of(cls, failures: int, n: int) -> Failed:
+        """With its limits."""
+        low, high = rate_limits(failures, n)
+        return cls(failures=failures, n=n, low=low, high=high)
+
+    @model_validator(mode="after")
+    def _recomputed(self) -> Failed:
+        if self.failures > self.n:
+            raise ValueError("more recordings failed than there are")
+        if any(
+            abs(a - b) > 1e-6 for a, b in zip(rate_limits(self.failures, self.n), (self.low, self.high), strict=True)
+        ):
+            raise ValueError("the limits of a rate are not those of its counts")
+        return self
+
+
+class Shown(Part):
+    """Held-out numbers of a part of a stratum's recordings in the domain, or of their pixels. It decides nothing.
+
+    ``by`` ``brightness``: the ``n`` recordings of that class; a failure is one that fails any claim; ``tolerance``
+    None. ``area``: the ``n`` recordings with pixels of that kind; a failure is one in which more than the share of
+    the first claim of the LOW pixels of that kind differ by more than ``tolerance``. ``low_area``: mean part of the
+    pixels (of that kind) that is LOW. ``abstained``: recordings without a LOW pixel (of that kind). Failures are told
+    of the ``n - abstained`` others, as one without LOW cannot fail.
+    """
+
+    by: Literal["brightness", "area"]
+    name: Name
+    tolerance: Annotated[int, Field(ge=1, le=254)] | None
+    n: CountOf
+    abstained: CountOf
+    low_area: Rate | None
+    failed: Failed
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Shown:
+        if self.abstained + self.failed.n != self.n or (self.low_area is None) != (self.n == 0):
+            raise ValueError("the parts of a stratum do not add up")
+        return self
+
+
 class HeldOut(Part):
     """A stratum's test recordings: how many lay outside the domain, had no LOW, failed each claim.
 
     ``failures`` by claim, of the ``n - outside`` recordings in the domain, with ``low`` and ``high`` the limits of
-    their rate (Clopper and Pearson, 95 %).
+    their rate (Clopper and Pearson, 95 %). ``any_claim``: recordings that failed at least one, of those in the domain
+    with LOW. ``low_area``: mean part that is LOW, of those in the domain; None without any. ``shown``: by brightness
+    and by kind of area.
     """
 
     stratum: Name
@@ -34,6 +90,9 @@ class HeldOut(Part):
     failures: Annotated[list[CountOf], Field(max_length=MOST_CLAIMS)]
     low: Annotated[list[Rate], Field(max_length=MOST_CLAIMS)]
     high: Annotated[list[Rate], Field(max_length=MOST_CLAIMS)]
+    any_claim: Failed
+    low_area: Rate | None
+    shown: Annotated[list[Shown], Field(max_length=MOST_SHOWN)]
 
     @model_validator(mode="after")
     def _recomputed(self) -> HeldOut:
@@ -45,6 +104,8 @@ class HeldOut(Part):
             abs(a - b) > 1e-6 for one, other in zip(limits, given, strict=True) for a, b in zip(one, other, strict=True)
         ):
             raise ValueError("the limits of a held-out rate are not those of its counts")
+        if self.any_claim.n != self.inside - self.abstained or self.any_claim.failures < max(self.failures, default=0):
+            raise ValueError("the failures of any claim do not follow from those of each")
         return self
 
     @property

@@ -31,6 +31,13 @@ def _largest(mask: np.ndarray) -> int:
     return int(stats[1:, cv2.CC_STAT_AREA].max())
 
 
+def low_pixels(
+    tile_risk: np.ndarray, barred: np.ndarray, shape: tuple[int, ...], threshold: float, least: int = LEAST_LOW_GROUP
+) -> np.ndarray:
+    """Boolean per output pixel of ``shape``: LOW at ``threshold``, as :func:`counts` and the map take it."""
+    return to_pixels(in_groups((tile_risk < threshold) & ~barred, least), (shape[0], shape[1]))
+
+
 def counts(
     tile_risk: np.ndarray,
     barred: np.ndarray,
@@ -46,7 +53,7 @@ def counts(
     ``error``: |output - truth|, float32 per output pixel; ``edges``: boolean per output pixel.
     """
     for threshold in thresholds:
-        low = to_pixels(in_groups((tile_risk < threshold) & ~barred, least), error.shape)
+        low = low_pixels(tile_risk, barred, error.shape, threshold, least)
         wrong = [low & (error > tolerance) for tolerance in tolerances]
         yield Count(
             threshold,

@@ -19,20 +19,23 @@ if TYPE_CHECKING:
     from forensic.stages.stage import Stage
 
 FILE = CALIBRATION_FILE
+_VIEWS = {True: "a region (--roi) cut out of a larger recording", False: "whole pictures"}
 _OF_STAGE = {"learned-upscale": ("consistency", "deadband", "psf_sigma")}
 
 
 def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None:
-    """What a calibration of these stages would be about; None where none can be: no learned stage, or others beside it.
+    """What a calibration of these stages would be about; None where none can be: no learned stage, or others beside it
+    than one crop before it, which makes regions of pictures.
 
     Parameters that change no luma sample beyond float rounding are left out (tiles, colour).
     """
     stages = [stage for stage in stages if not stage.keeps_luma]  # the score is of luma
+    region = len(stages) == 2 and stages[0].name == "crop"
+    if region:
+        stages = stages[1:]
     learned = [stage for stage in stages if stage.model is not None]
     if len(stages) != 1 or len(learned) != 1 or learned[0].name not in _OF_STAGE:
-        return (
-            None  # a crop, too: its quantiser is that of the whole picture, which may have been coded otherwise there
-        )
+        return None
     stage = learned[0]
     card = stage.model
     if not isinstance(card, ModelCard):
@@ -47,6 +50,7 @@ def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None
         scale=card.scale,
         stage=stage.name,
         parameters=values,
+        region=region,
     )
     return subject, card
 
@@ -78,7 +82,11 @@ def _consulted(stages: Sequence[Stage[Any]]) -> tuple[Calibration | None, str | 
         return None, f"{about}, and there is no {FILE} beside it"
     if calibration.sha256 != card.calibration_sha256:
         return None, (f"{about} with SHA-256 {card.calibration_sha256}, and the one beside it has {calibration.sha256}")
-    return (calibration, None) if calibration.subject == subject else (None, None)
+    if calibration.subject == subject:
+        return calibration, None
+    if calibration.subject.model_copy(update={"region": subject.region}) == subject:
+        return None, f"{about} for {_VIEWS[calibration.subject.region]}, and this run maps {_VIEWS[subject.region]}"
+    return None, None
 
 
 def head_of(calibration: Calibration) -> Head:

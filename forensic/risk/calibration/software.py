@@ -1,8 +1,8 @@
 """What computes a score, by version. A calibration holds for the versions that it was made with, and for no others.
 
-Another encoder, another build of the network's engine, another random generator give another score, and how far off
-it is nobody has measured: so nothing is LOW then, and the reason is on record. This program's own version counts for a
-laboratory's calibration; one that is shipped comes with the program, and the model's card names its digest.
+Another build of the network's engine, other filters give another score, and how far off it is nobody has measured: so
+nothing is LOW then, and the reason is on record. This program's own version counts for a laboratory's calibration; one
+that is shipped comes with the program, and the model's card names its digest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from importlib import metadata
 import numpy as np
 
 from forensic import __version__
-from forensic.errors import ForensicError
 from forensic.media.opencv import opencv
 from forensic.risk.calibration.artefact import QUANTILE, Calibration
 
@@ -24,15 +23,12 @@ _ENGINE = "torch"
 def versions_of(score: str, precision: str) -> dict[str, str]:
     """Versions, here, of all that ``score`` of a model of ``precision`` depends on beside this program's own code.
 
-    The learned score codes the picture again and has a head of its own; ``sum/1`` has not. A build's local mark
-    (``+cpu``) is left out. Raises ``InternalError`` as :func:`forensic.media.encoders.h264_versions` does.
+    The learned score has a head, which is computed by torch; ``sum/1`` has none. A build's local mark (``+cpu``) is
+    left out.
     """
     found = {"numpy": np.__version__, "opencv": opencv().__version__}
     engines = {_ENGINES.get(precision, _ENGINE)}
     if score == QUANTILE:
-        from forensic.media.encoders import h264_versions
-
-        found |= h264_versions()
         engines.add(_ENGINE)
     return dict(sorted((found | {name: _installed(name) for name in engines}).items()))
 
@@ -41,10 +37,7 @@ def departure(calibration: Calibration) -> str | None:
     """Why the score made here is not the one that was calibrated, in words; None where all versions are the same."""
     told = calibration.software
     own = {} if calibration.laboratory is None else {"forensic": __version__}
-    try:
-        here = own | versions_of(calibration.score, calibration.subject.precision)
-    except ForensicError as error:
-        return f"which software the score depends on here cannot be told: {error.message}"
+    here = own | versions_of(calibration.score, calibration.subject.precision)
     unknown = [name for name in here if name not in told]
     if unknown:
         return f"the calibration does not say with which {', '.join(unknown)} it was made"

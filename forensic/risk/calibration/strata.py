@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from forensic.risk.calibration import artefact
+from forensic.risk.calibration.breakdown import Content
 from forensic.risk.calibration.criteria import BETA, area_failed, edges_failed, share_failed
 from forensic.risk.calibration.domain import envelope
 from forensic.risk.calibration.testing import DELTA, EPSILON, Tested, fixed_walk
@@ -20,7 +21,10 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Recording:
-    """Counts of one recording, by threshold, and what it was like; ``wrong`` and those below it by tolerance first."""
+    """Counts of one recording, by threshold, and what it was like; ``wrong`` and those below it by tolerance first.
+
+    ``content``: what its numbers are broken down by, where that was counted.
+    """
 
     pixels: int
     low: Mapping[float, int]
@@ -29,6 +33,7 @@ class Recording:
     edge_wrong: Mapping[int, Mapping[float, int]]
     largest: Mapping[int, Mapping[float, int]]
     measures: Mapping[str, float | None]
+    content: Content | None = None
 
     def each(self) -> Sequence[Recording]:
         """Its frames: itself, where it is one."""
@@ -62,7 +67,7 @@ class Worst(Recording):
             return first
         low = {one: sum(frame.low[one] for frame in frames) for one in first.low}
         pixels = sum(frame.pixels for frame in frames)
-        return cls(pixels, low, {}, {}, {}, {}, first.measures, tuple(frames))
+        return cls(pixels, low, {}, {}, {}, {}, first.measures, None, tuple(frames))
 
     def each(self) -> Sequence[Recording]:
         """Its frames."""

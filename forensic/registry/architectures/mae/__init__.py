@@ -1,0 +1,1 @@
+"""Masked autoencoder that fills what is missing in a window of a picture."""

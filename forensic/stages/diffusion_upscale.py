@@ -1,0 +1,159 @@
+"""Enlargement by a diffusion model: detail is drawn by lot, and a seed says which. Never in forensic mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from forensic.errors import BadInput, UsageError
+from forensic.frames.frame import Geometry, WorkingFrame
+from forensic.frames.stageclass import StageClass
+from forensic.media.opencv import opencv
+from forensic.registry.cards import load_card
+from forensic.stages.generative_upscale import reduced_picture
+from forensic.stages.learned import RunsModel, require_overlap
+from forensic.stages.parameters import Parameters, parameter
+from forensic.stages.rgb import planes_of, rgb_of
+from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry
+from forensic.stages.suited import purpose
+
+
+class DiffusionUpscaleParameters(Parameters):
+    """Which model, how large its result is shown, in how many steps, from which noise, and in which tiles."""
+
+    model: str = parameter(
+        title="Model", unit="model id", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="Folder under models/."
+    )
+    factor: int = parameter(
+        4,
+        title="Factor",
+        unit="times",
+        ge=1,
+        le=8,
+        description="Size of the result. The network enlarges by its own factor; for less, its picture is reduced.",
+    )
+    steps: int = parameter(
+        4,
+        title="Steps",
+        unit="steps",
+        ge=1,
+        le=15,
+        description="In how many steps noise becomes a picture. Time grows with them; more is not always better.",
+    )
+    seed: int = parameter(
+        0,
+        title="Seed",
+        unit="number",
+        ge=0,
+        le=2**32 - 1,
+        description="Chooses the noise, and with it the detail. Another seed gives another picture, just as likely.",
+    )
+    tile: int = parameter(
+        192,
+        title="Tile",
+        unit="pixels",
+        ge=32,
+        le=2048,
+        description="Longest side of the pieces in which a picture is worked on: bounds memory. The noise belongs to "
+        "the picture, not to the piece.",
+    )
+    overlap: int = parameter(
+        32,
+        title="Overlap",
+        unit="pixels",
+        ge=0,
+        le=256,
+        description="Surroundings that each piece sees on every side; at least what the model's card asks for.",
+    )
+
+
+class DiffusionUpscale(RunsModel, Stage[DiffusionUpscaleParameters]):
+    """A network that was trained to take noise away, so that what is left looks like a photograph."""
+
+    name = "diffusion-upscale"
+    title = "Generative enlargement by diffusion"
+    stage_class = StageClass.GENERATIVE
+    parameter_model = DiffusionUpscaleParameters
+    resamples = True
+    card = StageCard(
+        explanation=(
+            "Makes the picture larger out of noise. A fidelity model enlarges the recording first; noise is put over "
+            "it, and a network that was trained to tell photographs from noise takes it away again, in a few steps. "
+            "What is left is the enlarged recording with detail that looks likely. The detail is drawn by lot: seed, "
+            "frame and place decide it, and another seed gives another picture that fits the recording as well. The "
+            "seed is recorded, and the same seed gives the same picture. It works on red, green and blue together. "
+            "The result is an illustration and no evidence; it is labelled in every frame, and only creative mode may "
+            "make it."
+        ),
+        artefacts=(
+            "Detail is invented everywhere, and differs from seed to seed: nothing in it can be relied on.",
+            "Characters can be changed into other characters, faces into other faces.",
+            "Texture can look like a net or like grain; noise and compression blocks can become texture or lines.",
+            "Every frame is made from other noise: detail boils from frame to frame.",
+            "Colour can shift. What is darker than black or brighter than white in the recording is cut off.",
+        ),
+        references=(
+            "Z. Yue, J. Wang, C. C. Loy, ResShift: Efficient Diffusion Model for Image Super-resolution by Residual "
+            "Shifting, NeurIPS 2023, arXiv:2307.12348.",
+            "Y. Blau, T. Michaeli, The Perception-Distortion Tradeoff, CVPR 2018, 6228-6237.",
+            "J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011 "
+            "(the noise).",
+        ),
+    )
+
+    def __init__(self, parameters: DiffusionUpscaleParameters, models_dir: Path | None = None) -> None:
+        """Reads the model's card, not the weights. Raises ``PolicyRefused`` (``model.*``) for a bad card, and
+        ``BadInput`` (``model.not-a-sampler``, ``stage.parameters``) for a model that cannot do this.
+        """
+        super().__init__(parameters, models_dir)
+        self.use(card := load_card(parameters.model, models_dir))
+        if card.works_on != "noise":
+            raise BadInput(
+                "model.not-a-sampler",
+                f"Model {card.id} {purpose(card)[0]}; stage {self.name!r} needs one that starts from noise.",
+                f"Use it with the stage {purpose(card)[1]!r}.",
+            )
+        if parameters.factor > card.scale:
+            raise BadInput(
+                "stage.parameters",
+                f"Stage {self.name!r}: parameter 'factor' is {parameters.factor}; model {card.id} enlarges "
+                f"{card.scale} times.",
+                f"Use at most {card.scale}.",
+            )
+        require_overlap(self.name, parameters.overlap, card)
+
+    @property
+    def scale(self) -> float:
+        """Size of the result."""
+        return float(self.parameters.factor)
+
+    def with_scale(self, factor: int) -> DiffusionUpscale:
+        """With another factor, up to the model's. Raises ``UsageError`` (``recipe.scale``) for a larger one."""
+        if not 1 <= factor <= self._model_card.scale:
+            raise UsageError(
+                "recipe.scale",
+                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
+                f"Use --scale 1 to {self._model_card.scale}.",
+            )
+        return self.varied(factor=factor)
+
+    def output_geometry(self, geometry: Geometry) -> Geometry:
+        """Both sides times the factor."""
+        factor = self.parameters.factor
+        return resized_geometry(geometry, geometry.width * factor, geometry.height * factor, geometry.sample_aspect)
+
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
+        from forensic.registry.sampling import sampled_picture
+
+        frame, given = window[at], self.parameters
+        self.prepare()
+        opencv()
+        seen = np.clip(rgb_of(frame), 0.0, 1.0)  # what the network was trained on
+        drawn = {"steps": given.steps, "seed": given.seed, "frame": frame.timing.index}
+        made = sampled_picture(self._loaded, seen, tile=given.tile, overlap=given.overlap, **drawn)
+        np.clip(made, 0.0, 1.0, out=made)
+        geometry = self.output_geometry(frame.geometry)
+        shown = reduced_picture(made, geometry, self._model_card.scale, given.factor)
+        return Applied(planes_of(shown, frame, geometry), {"drawn": drawn})

@@ -1,0 +1,242 @@
+"""Enrolled once, with digests, and generative whatever is declared; what changes afterwards is refused at load."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forensic.errors import BadInput, ForensicError, PolicyRefused, UsageError
+from forensic.frames.stageclass import StageClass
+from forensic.registry.external import engine as engines
+from forensic.registry.external.card import declared
+from forensic.registry.external.enrolling import enrol, read_laboratory_card
+from forensic.registry.external.loading import load_external_model
+from forensic.registry.external.shelf import external_ids, load_external, verify_all_external
+from forensic.stages import catalogue
+from tests.external.networks import onnx_network, pipeline_folder
+
+
+def laboratory(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "laboratory.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def picture(rows: int = 40, columns: int = 56) -> np.ndarray:
+    return np.random.default_rng(1).random((3, rows, columns), np.float32)
+
+
+def test_it_is_kept_with_its_digests_outside_the_installation(network: Path, store: Path) -> None:
+    enrolled = enrol(network, "lab-x2", store)
+    card = load_external("lab-x2")
+    assert enrolled.new and card == enrolled.card and card.folder == store / "external.models" / "lab-x2"
+    assert (card.scale, card.engine, card.source.name) == (2, "onnxruntime", "network.onnx")
+    assert card.weights_sha256 == card.source.sha256 == card.files[0].sha256
+    assert [check.ok for check in verify_all_external()] == [True]
+    assert network.exists(), "what was brought stays where it was"
+
+
+def test_the_same_again_changes_nothing_and_another_by_that_id_is_refused(network: Path, store: Path) -> None:
+    first = enrol(network, "lab-x2", store)
+    again = enrol(network, "lab-x2", store)
+    assert not again.new and again.card.card_sha256 == first.card.card_sha256
+    network.write_bytes(onnx_network(seed=9))
+    with pytest.raises(PolicyRefused, match=r"model\.external-exists"):
+        enrol(network, "lab-x2", store)
+    assert load_external("lab-x2").card_sha256 == first.card.card_sha256
+
+
+@pytest.mark.parametrize("model_id", ["light-x4", "real-esrgan-x4"])
+def test_an_id_of_this_programs_own_models_is_not_given_away(network: Path, store: Path, model_id: str) -> None:
+    with pytest.raises(PolicyRefused, match=r"model\.id-taken"):
+        enrol(network, model_id, store)
+    enrol(network, "lab-x2", store)
+    (store / "external.models" / "lab-x2").rename(store / "external.models" / model_id)
+    with pytest.raises(PolicyRefused, match=r"model\.id-taken"):
+        catalogue.build("external-upscale", {"model": model_id})
+
+
+@pytest.mark.parametrize("model_id", ["", "..", "../x", "a/b", "A", "a.b", "-a", "a" * 65])
+def test_no_id_leads_out_of_the_store(network: Path, store: Path, model_id: str) -> None:
+    with pytest.raises(PolicyRefused, match=r"model\.id-invalid"):
+        enrol(network, model_id, store)
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("byte", [0, 500, -1])
+def test_a_changed_weight_file_is_refused_at_load(network: Path, store: Path, byte: int) -> None:
+    card = enrol(network, "lab-x2", store).card
+    path = card.folder / card.files[0].name
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(PolicyRefused, match=r"model\.digest-mismatch"):
+        load_external_model(card)
+    assert [(check.ok, check.code) for check in verify_all_external()] == [(False, "model.digest-mismatch")]
+    path.write_bytes(data + b"x")
+    with pytest.raises(PolicyRefused, match=r"model\.digest-mismatch"):
+        load_external_model(card)
+    path.unlink()
+    with pytest.raises(PolicyRefused, match=r"model\.weights-missing"):
+        load_external_model(card)
+    with pytest.raises(PolicyRefused, match=r"model\.external-exists"):
+        enrol(network, "lab-x2", store)
+
+
+def test_a_link_in_place_of_the_weights_is_refused(network: Path, store: Path) -> None:
+    card = enrol(network, "lab-x2", store).card
+    path = card.folder / card.files[0].name
+    path.unlink()
+    path.symlink_to(network)
+    with pytest.raises(PolicyRefused, match=r"model\.weights-missing"):
+        load_external_model(card)
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("", "declares no class"),
+        ('class = "harmless"', "is no class"),
+        ('class = "Fidelity"', "is no class"),
+        ('class = "generative"', "Declared generative"),
+        ('class = "fidelity"\nclass_declared_by = "Dr. Who"', "declared by the laboratory (Dr. Who), not examined"),
+        ('class = "presentation"\nclass_declared_by = "Dr. Who"', "not examined"),
+    ],
+)
+def test_whatever_class_is_declared_or_none_it_is_generative(
+    network: Path, store: Path, tmp_path: Path, said: str, word: str
+) -> None:
+    card = enrol(network, "lab-x2", store, laboratory=laboratory(tmp_path, said)).card
+    stage = catalogue.build("external-upscale", {"model": "lab-x2"})
+    assert card.stage_class is stage.effective_class is StageClass.GENERATIVE
+    assert (
+        card.facts()["class"] == card.to_record()["class"] == "generative" and word in card.facts()["class_statement"]
+    )
+
+
+def test_a_lower_class_without_a_name_behind_it_is_refused(network: Path, store: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"model\.laboratory-card"):
+        enrol(network, "lab-x2", store, laboratory=laboratory(tmp_path, 'class = "fidelity"'))
+    assert external_ids(store) == []
+
+
+def test_a_card_that_was_rewritten_to_a_lower_class_is_refused(network: Path, store: Path) -> None:
+    card = enrol(network, "lab-x2", store).card
+    path = card.folder / "card.toml"
+    for label in ("fidelity", "presentation", "harmless", ""):
+        path.write_text(path.read_text("utf-8").replace('\nclass = "generative"', f'\nclass = "{label}"', 1), "utf-8")
+        with pytest.raises(PolicyRefused, match=r"model\.card-invalid"):
+            catalogue.build("external-upscale", {"model": "lab-x2"})
+        path.write_text(path.read_text("utf-8").replace(f'\nclass = "{label}"', '\nclass = "generative"', 1), "utf-8")
+    assert load_external("lab-x2").card_sha256 == card.card_sha256
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [("scale = 2", "scale = 4"), ("parameters = ", "parameters = 1"), ("noise = false", "noise = true")]
+)
+def test_a_card_that_says_what_the_model_is_not_is_refused(network: Path, store: Path, was: str, now: str) -> None:
+    path = enrol(network, "lab-x2", store).card.folder / "card.toml"
+    path.write_text(path.read_text("utf-8").replace(was, now, 1), "utf-8")
+    with pytest.raises(BadInput, match=r"model\.card-untrue"):
+        load_external_model(load_external("lab-x2"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["title = 3", "klass = 'x'", "title = ''", "not toml", 'version = "1"', "\x00", 'title = "a\\u0000"\nscale = 2'],
+)
+def test_a_laboratorys_card_that_cannot_be_used_is_an_error_in_words(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match=r"model\.laboratory-card"):
+        read_laboratory_card(laboratory(tmp_path, text))
+    with pytest.raises(BadInput, match=r"model\.laboratory-card"):
+        read_laboratory_card(tmp_path)
+
+
+def test_every_word_of_the_laboratory_is_kept_as_it_was_said(network: Path, store: Path, tmp_path: Path) -> None:
+    odd = 'Quote " backslash \\ tab\t DEL \x7f umlaut ü\nline # [x] = 1'
+    import json
+
+    text = json.dumps(odd).replace("\x7f", "\\u007f")
+    said = f"title = {text}\nlicence = {text}\nlimitations = [{text}]\nversion = '2.3.4'\n"
+    enrol(network, "lab-x2", store, laboratory=laboratory(tmp_path, said))
+    card = load_external("lab-x2")
+    assert (card.title, card.licence, card.version) == (odd, odd, "2.3.4") and odd in card.limitations
+    assert card.training == "not stated by the laboratory"
+
+
+@pytest.mark.parametrize("word", [None, "", "Generative", "FIDELITY", "unknown", "fidelity "])
+def test_a_word_that_is_no_class_is_generative(word: str | None) -> None:
+    assert declared(word) is StageClass.GENERATIVE
+
+
+@pytest.mark.parametrize(("kind", "extra"), [("onnx", "int8"), ("safetensors", "external"), ("folder", "diffusers")])
+def test_without_its_engine_the_error_names_what_to_install(
+    network: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, extra: str
+) -> None:
+    monkeypatch.setattr(engines, "versions", lambda _: {})
+    path = network
+    if kind == "safetensors":
+        path = pipeline_folder(tmp_path / "p") / "unet" / "diffusion_pytorch_model.safetensors"
+    elif kind == "folder":
+        path = pipeline_folder(tmp_path / "p")
+    with pytest.raises(UsageError) as caught:
+        enrol(path, "lab", store)
+    assert caught.value.code == "model.engine-missing" and f"forensic-video[{extra}]" in caught.value.remedy
+    assert external_ids(store) == []
+
+
+def test_a_disk_that_takes_no_file_leaves_no_half_model(
+    network: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("forensic.registry.external.enrolling.os.fsync", full)
+    with pytest.raises(ForensicError, match=r"storage\.failed"):
+        enrol(network, "lab-x2", store)
+    assert list((store / "external.models").iterdir()) == []
+
+
+def test_tiles_sizes_and_threads(network: Path, store: Path) -> None:
+    model = load_external_model(enrol(network, "lab-x2", store).card)
+    given = picture(71, 53)
+    once = model.enlarged(given, 32, 16)
+    assert once.shape == (3, 142, 106) and once.dtype == np.float32
+    assert np.abs(once - model.enlarged(given, 2048, 16)).max() < 1e-5, "two small convolutions: tiles do not show"
+    with ThreadPoolExecutor(3) as pool:
+        for made in pool.map(lambda _: model.enlarged(given, 32, 16), range(4)):
+            assert made.tobytes() == once.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [({"factor": 3}, "stage.parameters"), ({"seed": 1}, "stage.parameters"), ({"tile": 8}, "stage.parameters")],
+)
+def test_what_the_model_cannot_do_is_refused(network: Path, store: Path, values: dict[str, int], code: str) -> None:
+    enrol(network, "lab-x2", store)
+    with pytest.raises(BadInput) as caught:
+        catalogue.build("external-upscale", {"model": "lab-x2", **values})
+    assert caught.value.code == code
+
+
+def test_other_stages_know_nothing_of_it(network: Path, store: Path) -> None:
+    enrol(network, "lab-x2", store)
+    for name in ("learned-upscale", "generative-upscale", "learned-sequence", "learned-colour"):
+        with pytest.raises(PolicyRefused, match=r"model\.card-missing"):
+            catalogue.build(name, {"model": "lab-x2"})
+
+
+def test_spandrel_diffusers_and_onnxruntime_are_not_imported_to_read_cards(network: Path, store: Path) -> None:
+    import subprocess
+
+    enrol(network, "lab-x2", store)
+    source = (
+        "import sys; from forensic.stages import catalogue\n"
+        "catalogue.build('external-upscale', {'model': 'lab-x2'}).record()\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'onnxruntime', 'spandrel', 'diffusers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0

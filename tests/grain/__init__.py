@@ -1,0 +1,1 @@
+"""Film grain: made as a decoder makes it, found again, told from other noise, taken out."""

@@ -1,0 +1,1 @@
+"""Damaged pictures: detection, filling from neighbouring frames, inpainting; with damage of known place and truth."""
