@@ -400,13 +400,13 @@ def checks(options: argparse.Namespace):  # yields the name of each before it is
         need(record["validation"]["registered"] == place and held.items() <= ended["data"].items(), "V4")
     yield "B18, B19 models and certificates are those of the records and the extract; every file has its place"
     rows = [{"id": name, "card_sha256": card, "weights_sha256": weights} for name, card, weights in sorted(models)]
-    cards = {f"data/models/{name}/card.toml": card for name, card, _ in models}
-    need(told["models"] == rows and all(files[one] == cards[one] for one in payload if one[5:12] == "models/"), "B18")
+    cards = {(f"data/models/{name}/card.toml", card) for name, card, _ in models}
+    need(told["models"] == rows and {(one, files[one]) for one in payload if one[5:12] == "models/"} <= cards, "B18")
     for data in (e["data"] for e in about_keys):
         for pem in {*data.get("chain", []), data.get("certificate"), data.get("list")} - {None}:
             value = digest(base64.b64decode("".join(pem.split("\n")[1:-2]))).hex()
             need(read(f"data/certificates/{value}{'.crl' * ('X509 CRL' in pem)}.pem").decode() == pem, value)
-    need(payload.keys() <= bag.used | cards.keys(), f"no place for {payload.keys() - bag.used}")
+    need(payload.keys() <= bag.used | dict(cards).keys(), f"no place for {payload.keys() - bag.used}")
 
 def main(arguments: list[str] | None = None) -> int:
     parser, title = argparse.ArgumentParser(description="Verify a disclosure bundle."), ""

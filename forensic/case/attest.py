@@ -133,6 +133,7 @@ def build_predicate(
     """
     started, finished, seconds = times
     signing = workspace.signing_facts()
+    damage = damage_record([stage.name for stage in plan.recipe.stages], result.notes)
     history = history_of(workspace, plan.exhibit, signing["workspace"]["ledger_head"]["seq"])
     request = plan.request
     generative = result.stage_class is StageClass.GENERATIVE
@@ -179,7 +180,7 @@ def build_predicate(
         **({} if plan.made is None or plan.made.grain is None else {"grain": _made_from(workspace, plan.made.grain)}),
         "recipe": plan.recipe.record(),
         "stabilisation": steadying_record(plan.recipe.stages, result.notes),
-        **({"damage": damage} if (damage := damage_record(plan.recipe.stages, result.notes)) else {}),
+        **({"damage": damage} if damage else {}),
         "models": _model_records(plan),
         "output": {
             "file": folder.name(folder.output),

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from forensic.stages.masking import MaskParameters
-from forensic.stages.stage import Stage
+#: Names of the stages that replace damaged pixels (those whose parameters are ``MaskParameters``).
+STAGES = frozenset({"fill-from-neighbours", "inpaint"})
 
 
-def damage_record(stages: Iterable[Stage[Any]], notes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One JSON-able entry for each stage of the plan that replaces damaged pixels, in order.
+def damage_record(stages: Iterable[str], notes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One JSON-able entry for each of the ``stages``, by their names in order, that replaces damaged pixels.
 
     ``notes``: of the run's frames, as they stand in its file of notes, where each frame's own mask and numbers are.
     ``pixels_filled`` were taken from other frames; ``pixels_left`` were not (and are as recorded, or made up by the
     model where the stage is generative).
     """
-    places = [n for n, stage in enumerate(stages, start=1) if isinstance(stage.parameters, MaskParameters)]
-    return [_of([one for frame in notes for one in frame["notes"] if one["position"] == place]) for place in places]
+    own: dict[int, list[Mapping[str, Any]]] = {n: [] for n, name in enumerate(stages, start=1) if name in STAGES}
+    for frame in notes:
+        for one in frame["notes"]:
+            if one["position"] in own:
+                own[one["position"]].append(one)
+    return [_of(found) for found in own.values()]
 
 
 def _of(own: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -162,8 +162,11 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"weights of {data['model']} {origin}, {data['weights_sha256']}"
         case "model.added":
             return f"{data['model']} from {data['source']['name']}, {data['weights_sha256']}; {data['class_statement']}"
+        case "model.add-started":
+            return f"{data['model']} from {data['given']['name']}: about to be tried"
         case _ if event.startswith("model.add-"):
-            return f"{data['model']}: {data['reason']}"
+            removed = {"True": "; its folder was removed", "False": "; its folder could not be removed"}
+            return f"{data['model']}: {data['reason']}{removed.get(str(data.get('folder_removed')), '')}"
         case _ if event.startswith("model.fetch-"):
             return f"weights of {data['model']}: {data['reason']}"
         case "exhibit.changed":

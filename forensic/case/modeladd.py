@@ -1,9 +1,12 @@
 """``forensic models add``: a laboratory's own model is enrolled, and that is on the record.
 
 Every attempt is a line of the store's own record; where there is a workspace, it is a signed entry of its ledger too:
-``model.added``, ``model.add-refused`` (it asks for more than numbers, is of no kind that is known, its id is taken),
-``model.add-failed``, ``model.add-cancelled``. The ledger's entry comes first and the store's line last: a model for
-which the store has no line ``model.added`` is put on the record when it is next enrolled.
+``model.add-started`` before anything of the model is computed (its trial may take all memory and end the process),
+then ``model.added``, ``model.add-refused`` (it asks for more than numbers, is of no kind that is known, its id is
+taken), ``model.add-failed`` or ``model.add-cancelled``. What is refused before it would be computed was not started.
+The ledger's entry comes first and the store's line last. Without that line no model is usable: one that was left
+without (the power failed, the process was killed) is put on the record when it is next enrolled. Whatever else ends
+an attempt removes the folder that it made.
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ from typing import TYPE_CHECKING, Any
 from forensic.case.ending import record_end, why_ended
 from forensic.case.workspace import utc_now, utc_text
 from forensic.errors import BadInput, Interrupted, PolicyRefused, StorageFailed, VerificationFailed
-from forensic.registry.external.enrolling import Enrolled, enrol
+from forensic.registry.external.enrolling import Enrolled, Enrolment, read_model
 from forensic.registry.external.material import source_digest, told_name
-from forensic.registry.packs.store import default_store, note, noted
+from forensic.registry.external.shelf import ADDED, is_recorded, told
+from forensic.registry.packs.store import default_store, note
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
 
-ADDED, REFUSED, FAILED, CANCELLED = "model.added", "model.add-refused", "model.add-failed", "model.add-cancelled"
+STARTED, REFUSED, FAILED, CANCELLED = (
+    "model.add-started", "model.add-refused", "model.add-failed", "model.add-cancelled",
+)  # fmt: skip
 
 
 def add_model(
@@ -33,52 +39,92 @@ def add_model(
     laboratory: Path | None = None,
     root: str | None = None,
 ) -> Enrolled:
-    """Enrol the model at ``path`` as ``model_id``, unless it is enrolled already and on the store's record.
+    """Enrol the model at ``path`` as ``model_id``, unless it is enrolled already and on record: that of the store
+    and, where there is one, of this workspace.
 
     Raises as :func:`forensic.registry.external.enrolling.enrol`; ``Interrupted`` (``model.add-cancelled``) after
     Ctrl-C.
     """
     place = default_store() if store is None else store
-    data: dict[str, Any] = {"model": model_id, "given": {"name": told_name(path), "sha256": None}}
+    given = {"name": told_name(path), "sha256": None, **({} if root is None else {"root": told(root)})}
+    data: dict[str, Any] = {"model": told(model_id), "given": given}
+    begun: dict[str, int] = {}
+    enrolment: Enrolment | None = None
     try:
         data["given"]["sha256"] = source_digest(path)
-        enrolled = enrol(path, model_id, place, laboratory=laboratory, root=root)
-        card = enrolled.card
-        del data["given"]
-        data |= {
-            "model_version": card.version,
-            "card_sha256": card.card_sha256,
-            "weights_sha256": card.weights_sha256,
-            "class": card.stage_class.label,
-            "class_statement": card.class_statement,
-            "engine": card.engine,
-            "source": card.source.model_dump(mode="json", exclude_none=True),
-            "files": [file.model_dump(mode="json") for file in card.files],
-            "left_out": list(enrolled.left_out),
-        }
-        if not enrolled.new and _is_on_record(card.card_sha256, place):
-            return enrolled
+        enrolment = read_model(path, model_id, place, laboratory=laboratory, root=root)
+        there = enrolment.present()
+        if there is not None and _is_on_record(there.card_sha256, workspace, place):
+            return Enrolled(there, False, enrolment.left_out)
         if workspace is not None:
-            workspace.ledger.append(ADDED, data)
+            begun["started"] = workspace.ledger.append(STARTED, data).seq
+        _note(place, STARTED, data)
+        enrolled = enrolment.keep()
+        del data["given"]
+        data |= _kept(enrolled)
+        if workspace is not None:
+            _append_added(workspace, {**data, **begun})
+        _note(place, ADDED, data)
     except BaseException as error:
         event = _event_of(error)
         code, reason = why_ended(error)
-        data |= {"code": code, "reason": reason}
+        data |= {"code": code, "reason": reason, **_withdrawn(enrolment, error)}
         try:
-            note(place, {"event": event, "utc": utc_text(utc_now()), **data})
+            _note(place, event, data)
         except StorageFailed as failure:
             error.add_note(f"This could not be put on the store's record ({event}): {failure.message}")
         if workspace is not None:
-            record_end(workspace.ledger, event, data, error)
+            record_end(workspace.ledger, event, {**data, **begun}, error)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("model.add-cancelled", "Enrolling was cancelled; that is on the record.") from None
         raise
-    note(place, {"event": ADDED, "utc": utc_text(utc_now()), **data})
     return enrolled
 
 
-def _is_on_record(card_sha256: str, store: Path) -> bool:
-    return any(line.get("event") == ADDED and line.get("card_sha256") == card_sha256 for line in noted(store))
+def _kept(enrolled: Enrolled) -> dict[str, Any]:
+    card = enrolled.card
+    return {
+        "model_version": card.version,
+        "card_sha256": card.card_sha256,
+        "weights_sha256": card.weights_sha256,
+        "class": card.stage_class.label,
+        "class_statement": card.class_statement,
+        "engine": card.engine,
+        "source": card.source.model_dump(mode="json", exclude_none=True),
+        "files": [file.model_dump(mode="json") for file in card.files],
+        "left_out": list(enrolled.left_out),
+    }
+
+
+def _append_added(workspace: Workspace, data: dict[str, Any]) -> None:
+    """Put the entry into the ledger. What interrupts it once the entry is there came too late."""
+    before = workspace.ledger.size
+    try:
+        workspace.ledger.append(ADDED, data)
+    except BaseException:
+        if workspace.ledger.landed(ADDED, data, after=before) is None:
+            raise
+
+
+def _withdrawn(enrolment: Enrolment | None, error: BaseException) -> dict[str, bool]:
+    """What became of the folder that the attempt made, for the record; nothing where it made none."""
+    try:
+        return {"folder_removed": True} if enrolment is not None and enrolment.withdraw() else {}
+    except StorageFailed as failure:
+        error.add_note(f"The model's folder could not be removed (it is not usable): {failure.message}")
+        return {"folder_removed": False}
+
+
+def _note(store: Path, event: str, data: dict[str, Any]) -> None:
+    note(store, {"event": event, "utc": utc_text(utc_now()), **data})
+
+
+def _is_on_record(card_sha256: str, workspace: Workspace | None, store: Path) -> bool:
+    """Whether the store's record and this workspace's ledger both say that this very card was enrolled."""
+    if not is_recorded(card_sha256, store):
+        return False
+    entries = () if workspace is None else workspace.ledger.entries(ADDED)
+    return workspace is None or any(entry.data.get("card_sha256") == card_sha256 for entry in entries)
 
 
 def _event_of(error: BaseException) -> str:

@@ -159,7 +159,10 @@ def plan_of_record(exhibit: Exhibit, run_id: str, predicate: dict[str, Any]) -> 
     plan = settle_bound(run_id, exhibit, request, bound, min(os.cpu_count() or 1, MOST_DEFAULT_WORKERS))
     for model in predicate["models"]:
         present = {stage.model.id: stage.model for stage in plan.recipe.stages if stage.model is not None}
-        if model["id"] not in present or present[model["id"]].facts()["weights_sha256"] != model["weights_sha256"]:
+        facts = present[model["id"]].facts() if model["id"] in present else {}
+        # Of a laboratory's own model the card is what was enrolled: what it says of itself is part of the run.
+        same = ("weights_sha256", "card_sha256") if facts.get("external") else ("weights_sha256",)
+        if any(facts.get(name) != model[name] for name in same):
             raise VerificationFailed(
                 "model.swapped", f"Model {model['id']} here is not the one that run {run_id} was made with."
             )

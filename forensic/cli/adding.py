@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forensic.cli.options import existing, json_option, quiet_option, store_option, workspace_option, workspace_path
+from forensic.cli.options import (
+    TEXT,
+    existing,
+    json_option,
+    quiet_option,
+    store_option,
+    workspace_option,
+    workspace_path,
+)
 from forensic.cli.terminal import reporter, result, result_json
 
 if TYPE_CHECKING:
@@ -16,13 +24,18 @@ if TYPE_CHECKING:
 
 @click.command("add")
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE|FOLDER")
-@click.option("--id", "model_id", required=True, metavar="ID", help="Name for it: lower-case letters, digits, hyphens.")
+@click.option(
+    "--id", "model_id", required=True, type=TEXT, metavar="ID", help="Name for it: lower-case letters, digits, hyphens."
+)
 @click.option(
     "--card", "laboratory", type=click.Path(path_type=Path), metavar="TOML",
     help="What the laboratory says of it: title, licence, training, class and who declares it …",
 )  # fmt: skip
 @click.option(
-    "--root", metavar="KEY", help="Torch files: key of the state dictionary, where it is not found by itself."
+    "--root",
+    type=TEXT,
+    metavar="KEY",
+    help="Torch files: key of the state dictionary, where it is not found by itself.",
 )
 @store_option
 @workspace_option

@@ -81,7 +81,8 @@ class Coding:
     of ``scale`` (``h264``, ``vp9``, ``mpeg``, ``jpeg``; see ``forensic.media.quantisers``); both None where unknown.
     ``blocks``: where which quantiser was used; None where that is not known, or samples no longer lie where they were
     coded. ``bits``: of the whole coded picture, per luma sample. ``part``: the frame is a part of the coded picture;
-    ``local`` is the mean quantiser there, None if unknown.
+    ``local`` is the mean quantiser there, None if unknown. ``fault``: why what is told here may not be of the samples
+    (damage, fields), in words.
     """
 
     picture_type: str
@@ -92,6 +93,7 @@ class Coding:
     bits: float | None = None
     part: bool = False
     local: float | None = None
+    fault: str | None = None
 
     @property
     def here(self) -> float | None:

@@ -123,10 +123,13 @@ def fill(
         trusted = ~_around(own.mask, _CLEAR) | done
     support[own.mask] = frames
     colour, left = _coloured(own, [views[place] for place in others], candidates, siting, least, tolerance)
-    if left is not None and siting.pitch == (1, 1):
-        left = own.mask & (left | (support == 0))  # a pixel is filled whole, or not
-        support[left] = 0
-        for part, before in zip((luma, *colour), own.parts, strict=True):
+    if left is not None:
+        # A colour sample and the pixels that it stands for are filled whole, or not at all.
+        left |= colour_mask(own.mask & (support == 0), left.shape, siting.pitch)
+        blocks = own.mask & luma_mask(left, own.mask.shape, siting.pitch)
+        support[blocks] = 0
+        luma[blocks] = own.parts[0][blocks]
+        for part, before in zip(colour, own.parts[1:], strict=True):
             part[left] = before[left]
     used = tuple(
         Used(
@@ -240,3 +243,13 @@ def colour_mask(mask: np.ndarray, shape: tuple[int, int], pitch: tuple[int, int]
     part = mask[: padded.shape[0], : padded.shape[1]]
     padded[: part.shape[0], : part.shape[1]] = part
     return np.asarray(padded.reshape(shape[0], pitch[1], shape[1], pitch[0]).any(axis=(1, 3)))
+
+
+def luma_mask(mask: np.ndarray, shape: tuple[int, int], pitch: tuple[int, int]) -> np.ndarray:
+    """Luma pixels (boolean, ``shape``) that the colour samples of ``mask`` stand for."""
+    return np.asarray(mask.repeat(pitch[1], axis=0).repeat(pitch[0], axis=1)[: shape[0], : shape[1]])
+
+
+def whole_blocks(mask: np.ndarray, shape: tuple[int, int], pitch: tuple[int, int]) -> np.ndarray:
+    """``mask`` (luma pixels) with all pixels of every colour sample, in planes of ``shape``, that it touches."""
+    return luma_mask(colour_mask(mask, shape, pitch), (mask.shape[0], mask.shape[1]), pitch)

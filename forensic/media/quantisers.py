@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import struct
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,12 @@ _PARAMETERS = struct.Struct("@INNii8i")
 _BLOCK = np.dtype([("x", "i4"), ("y", "i4"), ("width", "i4"), ("height", "i4"), ("delta", "i4")])
 _MOST_BLOCKS = 1 << 22  # 4x4 blocks of the largest picture that is carried
 _LARGEST_BLOCK = 128
+#: Of a frame, by the words for its manifest row: then quantisers need not be of the samples that are shown.
+_FAULTS = {
+    "damaged": "the frame is damaged",
+    "decode-error": "the decoder reported an error in the frame",
+    "after-damage": "the frame may carry on the damage of an earlier one",
+}
 _MOST_PLACED = 36_864  # macroblocks of 4096x2304
 _SCALES = {0: "vp9", 1: "h264", 2: "mpeg"}
 # H.264 at 14 bits: QP'Y = QPY + 36 (clause 7.4.2.1.1). MPEG-2's non-linear scale ends at 112.
@@ -170,6 +177,7 @@ class FrameCoding:
     where nothing is known (``why_not`` says why). ``counts``: (quantiser, luma samples) in rising order; zero
     samples mean that the number holds for the whole picture. ``blocks``: where which was used, for H.264. ``tables``:
     for ``jpeg``, see :func:`parse_jpeg_tables`. ``size``: of the packet that gave the picture, in bytes.
+    ``interlaced``: whether the picture was coded as two fields, or is flagged so.
     """
 
     picture_type: str
@@ -179,6 +187,7 @@ class FrameCoding:
     why_not: str | None = None
     blocks: BlockQuantisers | None = None
     size: int | None = None
+    interlaced: bool = False
 
     @property
     def mean(self) -> float | None:
@@ -192,10 +201,14 @@ class FrameCoding:
             return float(self.counts[0][0])
         return sum(quantiser * pixels for quantiser, pixels in self.counts) / area
 
-    def summary(self, samples: int) -> Coding:
-        """What goes along with the frame, whose picture has that many luma samples."""
+    def summary(self, samples: int, flags: Collection[str]) -> Coding:
+        """What goes along with the frame, whose picture has that many luma samples and was found to be ``flags``."""
         bits = None if self.size is None else 8.0 * self.size / samples
-        return Coding(self.picture_type, self.scale, self.mean, self.why_not, self.blocks, bits)
+        told = [words for flag, words in _FAULTS.items() if flag in flags]
+        if self.interlaced:
+            told.append("the picture is interlaced")
+        fault = told[0] if told else None
+        return Coding(self.picture_type, self.scale, self.mean, self.why_not, self.blocks, bits, fault=fault)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able facts; inverse: :func:`forensic.media.sandbox.facts.coding_of`."""
@@ -209,28 +222,45 @@ class FrameCoding:
             if self.blocks is None
             else {"columns": self.blocks.columns, "values": base64.b64encode(self.blocks.values).decode("ascii")},
             "size": self.size,
+            "interlaced": self.interlaced,
         }
 
 
-def coding_of_picture(picture: VideoFrame, jpeg: bytes | None = None, size: int | None = None) -> FrameCoding:
-    """What is known of how ``picture`` was coded. ``jpeg``: its packet, if it is a JPEG picture; ``size``: its length.
+def coding_of_picture(
+    picture: VideoFrame, jpeg: bytes | None = None, size: int | None = None, *, interlaced: bool = False
+) -> FrameCoding:
+    """What is known of how ``picture`` was coded. ``jpeg``: its packet, if it is a JPEG picture; ``size``: its length;
+    ``interlaced``: what is known of that beside the picture's own flag.
 
-    Never raises for what the file says: a malformed description is given as ``why_not``.
+    Never raises for what the file says: a malformed description is given as ``why_not``. Blocks are told only if they
+    cover the picture from its first sample on: FFmpeg gives them for the coded picture, of which a stream can cut off
+    the left and the upper side.
     """
+    found = _coding_of(picture, jpeg)
+    blocks = found.blocks
+    if blocks is not None:
+        side = BlockQuantisers.SIDE
+        covered = (-(-picture.width // side), -(-picture.height // side))
+        if (blocks.columns, len(blocks.values) // blocks.columns) != covered:
+            blocks = None
+    return replace(found, blocks=blocks, size=size, interlaced=interlaced or bool(picture.interlaced_frame))
+
+
+def _coding_of(picture: VideoFrame, jpeg: bytes | None) -> FrameCoding:
     number = int(picture.pict_type)
     kind = PICTURE_TYPES[number] if 0 <= number < len(PICTURE_TYPES) else "unknown"
     try:
         if jpeg is not None:
-            return FrameCoding(kind, "jpeg", tables=parse_jpeg_tables(jpeg), size=size)
+            return FrameCoding(kind, "jpeg", tables=parse_jpeg_tables(jpeg))
         found = next((bytes(one) for one in picture.side_data if one.type.name == EXPORT_TYPE), None)  # type: ignore
         if found is None:
-            return FrameCoding(kind, why_not="FFmpeg's decoder gives no quantisers for this picture", size=size)
+            return FrameCoding(kind, why_not="FFmpeg's decoder gives no quantisers for this picture")
         parsed = parse_encoding_parameters(found)
     except BadInput as error:
-        return FrameCoding(kind, why_not=error.message, size=size)
+        return FrameCoding(kind, why_not=error.message)
     except ValueError:
-        return FrameCoding(kind, why_not="the frame carries side data of a type that PyAV does not name", size=size)
+        return FrameCoding(kind, why_not="the frame carries side data of a type that PyAV does not name")
     values, places = np.unique(parsed.quantisers, return_inverse=True)
     areas = np.bincount(places, weights=parsed.pixels, minlength=values.size)
     counts = tuple((int(value), int(area)) for value, area in zip(values, areas, strict=True))
-    return FrameCoding(kind, parsed.scale, counts, blocks=parsed.blocks, size=size)
+    return FrameCoding(kind, parsed.scale, counts, blocks=parsed.blocks)

@@ -230,18 +230,21 @@ class ExhibitReader:
         self._pictures += 1
         self._metadata.note(picture)
         if self._wants_coding:
-            self.coding = coding_of_picture(picture, note.jpeg if self._is_jpeg else None, note.size)
+            fields = self.facts.field_order not in ("progressive", "unknown")
+            jpeg = note.jpeg if self._is_jpeg else None
+            self.coding = coding_of_picture(picture, jpeg, note.size, interlaced=fields)
         if self.facts.is_image:
             time, made_up = 0, True
         else:
             time, made_up = self._timeline.place(index, picture.pts, picture.dts)
         self._watch_colour(picture, conversion, index, time)
         timing = FrameTiming(index, time, self.time_base, made_up)
-        summary = None if self.coding is None else self.coding.summary(geometry.width * geometry.height)
-        planes = planes_of(picture, conversion)
-        frame = CodedFrame(planes, geometry, self.facts.colour, timing, self._stage_class, summary)
+        frame = CodedFrame(planes_of(picture, conversion), geometry, self.facts.colour, timing, self._stage_class)
         self.flags = self._judge(picture, note, frame, previous)
-        return frame
+        if self.coding is None:
+            return frame
+        told = self.coding.summary(geometry.width * geometry.height, self.flags)
+        return CodedFrame(frame.planes, geometry, frame.colour, timing, self._stage_class, told)
 
     def _judge(
         self, picture: VideoFrame, note: PacketNote, frame: CodedFrame, previous: Planes | None

@@ -174,11 +174,24 @@ def _rounded(distance: float) -> float:
 
 
 def _tiles_outside(shown: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
-    """Which tiles of a picture of ``shape`` hold a pixel that shows no recording, or None where all show it."""
+    """Which tiles of a picture of ``shape`` hold a pixel that shows no recording, or None where all show it.
+
+    A pixel of the picture stands for every pixel of ``shown`` that it covers a part of, whichever is larger.
+    """
     if shown.all():
         return None
-    rows, columns = (np.arange(length) * part // length for length, part in zip(shape, shown.shape, strict=True))
-    return np.asarray(tile_share(~shown[np.ix_(rows, columns)]) > 0.0)
+    counts = np.pad(~shown, ((1, 0), (1, 0))).astype(np.int64).cumsum(axis=0).cumsum(axis=1)
+    first, stop = zip(*(_covered(length, part) for length, part in zip(shape, shown.shape, strict=True)), strict=True)
+    (top, left), (bottom, right) = first, stop
+    covered = counts[np.ix_(bottom, right)] - counts[np.ix_(top, right)]
+    covered -= counts[np.ix_(bottom, left)] - counts[np.ix_(top, left)]
+    return np.asarray(tile_share(covered > 0) > 0.0)
+
+
+def _covered(length: int, part: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of ``length`` pixels of an axis, which of ``part`` along the same axis it covers: [from, to)."""
+    place = np.arange(length, dtype=np.int64)
+    return place * part // length, -(-(place + 1) * part // length)
 
 
 def _replaced(pixels: Mapping[str, np.ndarray], tiles: Mapping[str, np.ndarray]) -> dict[str, Any]:

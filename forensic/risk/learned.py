@@ -42,6 +42,8 @@ def unfit(frame: WorkingFrame, *, learned: bool) -> str | None:
     ``learned``: the score ``quantile/2``.
     """
     layout = frame.geometry.layout
+    if frame.coding is not None and frame.coding.fault is not None:
+        return frame.coding.fault
     if learned:
         return NOT_RGB if layout.family == "rgb" else None
     if len(transforms_for(layout)) < len(DIHEDRAL):
@@ -51,6 +53,8 @@ def unfit(frame: WorkingFrame, *, learned: bool) -> str | None:
 
 def other_picture(frame: WorkingFrame, pictures: Sequence[str]) -> str | None:
     """Why the frame is of another kind than all that were calibrated; None if it is not."""
+    if frame.coding is not None and frame.coding.fault is not None:
+        return frame.coding.fault
     kind = picture_type(frame)
     if kind in pictures:
         return None

@@ -89,9 +89,11 @@ class FillFromNeighbours(Stage[FillFromNeighboursParameters]):
             "Replaces damaged pixels (scratches, dust, inserted marks) by what neighbouring frames of the same shot "
             "show at the same place of the scene, found along the motion of the picture. Several frames must agree; "
             "their mean is taken, in the light of the frame that is filled. A place that too few frames show stays as "
-            "it was recorded. Nothing is made up and no pixel outside the mask is changed, but a filled pixel was not "
-            "recorded at that moment: it is HIGH in the risk map. What was masked, by whom, what was filled, from "
-            "which frames and from how many at every pixel, is on the record for every frame."
+            "it was recorded. Where colour is kept more coarsely than brightness the mask is widened to whole colour "
+            "samples, each of which is filled with all its pixels or not at all. Nothing is made up and no pixel "
+            "outside the mask is changed, but a filled pixel was not recorded at that moment: it is HIGH in the risk "
+            "map. What was masked, by whom, what was filled, from which frames and from how many at every pixel, is "
+            "on the record for every frame."
         ),
         artefacts=(
             "What was in the damaged place in that moment only is not shown, and the filling looks as if nothing had "

@@ -59,5 +59,9 @@ def _stage(name: str, why: str, given: Mapping[str, Any]) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """JSON's strings, numbers, truth values and lists are TOML's too."""
+    """JSON's strings, numbers and truth values are TOML's too; its tables have signs of their own."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -52,10 +52,10 @@ class Inpaint(RunsModel, Stage[InpaintParameters]):
             "up: a network that has learnt to complete photographs of which it saw a part says what would look likely "
             "there. Nobody knows what was there. Damage is marked by a person or found by a detector, and is at most "
             "a tenth of the picture. Every sample outside the damage is the one that was recorded, which is checked "
-            "for every frame; colour, which recordings keep coarsely, counts as damaged where one of the pixels that a "
-            "colour sample stands for is. The record says for every frame how much was damaged, how much was taken "
-            "from neighbours and how much was made up. The result is an illustration and no evidence; every frame is "
-            "labelled, all of the risk map is HIGH, and only creative mode may make it."
+            "for every frame; colour, which recordings keep coarsely, is damaged where one of the pixels that a colour "
+            "sample stands for is, and then all these pixels are. The record says for every frame how much "
+            "was damaged, how much was taken from neighbours and how much was made up. The result is an illustration "
+            "and no evidence; every frame is labelled, all of the risk map is HIGH, and only creative mode may make it."
         ),
         artefacts=(
             "What is filled in is invented. A letter, a face or a thing under the damage is not brought back: there "

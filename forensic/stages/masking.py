@@ -1,7 +1,8 @@
 """Which pixels of a frame are damaged: marked by a person, found by a detector, or both.
 
 One group of parameters and one answer for every stage that replaces damaged pixels, whatever it replaces them by.
-A mask is boolean, of the size of the stage's input, True where a pixel is damaged.
+A mask is boolean, of the size of the stage's input, True where a pixel is damaged. Where colour is kept more coarsely
+than luma it is made of whole colour samples: one that stands for a damaged pixel is damaged, with all its pixels.
 """
 
 from __future__ import annotations
@@ -109,6 +110,12 @@ class MaskParameters(Parameters):
         unit="pixels (x, y)",
         description="Where its top left pixel lies; not 0, 0 only where the picture was cropped after it was drawn.",
     )
+    picture_of: tuple[Length, Length] | None = parameter(
+        None,
+        title="Size of the marked picture",
+        unit="pixels (width, height)",
+        description="On which the mask picture was drawn, where it was cropped since; a region sets it with the place.",
+    )
     picture_frames: tuple[FrameNumber, FrameNumber] | None = parameter(
         None,
         title="Frames of the mask picture",
@@ -184,7 +191,16 @@ class MaskParameters(Parameters):
             values["areas"] = tuple(area.moved(x, y) for area in self.areas)
         if self.picture is not None:
             values["picture_at"] = (self.picture_at[0] - x, self.picture_at[1] - y)
+            values["picture_of"] = self.picture_of or self.picture_size
         return values
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """(width, height) of the mask picture, None without one. Raises ``BadInput`` (``mask.picture``)."""
+        if self.picture is None:
+            return None
+        rows, columns = _decoded(self.picture)[0].shape
+        return columns, rows
 
 
 @dataclass(frozen=True)
@@ -192,7 +208,8 @@ class Mask:
     """What of one frame is damaged, and who says so. Arrays are boolean (rows, columns), luma pixels.
 
     ``damaged``: all that counts. ``marked``: by a person. ``found``: what the detector found, or None where it was not
-    asked. ``refused``: why its finds are not among ``damaged``; None where they are.
+    asked. ``refused``: why its finds are not among ``damaged``; None where they are. ``damaged`` is made of whole
+    colour samples, by which it may exceed what was marked and found; ``pitch`` (x, y) is their size in pixels.
     """
 
     damaged: np.ndarray
@@ -200,6 +217,7 @@ class Mask:
     found: Found | None
     refused: str | None
     source: dict[str, Any]
+    pitch: tuple[int, int] = (1, 1)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able facts: pixels by source, share, and what was refused and why."""
@@ -209,6 +227,10 @@ class Mask:
             "marked_by_user": int(np.count_nonzero(self.marked)),
             **self.source,
         }
+        if self.pitch != (1, 1) and self.damaged.any():
+            used = self.marked if self.found is None or self.refused is not None else self.marked | self.found.pixels
+            added = int(np.count_nonzero(self.damaged & ~used))
+            facts["whole_colour_samples"] = {"pixels_each": list(self.pitch), "pixels_added": added}
         if self.found is not None:
             facts["detector"] = self.found.to_record() | {"not_used": self.refused}
         return facts
@@ -222,16 +244,33 @@ def mask_of(window: Sequence[WorkingFrame], at: int, parameters: MaskParameters)
     """
     frame = window[at]
     marked, source = _marked(parameters, frame.geometry, frame.timing.index)
+    pitch = _pitch(frame.geometry)
+    rounded = _rounded(marked, frame.geometry)
     if parameters.detector == "none":
-        return Mask(marked, marked, None, None, source)
+        return Mask(rounded, marked, None, None, source, pitch)
     near = window[max(0, at - 1) : at + 2]
     found = blemishes(near, at - max(0, at - 1), parameters.detector, parameters.contrast, parameters.grow)
-    both = marked | found.pixels
+    both = _rounded(marked | found.pixels, frame.geometry)
     share = float(np.mean(both))
     if share > parameters.largest_share:
         why = f"marked and found together are {share:.4f} of the picture, more than {parameters.largest_share:g}"
-        return Mask(marked, marked, found, why, source)
-    return Mask(both, marked, found, None, source)
+        return Mask(rounded, marked, found, why, source, pitch)
+    return Mask(both, marked, found, None, source, pitch)
+
+
+def _pitch(geometry: Geometry) -> tuple[int, int]:
+    """(x, y) of colour samples, in luma pixels."""
+    layout = geometry.layout
+    return (1 << layout.chroma_shift_x, 1 << layout.chroma_shift_y) if layout.family == "yuv" else (1, 1)
+
+
+def _rounded(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """``mask`` up to whole colour samples: what is recorded of a colour cannot be filled in part."""
+    if _pitch(geometry) == (1, 1) or not mask.any():
+        return mask
+    from forensic.fusion.filling import whole_blocks  # OpenCV is loaded only where a pixel is touched
+
+    return whole_blocks(mask, geometry.plane_shapes[1], _pitch(geometry))
 
 
 def masks_for(window: Sequence[WorkingFrame], at: int, parameters: MaskParameters) -> np.ndarray:
@@ -243,7 +282,8 @@ def require_masks(parameters: MaskParameters, geometry: Geometry) -> None:
     """Refuse what a person marked where it cannot be used: call it in ``Stage.output_geometry``, before any pixel.
 
     Raises ``BadInput``: ``mask.outside`` for an area beyond the picture, ``mask.picture`` for a mask picture that is no
-    PNG or does not cover the picture, ``mask.too-large`` where more is marked than may be masked.
+    PNG or not of the size of the picture that was marked, ``mask.too-large`` where more is marked, in whole colour
+    samples, than may be masked.
     """
     shape = (geometry.height, geometry.width)
     for number, area in enumerate(parameters.areas, start=1):
@@ -258,7 +298,7 @@ def require_masks(parameters: MaskParameters, geometry: Geometry) -> None:
     if parameters.picture_frames is not None:
         starts.add(parameters.picture_frames[0])
     for frame in sorted(starts):
-        share = float(np.mean(_marked(parameters, geometry, frame)[0]))
+        share = float(np.mean(_rounded(_marked(parameters, geometry, frame)[0], geometry)))
         if share > parameters.largest_share:
             raise BadInput(
                 "mask.too-large",
@@ -285,16 +325,52 @@ def _marked(parameters: MaskParameters, geometry: Geometry, frame: int) -> tuple
     if parameters.picture is not None and active(first, last, frame):
         drawn, digest = _decoded(parameters.picture)
         x, y = (-place for place in parameters.picture_at)
+        of = parameters.picture_of or (geometry.width, geometry.height)
+        if drawn.shape != of[::-1]:
+            raise _other_size(drawn.shape, of)
         if x < 0 or y < 0 or drawn.shape[0] < y + shape[0] or drawn.shape[1] < x + shape[1]:
             raise BadInput(
                 "mask.picture",
-                f"The mask picture is {drawn.shape[1]}x{drawn.shape[0]}, the picture {geometry.width}x"
-                f"{geometry.height}: it does not cover it.",
-                "Draw the mask on a still of the exhibit, at its full size.",
+                f"The mask picture is {drawn.shape[1]}x{drawn.shape[0]} and lies at {-x}, {-y}; the picture of "
+                f"{geometry.width}x{geometry.height} is not within it.",
+                "Draw the mask on a still of the exhibit, at its full size, and leave 'picture_at' out.",
             )
         marked |= drawn[y : y + shape[0], x : x + shape[1]]
         source["picture_sha256"] = digest
     return marked, source
+
+
+def _other_size(drawn: tuple[int, ...], of: tuple[int, int]) -> BadInput:
+    return BadInput(
+        "mask.picture",
+        f"The mask picture is {drawn[1]}x{drawn[0]}, the picture {of[0]}x{of[1]}: it was drawn on another one.",
+        "Draw the mask on a still of the exhibit, at its full size.",
+    )
+
+
+def require_whole(parameters: MaskParameters, before: Sequence[tuple[Geometry, tuple[int, int] | None]]) -> None:
+    """Refuse a mask picture said to be drawn before a crop that no crop bears out.
+
+    ``before``: of every stage in front, the geometry that it was given and, for a crop, its corner. Raises ``BadInput``
+    (``mask.picture``).
+    """
+    of, at = parameters.picture_of, parameters.picture_at
+    if parameters.picture is None or (of is None and at == (0, 0)):
+        return
+    x, y = 0, 0
+    for geometry, corner in reversed(before):
+        if corner is None:
+            continue
+        x, y = x + corner[0], y + corner[1]
+        if (-x, -y) == at:
+            if of != (geometry.width, geometry.height):
+                raise _other_size((of or (0, 0))[::-1], (geometry.width, geometry.height))
+            return
+    raise BadInput(
+        "mask.picture",
+        f"The mask picture lies at {at[0]}, {at[1]}, but the picture was not cropped so after it was drawn.",
+        "Leave 'picture_at' and 'picture_of' out: a region of the run sets them.",
+    )
 
 
 @lru_cache(maxsize=8)

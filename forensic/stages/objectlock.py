@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from typing import Any
 
 import numpy as np
 
+from forensic.errors import UsageError
 from forensic.frames.layout import PixelLayout
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.motion import placed, project
 from forensic.fusion.tracking import Track, rounded
-from forensic.stages.catalogue import stage_type
+from forensic.stages.catalogue import build, stage_type
 from forensic.stages.follow import Follow, FollowParameters
 from forensic.stages.informing import DEINTERLACE, informed
+from forensic.stages.masking import MaskParameters
 from forensic.stages.parameters import read_parameters
-from forensic.stages.recipe import Recipe
+from forensic.stages.recipe import Recipe, RecipeStage
+from forensic.stages.stage import Stage
 
 _FUSING = ("fusion", "refined-fusion")
 # Weight of fusion's priors, which at 1 suits whole pictures: lettering has more edges than they take for likely, and
@@ -29,7 +33,17 @@ def locked(base: Recipe, track: Track, layout: PixelLayout, source: str) -> Reci
     anew, and use no frame in which the region was lost or could not be registered. Where a stage before them moves or
     turns pixels, they register by themselves, up to a homography. ``fusion`` smooths less than usual, unless the recipe
     says how much. ``layout``: of the exhibit's pictures, on whose colour grid the crop moves.
+
+    Raises ``UsageError`` (``recipe.roi``) where a stage names places in the picture: the crop moves under them.
     """
+    for step in base.steps:
+        if _names_places(step):
+            raise UsageError(
+                "recipe.roi",
+                f"Stage {step.name!r} of recipe {base.name!r} names places in the picture, which a region that moves "
+                "does not keep.",
+                "Leave --track out, or take the places out of the recipe.",
+            )
     follow = follow_parameters(track)
     given: dict[str, dict[str, Any]] = {}
     still = True  # nothing between the crop and here has moved a pixel
@@ -49,6 +63,17 @@ def locked(base: Recipe, track: Track, layout: PixelLayout, source: str) -> Reci
         why=f"It follows the region marked in frame {track.marked}.",
         source=source,
     )
+
+
+def _names_places(step: RecipeStage) -> bool:
+    """Whether its parameters name places of the picture. Needs no model: a stage that runs one names none but masks."""
+    kind = stage_type(step.name)
+    if issubclass(kind.parameter_model, MaskParameters):
+        return read_parameters(kind.parameter_model, step.name, step.parameters).names_places
+    # Motions are given anew to stages that fuse; the block grid is no place that somebody marked.
+    if step.name in (*_FUSING, "deblock") or getattr_static(kind, "positional") is Stage.__dict__["positional"]:
+        return False
+    return build(step.name, step.parameters).positional
 
 
 def follow_parameters(track: Track) -> dict[str, Any]:

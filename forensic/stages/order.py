@@ -6,17 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from forensic.errors import BadInput
+from forensic.frames.frame import Geometry
 from forensic.frames.stageclass import StageClass
+from forensic.stages.crop import Crop
 from forensic.stages.deinterlace import Deinterlace
+from forensic.stages.masking import MaskParameters, require_whole
 from forensic.stages.stage import Stage
 
 
 def check_order(stages: Sequence[Stage[Any]]) -> None:
     """Raise ``BadInput`` (``recipe.order``) if a stage names pixels of an already resampled picture, separates fields
-    after their lines may have moved, or is made for another enlargement than there is before it.
+    after their lines may have moved, masks named places after the picture was moved by more than a fixed crop, or is
+    made for another enlargement than there is before it.
     """
     resampled = False
     moved: Stage[Any] | None = None
+    displaced: Stage[Any] | None = None  # by more than a fixed crop, which carries places along
     for number, stage in enumerate(stages):
         if moved is not None and isinstance(stage, Deinterlace):
             raise BadInput(
@@ -25,8 +30,16 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
                 "it may change.",
                 f"Put {stage.name!r} before it.",
             )
+        masks = isinstance(stage.parameters, MaskParameters) and stage.parameters.names_places
+        if masks and displaced is not None:
+            raise BadInput(
+                "recipe.order",
+                f"Stage {stage.name!r} masks places of the recording, which stage {displaced.name!r} before it moves.",
+                f"Put {stage.name!r} before it.",
+            )
         if stage.effective_class is StageClass.GEOMETRIC or stage.resamples or stage.scale != 1.0:
             moved = stage
+            displaced = displaced if isinstance(stage, Crop) else stage
         if resampled and stage.positional:
             raise BadInput(
                 "recipe.order",
@@ -35,6 +48,18 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
             )
         resampled = resampled or stage.scale != 1.0
         _check_enlargement(stage, stages[:number])
+
+
+def check_places(stages: Sequence[tuple[Stage[Any], Geometry]]) -> None:
+    """Raise ``BadInput`` (``mask.picture``) if a mask picture is of another size than the picture it was drawn on.
+
+    ``stages``: each with the geometry that it is given.
+    """
+    before: list[tuple[Geometry, tuple[int, int] | None]] = []
+    for stage, given in stages:
+        if isinstance(stage.parameters, MaskParameters):
+            require_whole(stage.parameters, before)
+        before.append((given, (stage.parameters.x, stage.parameters.y) if isinstance(stage, Crop) else None))
 
 
 def _check_enlargement(stage: Stage[Any], before: Sequence[Stage[Any]]) -> None:

@@ -22,7 +22,7 @@ from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.stages.comparison import chains_for_recorded, recorded_through
-from forensic.stages.order import check_order
+from forensic.stages.order import check_order, check_places
 from forensic.stages.stage import Stage
 
 AnyStage = Stage[Any]
@@ -96,6 +96,7 @@ class Pipeline:
             result = stage.output_geometry(geometry)
             planned.append(PlannedStage(position, stage, geometry, result, stage.scale_for(geometry)))
             geometry = result
+        check_places([(each.stage, each.source) for each in planned])
         return tuple(planned)
 
     def output_geometry(self, geometry: Geometry) -> Geometry:

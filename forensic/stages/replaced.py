@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,12 @@ from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.media.opencv import opencv
+from forensic.stages.reach import reach_of
 from forensic.stages.stage import Stage
 
 _WHITE = 255.0
-_SPREAD = 8  # px: by which later stages that look at surroundings may carry a replaced pixel's value
+_LEAST_WEIGHT = 0.5  # of 255: from which a replaced pixel counts in one that was interpolated
+_SPREAD = 8  # px: least by which places are widened, once a later stage looks at surroundings
 
 
 def replaced_places(
@@ -25,7 +28,8 @@ def replaced_places(
 
     ``stages``: of the pipeline that made the frame; ``notes``: theirs; ``shown``: of ``Pipeline.shows_recording``.
     Where a later stage moves pixels in a way that is not repeated for the reference, or mixes frames, the places cannot
-    be told: then every pixel counts. Where one looks at surroundings, places are widened by 8 px.
+    be told: then every pixel counts. Where one looks at surroundings, places are widened by as much (``reach_of``), by
+    8 px at least; where it looks at the whole picture, every pixel counts.
     """
     by_position = {note["position"]: note for note in notes}
     found: dict[str, np.ndarray] = {}
@@ -52,15 +56,39 @@ def _carried(
         mixes = stage.effective_class is not StageClass.GEOMETRIC and not stage.in_reference_chain and stage.radius
         if moves or mixes or stage.shows_source:
             return np.ones_like(shown)
-    spread = any(not stage.in_reference_chain and not stage.resamples for _, stage in later)
-    if spread:
-        pixels = opencv().dilate(pixels.astype(np.uint8), np.ones((2 * _SPREAD + 1,) * 2, np.uint8)) > 0
+    actual = source.geometry  # of the enhanced picture; the reference has not been through what resamples
+    for stage in stages[:position]:
+        actual = stage.output_geometry(actual)
     rows, columns = pixels.shape
     geometry = Geometry(columns, rows, layout_named("gray"), source.geometry.sample_aspect)
     plane = np.where(pixels, np.float32(0.0), np.float32(_WHITE))
     picture = WorkingFrame((plane,), geometry, ColourSpec(), source.timing, source.stage_class)
+    least = _SPREAD
     for number, stage in later:
+        reach = reach_of(stage, actual)
+        if reach is None:
+            return np.ones_like(shown)
+        if reach:
+            picture, least = _widened(picture, reach, actual, least), 0
         if stage.in_reference_chain and stage.effective_class is StageClass.GEOMETRIC:
             picture = stage.repeat(picture, by_position.get(number, {}))
-    darker = picture.planes[0] < _WHITE - 0.5  # replaced, or outside the recording
-    return np.asarray(darker & shown) if darker.shape == shown.shape else np.ones_like(shown)
+        actual = stage.output_geometry(actual)
+    # Replaced, or outside the recording; beyond white where a kernel weighs a replaced pixel negatively.
+    other = np.abs(picture.planes[0] - np.float32(_WHITE)) > _LEAST_WEIGHT
+    return np.asarray(other & shown) if other.shape == shown.shape else np.ones_like(shown)
+
+
+def _widened(picture: WorkingFrame, reach: int, actual: Geometry, least: int) -> WorkingFrame:
+    """``picture`` with what is not white widened by ``reach`` pixels of a picture of ``actual``, at least ``least``."""
+    across, down = (
+        max(least, math.ceil(reach * own / other))
+        for own, other in (
+            (picture.geometry.width, actual.width),
+            (picture.geometry.height, actual.height),
+        )
+    )
+    marked = (np.abs(picture.planes[0] - np.float32(_WHITE)) > _LEAST_WEIGHT).astype(np.uint8)
+    wide = opencv().dilate(marked, np.ones((1, 2 * across + 1), np.uint8))
+    wide = opencv().dilate(wide, np.ones((2 * down + 1, 1), np.uint8))
+    plane = np.where(wide > 0, np.float32(0.0), np.float32(_WHITE))
+    return WorkingFrame((plane,), picture.geometry, picture.colour, picture.timing, picture.stage_class)

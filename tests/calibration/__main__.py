@@ -8,6 +8,7 @@
     python -m tests.calibration --recipe light --model light-x4 --evaluate      # held-out test scenes, once
     python -m tests.calibration --recipe light --model light-x4 --plant 60      # planted hallucinations
     python -m tests.calibration --recipe light --model light-x4 --unfamiliar 40
+    python -m tests.calibration --recipe light --model light-x4 --footage       # regions of real footage
 
 ``--split`` goes on where the last call stopped. Rows go to ``models/MODEL/calibration-SPLIT.csv``.
 """
@@ -17,7 +18,9 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import cv2
 
@@ -26,7 +29,7 @@ from forensic.resources import models_dir
 from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.calibration.shelf import FILE, head_for, head_of, read_calibration
 from forensic.stages.recipe import BoundRecipe, load_recipe
-from tests.calibration import evaluation, fitting, learning, planted, scenes, unfamiliar
+from tests.calibration import evaluation, fitting, footage, learning, planted, scenes, unfamiliar
 from tests.calibration.recordings import STRATA, mapped, recorded
 from tests.calibration.rows import Table, row_of
 
@@ -62,7 +65,11 @@ def _calibration(model: str) -> Calibration:
 
 def _plant(bound: BoundRecipe, model: str, most: int) -> None:
     rows = [asdict(one) for one in planted.planted(bound.pipeline, _calibration(model), most)]
-    with (models_dir() / model / "planted.csv").open("w", encoding="utf-8", newline="") as stream:
+    _table(models_dir() / model / "planted.csv", rows)
+
+
+def _table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -81,11 +88,14 @@ def main() -> int:
     parser.add_argument("--evaluate", action="store_true")
     parser.add_argument("--plant", type=int, metavar="SCENES")
     parser.add_argument("--unfamiliar", type=int, metavar="SCENES")
+    parser.add_argument("--footage", action="store_true")
     asked = parser.parse_args()
     if asked.list:
         scenes.write_list()
     if asked.fit:
         fitting.write(asked.recipe, asked.model)
+    if asked.footage:
+        _table(models_dir() / asked.model / "footage.csv", list(footage.rows(asked.recipe)))
     if asked.learn or asked.split or asked.evaluate or asked.plant or asked.unfamiliar:
         import torch
 

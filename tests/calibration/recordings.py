@@ -173,7 +173,7 @@ def source(recording: Recording) -> WorkingFrame:
     """The middle frame as the program reads it: gray, with what is known of its coding."""
     plane = np.clip(np.rint(recording.frames[_MIDDLE]), 0, 255).astype(np.uint8)
     geometry = Geometry(plane.shape[1], plane.shape[0], LAYOUTS["gray"])
-    coding = None if recording.encoded is None else recording.encoded.codings[_MIDDLE].summary(plane.size)
+    coding = None if recording.encoded is None else recording.encoded.codings[_MIDDLE].summary(plane.size, ())
     timing = FrameTiming(_MIDDLE, _MIDDLE, Fraction(1, 25))
     full = recording.degradation.recorder.white == 255.0
     frame = CodedFrame((plane,), geometry, ColourSpec(full_range=full), timing, StageClass.PRESENTATION, coding)

@@ -12,8 +12,14 @@ import pytest
 from click.testing import CliRunner
 from pypdf import PdfReader
 
+from forensic.case import damage
+from forensic.case.layout import RunFolder
+from forensic.case.verification.checks import Verification
+from forensic.case.verification.damage import check_damage
 from forensic.cli.main import cli
 from forensic.hashes import sha256_bytes
+from forensic.stages.catalogue import STAGES
+from forensic.stages.masking import MaskParameters
 
 
 def _forensic(*arguments: str) -> str:
@@ -44,13 +50,22 @@ def test_a_drawn_mask_goes_to_record_map_and_report(real_clip: Path, tmp_path: P
     text = " ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
     assert "Damage, over all frames" in text and "filled from other frames" in text
     assert "whole in recipe.toml" in " ".join(text.split())
-    (damage,) = json.loads(base64.b64decode(record["payload"]))["predicate"]["damage"]
-    assert damage["stage"] == {"position": 1, "name": "fill-from-neighbours"} and damage["frames"] == 2
-    assert damage["mask_pictures"] == [sha256_bytes(picture.read_bytes())]
-    assert (
-        damage["pixels_filled"] + damage["pixels_left"] == damage["pixels"] == sum(n["mask"]["pixels"] for n in notes)
-    )
+    (sums,) = json.loads(base64.b64decode(record["payload"]))["predicate"]["damage"]
+    assert sums["stage"] == {"position": 1, "name": "fill-from-neighbours"} and sums["frames"] == 2
+    assert sums["mask_pictures"] == [sha256_bytes(picture.read_bytes())]
+    assert sums["pixels_filled"] + sums["pixels_left"] == sums["pixels"] == sum(n["mask"]["pixels"] for n in notes)
     _forensic("verify", str(folder))
+    predicate = json.loads(base64.b64decode(record["payload"]))["predicate"]
+    forged = {**predicate, "damage": [{**sums, "pixels_marked_by_user": 0}]}
+    silent = {name: value for name, value in predicate.items() if name != "damage"}
+    for told, sound in ((predicate, True), (forged, False), (silent, False)):
+        found = Verification(str(folder), "run")
+        check_damage(found, RunFolder(folder), told)
+        assert [(check.number, check.passed) for check in found.checks] == [("A9", sound)]
+
+
+def test_every_stage_with_a_mask_is_one_whose_damage_is_told() -> None:
+    assert {stage.name for stage in STAGES if issubclass(stage.parameter_model, MaskParameters)} == damage.STAGES
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from forensic.signing.certificate import certificate_pem
 from forensic.signing.identity import load_identity
 from tests.case.conftest import Done, forensic
 from tests.tokens import LABEL, PIN, make_token, softhsm_module
+from tests.unpacking import unpack
 
 
 def refused(kind: type[ForensicError], code: str):
@@ -422,7 +423,7 @@ def test_a_workspace_of_the_first_release_has_an_examiner(tmp_path: Path) -> Non
     import tarfile
 
     with tarfile.open(Path(__file__).parents[1] / "compat" / "0.1.0" / "workspace.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+        unpack(archive, tmp_path)
     (ledger,) = tmp_path.rglob("ledger.sqlite")
     with open_workspace(ledger.parent, None) as workspace:
         (known,) = workspace.identities.known.values()

@@ -142,3 +142,14 @@ def test_an_informed_recipe_is_a_file_that_anybody_can_use(tmp_path: Path) -> No
         informed(
             load_recipe("classic"), prefix="auto", first={}, parameters={"nlmeans": {"wrong": 1}}, why="", source="t"
         )
+
+
+def test_a_recipe_with_marked_places_can_be_informed() -> None:
+    """Tables within lists of a stage's parameters come out as TOML."""
+    areas = [{"rectangle": [8, 8, 16, 8], "first_frame": 2}, {"polygon": [[1.5, 2.0], [9.0, 2.0], [4.0, 8.0]]}]
+    made = informed(
+        load_recipe("fill"), prefix="marked", first={}, parameters={"fill-from-neighbours": {"areas": areas}},
+        why="Marked.", source="test",
+    )  # fmt: skip
+    (step,) = [step for step in made.steps if step.name == "fill-from-neighbours"]
+    assert step.parameters["areas"] == areas and made.bind().stages

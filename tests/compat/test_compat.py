@@ -18,6 +18,7 @@ from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.ledger.audit import audit
 from forensic.ledger.store import Ledger
+from tests.unpacking import unpack
 
 HERE = Path(__file__).parent
 FROZEN = {"0.1.0": "ea7631bd0510ebccb9e54409bb3a66a6ee81f537d7d2cf9927e29753fc934707"}
@@ -28,7 +29,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     archive = HERE / request.param / "workspace.tar.xz"
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == FROZEN[request.param], "the frozen file was changed"
     with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
+        unpack(packed, tmp_path)
     return tmp_path / "ws"
 
 

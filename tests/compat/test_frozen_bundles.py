@@ -19,6 +19,7 @@ import pytest
 from forensic.case.verification.checks import Verdict
 from forensic.case.verification.trust import NOTHING, Trust
 from forensic.case.verify import verify
+from tests.unpacking import unpack
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "docs" / "formats" / "verify_bundle.py"
@@ -65,7 +66,7 @@ def test_the_independent_verifier_agrees_on_a_frozen_bundle(bundle: Path) -> Non
 
 def test_a_frozen_workspace_is_witnessed(frozen: Path, tmp_path: Path) -> None:
     with tarfile.open(frozen / "workspace.tar.xz") as packed:
-        packed.extractall(tmp_path, filter="data")
+        unpack(packed, tmp_path)
     verification = verify(tmp_path / "ws", trust=_trust(frozen))
     assert [check for check in verification.checks if not check.passed] == []
     assert verification.verdict is Verdict.WITNESSED

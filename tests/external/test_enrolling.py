@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,13 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from forensic.case.modeladd import add_model
 from forensic.errors import BadInput, ForensicError, PolicyRefused, UsageError
 from forensic.frames.stageclass import StageClass
 from forensic.registry.external import engine as engines
-from forensic.registry.external.card import declared
-from forensic.registry.external.enrolling import enrol, read_laboratory_card
+from forensic.registry.external.card import ExternalCard, declared
+from forensic.registry.external.enrolling import Enrolled, read_laboratory_card, read_model
+from forensic.registry.external.enrolling import enrol as enrol_off_record
 from forensic.registry.external.loading import load_external_model
-from forensic.registry.external.shelf import external_ids, load_external, verify_all_external
+from forensic.registry.external.shelf import external_ids, load_external, read_card, verify_all_external
+from forensic.registry.installed import require_usable
+from forensic.registry.packs.store import noted
 from forensic.stages import catalogue
 from tests.external.networks import onnx_network, pipeline_folder
 
@@ -24,6 +29,24 @@ def laboratory(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "laboratory.toml"
     path.write_text(text, "utf-8")
     return path
+
+
+def enrol(path: Path, model_id: str, store: Path, *, laboratory: Path | None = None) -> Enrolled:
+    """Enrolled, and on the store's record."""
+    return add_model(path, model_id, None, store=store, laboratory=laboratory)
+
+
+def refused_everywhere(model_id: str, card: ExternalCard, code: str) -> None:
+    """Every door by which a model is used refuses it."""
+    for door in (
+        lambda: load_external(model_id),
+        lambda: catalogue.build("external-upscale", {"model": model_id}),
+        lambda: require_usable(card),
+    ):
+        with pytest.raises(PolicyRefused) as caught:
+            door()
+        assert caught.value.code == code
+    assert code in [check.code for check in verify_all_external() if check.model_id == model_id and not check.ok]
 
 
 def picture(rows: int = 40, columns: int = 56) -> np.ndarray:
@@ -64,7 +87,7 @@ def test_an_id_of_this_programs_own_models_is_not_given_away(network: Path, stor
 def test_no_id_leads_out_of_the_store(network: Path, store: Path, model_id: str) -> None:
     with pytest.raises(PolicyRefused, match=r"model\.id-invalid"):
         enrol(network, model_id, store)
-    assert not store.exists()
+    assert [path.name for path in store.iterdir()] == ["fetches.jsonl"] and not list(store.parent.glob("x"))
 
 
 @pytest.mark.parametrize("byte", [0, 500, -1])
@@ -141,8 +164,82 @@ def test_a_card_that_was_rewritten_to_a_lower_class_is_refused(network: Path, st
 def test_a_card_that_says_what_the_model_is_not_is_refused(network: Path, store: Path, was: str, now: str) -> None:
     path = enrol(network, "lab-x2", store).card.folder / "card.toml"
     path.write_text(path.read_text("utf-8").replace(was, now, 1), "utf-8")
+    refused_everywhere("lab-x2", read_card("lab-x2"), "model.external-unrecorded")
     with pytest.raises(BadInput, match=r"model\.card-untrue"):
-        load_external_model(load_external("lab-x2"))
+        load_external_model(read_card("lab-x2"))
+
+
+def test_a_class_statement_that_was_rewritten_is_refused(network: Path, store: Path, tmp_path: Path) -> None:
+    card = enrol(network, "lab-x2", store, laboratory=laboratory(tmp_path, "")).card
+    path, said = card.folder / "card.toml", card.class_statement
+    whole = path.read_text("utf-8")
+    path.write_text(whole.replace(said, "Examined by the state's institute: fidelity."), "utf-8")
+    refused_everywhere("lab-x2", card, "model.card-invalid")
+    # with the declaration put to it, the card agrees with itself and is still not the one that was enrolled
+    made_up = "Declared generative by the laboratory."
+    path.write_text(whole.replace(said, made_up).replace("\n[source]", 'declared_class = "generative"\n\n[source]'))
+    assert read_card("lab-x2").class_statement == made_up
+    refused_everywhere("lab-x2", card, "model.external-unrecorded")
+    path.write_text(whole.replace(said, "x").replace("\n[source]", 'declared_class = "fidelity"\n\n[source]'), "utf-8")
+    refused_everywhere("lab-x2", card, "model.card-invalid")
+
+
+def test_a_folder_that_was_copied_under_another_id_is_on_no_record_and_refused(network: Path, store: Path) -> None:
+    card = enrol(network, "lab-x2", store).card
+    twin = store / "external.models" / "lab-twin"
+    shutil.copytree(card.folder, twin)
+    path = twin / "card.toml"
+    path.write_text(path.read_text("utf-8").replace('id = "lab-x2"', 'id = "lab-twin"'), "utf-8")
+    refused_everywhere("lab-twin", read_card("lab-twin"), "model.external-unrecorded")
+    assert load_external("lab-x2").card_sha256 == card.card_sha256
+    with pytest.raises(PolicyRefused, match=r"on no record"):
+        network.write_bytes(onnx_network(seed=9))
+        enrol(network, "lab-twin", store)
+
+
+def test_a_folder_from_another_store_is_refused_until_it_is_enrolled_here(
+    network: Path, store: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    enrol(network, "lab-x2", other)
+    shutil.copytree(other / "external.models", store / "external.models")
+    refused_everywhere("lab-x2", read_card("lab-x2"), "model.external-unrecorded")
+    assert enrol(network, "lab-x2", store).card == load_external("lab-x2")
+
+
+def test_without_the_record_nothing_enrolled_is_usable(network: Path, store: Path) -> None:
+    card = enrol(network, "lab-x2", store).card
+    (store / "fetches.jsonl").unlink()
+    refused_everywhere("lab-x2", card, "model.external-unrecorded")
+    kept = enrol_off_record(network, "lab-x2", store)
+    assert not kept.new
+    refused_everywhere("lab-x2", card, "model.external-unrecorded")
+
+
+def test_withdrawing_removes_the_folder_of_this_attempt_and_no_other(network: Path, store: Path) -> None:
+    enrol(network, "lab-x2", store)
+    again = read_model(network, "lab-x2", store)
+    assert not again.keep().new and not again.withdraw(), "what an earlier call made stays"
+    first = read_model(network, "lab-x3", store)
+    assert not first.withdraw() and first.keep().new
+    (store / "external.models" / "lab-x3").rename(store / "external.models" / "moved")
+    shutil.copytree(store / "external.models" / "moved", store / "external.models" / "lab-x3")
+    assert not first.withdraw(), "somebody else's by now"
+    second = read_model(network, "lab-x4", store)
+    assert second.keep().new and second.withdraw() and not second.withdraw()
+    assert external_ids(store) == ["lab-x2", "lab-x3", "moved"]
+
+
+def test_an_id_and_a_root_that_are_no_text_or_have_no_end_are_bounded_on_record(network: Path, store: Path) -> None:
+    for odd in ("lab\udcff", "a" * 70_000, "\x00", "\udc80" * 70_000):
+        with pytest.raises(PolicyRefused, match=r"model\.id-invalid"):
+            add_model(network, odd, None, store=store)
+        with pytest.raises(UsageError, match=r"model\.external-root"):
+            add_model(network, "lab", None, store=store, root=odd)
+    lines = list(noted(store))
+    assert len(lines) == 8 and lines[0]["model"] == "lab\\udcff" and lines[1]["given"]["root"] == "lab\\udcff"
+    assert lines[2]["model"].endswith("(70000 characters)")
+    assert all(len(line) < 2500 for line in (store / "fetches.jsonl").read_text("utf-8").splitlines())
 
 
 @pytest.mark.parametrize(
@@ -197,7 +294,7 @@ def test_a_disk_that_takes_no_file_leaves_no_half_model(
 
     monkeypatch.setattr("forensic.registry.external.enrolling.os.fsync", full)
     with pytest.raises(ForensicError, match=r"storage\.failed"):
-        enrol(network, "lab-x2", store)
+        enrol_off_record(network, "lab-x2", store)
     assert list((store / "external.models").iterdir()) == []
 
 

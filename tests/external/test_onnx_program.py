@@ -5,6 +5,7 @@ vary.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import onnx
 import pytest
@@ -136,6 +137,46 @@ def _even_sides(model: onnx.ModelProto) -> None:
 def test_sides_that_must_be_multiples_of_something_are_found() -> None:
     engine = make_engine("onnxruntime", {PROGRAM: onnx_network(change=_even_sides)}, "the model")
     assert (engine.scale, engine.alignment) == (2, 2)
+
+
+def _made(operator: str, size: list[int], *, in_node: bool = False) -> Callable[[onnx.ModelProto], None]:
+    """What ``operator`` makes of a size in the file is added to the result, without effect on it but for memory."""
+
+    def change(model: onnx.ModelProto) -> None:
+        graph = model.graph
+        if in_node:
+            graph.node.insert(0, helper.make_node("Constant", [], ["size"], value_ints=size))
+        else:
+            graph.initializer.append(helper.make_tensor("size", TensorProto.INT64, [len(size)], size))
+        graph.initializer.append(helper.make_tensor("nought", TensorProto.FLOAT, [1] * len(size), [0.0]))
+        inputs = ["size"] if operator == "ConstantOfShape" else ["nought", "size"]
+        graph.node.insert(1, helper.make_node(operator, inputs, ["many"]))
+        graph.node.insert(2, helper.make_node("ReduceSum", ["many"], ["none"], keepdims=0))
+        graph.node[-1].output[0] = "before"
+        graph.node.append(helper.make_node("Add", ["before", "none"], ["larger"]))
+
+    return change
+
+
+@pytest.mark.parametrize("in_node", [False, True])
+@pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
+def test_an_operator_that_makes_a_tensor_without_end_is_refused_before_the_engine_sees_it(operator, in_node) -> None:
+    with pytest.raises(Refused, match=operator):
+        onnx_program.read(onnx_network(change=_made(operator, [1 << 20, 1 << 20], in_node=in_node)))
+    small = onnx_network(change=_made(operator, [4, 8], in_node=in_node))
+    assert make_engine("onnxruntime", {PROGRAM: small}, "the model").scale == 2
+
+
+def test_a_constant_that_says_it_is_larger_than_its_bytes_is_refused() -> None:
+    def swollen(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].dims[0] = 1 << 40
+
+    def many_sides(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].dims.extend([1] * 1000)
+
+    for change, word in ((swollen, "says that it holds"), (many_sides, "sides")):
+        with pytest.raises(Refused, match=word):
+            onnx_program.read(onnx_network(change=change))
 
 
 @given(st.binary(max_size=200))

@@ -16,6 +16,8 @@ from forensic.frames.frame import FrameTiming, Geometry, WorkingFrame
 from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json
+from forensic.risk.assessment import assess
+from forensic.risk.tiles import Level, to_pixels
 from forensic.stages.catalogue import build
 from forensic.stages.fill_from_neighbours import FILLED, LEFT
 from forensic.stages.pipeline import Pipeline
@@ -36,11 +38,11 @@ def marked(mask: np.ndarray, frame: int = AT, **more: object):
 
 @pytest.fixture
 def dusty(recorded, as_frames):
-    """The clip with dust in its middle frame, luma and colour; and where it lies."""
+    """The clip with dust in its middle frame, luma and colour; and where it lies, in whole colour samples."""
     spots = plant([planes[0] for planes in recorded], "blotches", 0.04, 5)
-    mask = spots.masks[AT]
+    colour = spots.masks[AT].reshape(72, 2, 88, 2).any(axis=(1, 3))
+    mask = np.kron(colour, np.ones((2, 2), bool))
     blue, red = (plane.copy() for plane in recorded[AT][1:])
-    colour = mask.reshape(72, 2, 88, 2).any(axis=(1, 3))
     blue[colour] = red[colour] = 128
     clip = list(recorded)
     clip[AT] = (spots.frames[AT], blue, red)
@@ -170,7 +172,8 @@ def test_filled_places_go_with_the_picture_to_the_risk_map(dusty):
     found, mask = _forced([("crop", {"x": 20, "y": 10, "width": 120, "height": 100})], dusty)
     assert np.array_equal(found[FILLED] | found.get(LEFT, False), mask[10:110, 20:140])
     found, _ = _forced([("resize", {"scale": 2})], dusty)
-    assert found[FILLED].shape == mask.shape and np.array_equal(found[FILLED] | found.get(LEFT, False), mask)
+    forced = found[FILLED] | found.get(LEFT, False)
+    assert forced.shape == mask.shape and np.array_equal(forced, cv2.dilate(mask.astype(np.uint8), np.ones((17, 17))))
 
 
 def test_where_it_cannot_be_traced_every_pixel_counts(dusty):
@@ -179,6 +182,103 @@ def test_where_it_cannot_be_traced_every_pixel_counts(dusty):
     found, _ = _forced([("unsharp", {})], dusty)
     assert not found[FILLED].all() and (found[FILLED] >= mask).sum() > 0
     assert np.count_nonzero(found[FILLED]) > np.count_nonzero(mask)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        [("resize", {"scale": 2})],
+        [("resize", {"scale": 0.25})],
+        [("resize", {"width": 400, "height": 150})],
+        [("learned-upscale", {"model": "light-x4", "overlap": 24})],
+        [("unsharp", {"sigma": 4.0, "amount": 5.0})],
+        [("resize", {"scale": 2}), ("unsharp", {"sigma": 12.0, "amount": 5.0})],
+        [("local-contrast", {"radius": 12})],
+        [("clahe", {})],
+        [("white-balance", {"gains": [1.5, 1.0, 0.7]})],
+    ],
+)
+def test_no_pixel_outside_the_high_tiles_depends_on_what_was_filled(later, recorded, as_frames):
+    """Two recordings that differ in the replaced pixels only give the same picture in every tile that is not HIGH."""
+    at, mask = np.s_[68:72, 32:34], np.zeros((144, 176), bool)
+    mask[at] = True
+    clip = [recorded[AT]] * 9
+    filling, pipeline = marked(mask), Pipeline([marked(mask), *(build(name, values) for name, values in later)])
+    (output,) = pipeline.run(iter(as_frames(clip)), workers=1, keep=(AT, AT + 1))
+    source = output.source.to_working()
+    filled = filling.process([frame.to_working() for frame in as_frames(clip)][AT - 3 : AT + 4], 3)
+    pictures = []
+    for off in (0.0, 90.0):
+        planes = tuple(plane.copy() for plane in filled.planes)
+        planes[0][at] -= off
+        planes[1][34:36, 16] -= off / 2
+        picture = filled.touched(filled.stage_class, planes)
+        for stage in pipeline.stages[1:]:
+            picture = stage.process([picture], 0)
+        pictures.append(picture.planes)
+    shown = pipeline.shows_recording(source, output.notes)
+    places = replaced_places(pipeline.stages, source, output.notes, shown)
+    reference = pipeline.reference_picture(source, output.notes)
+    levels = assess(reference, output.frame, shown=shown, replaced=places).levels
+    shape = pictures[0][0].shape
+    apart = [np.abs(one - other) for one, other in zip(*pictures, strict=True)]
+    moved = np.max([cv2.resize(plane, shape[::-1], interpolation=cv2.INTER_NEAREST) for plane in apart], axis=0) > 0.01
+    assert moved.any() and (to_pixels(levels, shape)[moved] == Level.HIGH).all()
+    assert later[0][0] == "clahe" or not all(found.all() for found in places.values())
+
+
+BLUR = {"psf": "gaussian", "sigma": 1.5}
+
+
+@pytest.mark.parametrize("later", [("wiener", BLUR), ("richardson-lucy", BLUR)])
+def test_behind_a_stage_that_looks_at_the_whole_picture_every_pixel_counts(later, dusty):
+    found, _ = _forced([later], dusty)
+    assert found[FILLED].all()
+
+
+def test_a_colour_sample_and_its_pixels_are_filled_whole_or_left_whole(recorded, as_frames):
+    """One pixel drawn makes the block of 2x2 damaged; where it is left, luma and colour are those recorded."""
+    drawn = np.zeros((144, 176), bool)
+    drawn[20:60:6, 21] = drawn[31:33, 60:120:3] = True
+    clip = [tuple(plane.copy() for plane in planes) for planes in recorded]
+    for planes in clip[AT + 1 :]:  # frames after it disagree in luma, here and there
+        planes[0][20:70:4] ^= 64
+    stage = marked(drawn)
+    window = [frame.to_working() for frame in as_frames(clip)][AT - 3 : AT + 4]
+    made, note = stage.process_noted(window, 3)
+    blocks = drawn.reshape(72, 2, 88, 2).any(axis=(1, 3))
+    places = stage.replaced(note)
+    filled, left = places[FILLED], places[LEFT]
+    assert np.array_equal(filled | left, np.kron(blocks, np.ones((2, 2), bool)))
+    whole, partly = (filled.reshape(72, 2, 88, 2).all(axis=(1, 3)), filled.reshape(72, 2, 88, 2).any(axis=(1, 3)))
+    assert np.array_equal(whole, partly) and whole.any() and left.any()
+    assert note["colour_samples_left"] * 4 == note["left"] == np.count_nonzero(left)
+    for plane, before, changed in zip(made.planes, window[3].planes, (filled, whole, whole), strict=True):
+        assert np.array_equal(plane[~changed], before[~changed])
+    added = np.count_nonzero(filled | left) - np.count_nonzero(drawn)
+    assert note["mask"]["whole_colour_samples"] == {"pixels_each": [2, 2], "pixels_added": added}
+    assert note["mask"]["marked_by_user"] == np.count_nonzero(drawn)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        ("follow", {"points": [[0, 80.0, 60.0]], "width": 176, "height": 144}),
+        ("rotate-flip", {"flip": "horizontal"}),
+        ("stabilise", {}),
+        ("undistort", {"centre": [88.0, 72.0], "focal": [110.0, 110.0], "k1": -0.1}),
+        ("aspect", {"sample_aspect": "16:11"}),
+    ],
+)
+def test_marked_places_behind_a_stage_that_moves_the_picture_are_refused(before):
+    moving = build(*before)
+    areas = {"areas": [{"rectangle": [30, 40, 12, 12]}]}
+    for values in (areas, {"picture": png(np.ones((144, 176), bool))}):
+        with pytest.raises(BadInput) as refusal:
+            Pipeline([moving, build("fill-from-neighbours", values)])
+        assert refusal.value.code == "recipe.order" and moving.name in refusal.value.message
+    Pipeline([moving, build("fill-from-neighbours", {"detector": "both"})])
+    Pipeline([build("crop", {"x": 0, "y": 0, "width": 90, "height": 90}), build("fill-from-neighbours", areas)])
 
 
 def test_a_change_of_size_before_it_is_refused():

@@ -14,8 +14,11 @@ from forensic.errors import BadInput
 from forensic.frames.frame import Geometry
 from forensic.frames.layout import layout_named
 from forensic.hashes import canonical_json, sha256_bytes
+from forensic.stages.catalogue import build
 from forensic.stages.masking import MaskParameters, mask_of, masks_for, require_masks
 from forensic.stages.parameters import read_parameters
+from forensic.stages.pipeline import Pipeline
+from forensic.stages.recipe import parse_recipe
 from tests.inpainting.planted import plant
 
 GEOMETRY = Geometry(176, 144, layout_named("yuv420p"))
@@ -42,11 +45,14 @@ def test_marks_hold_for_their_frames_only(recorded, as_frames):
     always = np.zeros((144, 176), bool)
     always[100:110, 100:120] = True
     marked = always.copy()
-    marked[20:23, 10:15] = True
+    marked[20:24, 10:16] = True  # 5x3 pixels, in whole colour samples
     for number, mask in enumerate(masks):
         assert np.array_equal(mask, marked if number in (2, 3) else always), number
     record = mask_of(window, 2, asked).to_record()
-    assert record == {"pixels": 215, "share": round(215 / 25344, 6), "marked_by_user": 215, "areas": [1, 2]}
+    assert record == {
+        "pixels": 224, "share": round(224 / 25344, 6), "marked_by_user": 215, "areas": [1, 2],
+        "whole_colour_samples": {"pixels_each": [2, 2], "pixels_added": 9},
+    }  # fmt: skip
     canonical_json(record)
 
 
@@ -91,6 +97,10 @@ def test_marks_stay_in_place_in_a_region(x, y):
         ),
         ({"areas": [{"rectangle": [176, 0, 5, 5]}]}, "mask.outside"),
         ({"picture": png(np.zeros((144, 170), np.uint8))}, "mask.picture"),
+        ({"picture": png(np.zeros((288, 352), np.uint8))}, "mask.picture"),
+        ({"picture": png(np.zeros((145, 176), np.uint8))}, "mask.picture"),
+        ({"picture": png(np.zeros((288, 352), np.uint8)), "picture_at": [-9, -9]}, "mask.picture"),
+        ({"areas": [{"rectangle": [x, 5, 1, 134]} for x in range(1, 174, 12)], "largest_share": 0.1}, "mask.too-large"),
         ({"picture": png(np.zeros((144, 176, 4), np.uint8))}, "mask.picture"),
         ({"picture": png(np.zeros((144, 176), np.uint16))}, "mask.picture"),
         ({"picture": base64.b64encode(b"GIF89a").decode()}, "mask.picture"),
@@ -126,7 +136,7 @@ def test_dust_on_real_frames_is_found_and_little_else(recorded, as_frames):
         near = cv2.dilate(damaged.masks[at].astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         alone, found = alone + int(only.sum()), found + int((mask & only).sum())
         right, wrong = right + int((mask & near).sum()), wrong + int((mask & ~near).sum())
-        assert np.mean(masks_for(clean, at, asked)) < 0.002
+        assert np.mean(mask_of(clean, at, asked).found.pixels) < 0.002  # before rounding to colour samples
     assert found > 0.7 * alone and right > 9 * wrong
 
 
@@ -147,3 +157,27 @@ def test_finds_above_the_cap_are_not_used_and_marks_still_are(recorded, as_frame
     found = mask_of(window, 1, asked)
     assert np.count_nonzero(found.damaged) == 16 and found.found is not None and found.found.pixels.any()
     assert "more than 0.1" in found.to_record()["detector"]["not_used"]
+
+
+def test_a_mask_of_another_size_than_the_whole_picture_is_refused_in_a_region_too():
+    """A region moves the mask picture with it; of which picture it was drawn is held against the exhibit's size."""
+    for shape, sound in (((144, 176), True), ((200, 200), False), ((288, 352), False)):
+        values = {"picture": png(np.zeros(shape, np.uint8)), "detector": "both"}
+        recipe = parse_recipe(
+            f"""name = "own"\ntitle = "t"\nwhy = "w"\n[[stage]]\nname = "fill-from-neighbours"\nwhy = "w"
+parameters = {{ picture = "{values["picture"]}", detector = "both" }}""".encode(),
+            "test",
+        )
+        for roi in (None, (32, 16, 96, 80)):
+            pipeline = recipe.bind(roi=roi).pipeline
+            if sound:
+                pipeline.plan(GEOMETRY)
+                continue
+            with pytest.raises(BadInput) as refusal:
+                pipeline.plan(GEOMETRY)
+            assert refusal.value.code == "mask.picture" and "drawn on another" in refusal.value.message
+    # Said by hand to be a cropped one where nothing was cropped.
+    claimed = {**values, "picture_at": [-9, -9], "picture_of": [352, 288]}
+    with pytest.raises(BadInput) as refusal:
+        Pipeline([build("fill-from-neighbours", claimed)]).plan(GEOMETRY)
+    assert refusal.value.code == "mask.picture"

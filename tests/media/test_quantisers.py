@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from pathlib import Path
 
@@ -96,6 +97,54 @@ def test_jpeg_tables_are_in_the_order_of_the_standard(quality: int) -> None:
     assert list(parse_jpeg_tables(target.getvalue())) == expected
 
 
+def _without_slices(clip: Path, folder: Path, frame: int, *lost: int) -> Path:
+    """``clip`` in H.264 with eight slices a picture, some of one picture cut out."""
+    stream = _encoded(clip, folder / "a.h264", "-bf", 0, "-c:v", "libx264", "-crf", 26, "-x264-params", "slices=8")
+    data = stream.read_bytes()
+    starts = [match.start() for match in re.finditer(b"\x00\x00\x01", data)]
+    kept, picture, slice_ = [data[: starts[0]]], -1, 0
+    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+        unit = data[start:end]
+        if unit[3] & 31 in (1, 5):
+            first = bool(unit[4] & 0x80)  # first_mb_in_slice is 0
+            picture, slice_ = picture + first, 0 if first else slice_ + 1
+            if picture == frame and slice_ in lost:
+                continue
+        kept.append(unit)
+    broken = folder / "broken.h264"
+    broken.write_bytes(b"".join(kept))
+    ffmpeg("-r", 25, "-i", broken, "-c", "copy", folder / "broken.mkv")
+    return folder / "broken.mkv"
+
+
+def test_a_damaged_frame_and_those_predicted_from_it_say_so(real_clip: Path, tmp_path: Path) -> None:
+    """What the decoder tells of quantisers there is of blocks that never came."""
+    broken = _without_slices(real_clip, tmp_path, 5, 3, 4)
+    for kind in (ExhibitReader, SandboxedReader):
+        with kind(broken, coding=True) as reader:
+            told = [frame.coding.fault for frame in reader.frames() if frame.coding is not None]
+        assert told[:5] == [None] * 5 and told[5] is not None and "damage" in told[5]
+        assert all(one is not None and "damage" in one for one in told[6:])
+
+
+def test_interlaced_pictures_say_so(real_clip: Path, tmp_path: Path) -> None:
+    path = _encoded(real_clip, tmp_path / "a.mkv", "-c:v", "libx264", "-x264-params", "tff=1", frames=3)
+    for kind in (ExhibitReader, SandboxedReader):
+        with kind(path, coding=True) as reader:
+            assert {frame.coding and frame.coding.fault for frame in reader.frames()} == {"the picture is interlaced"}
+
+
+def test_blocks_of_a_picture_whose_left_side_is_cut_off_by_the_stream_are_not_told(
+    real_clip: Path, tmp_path: Path
+) -> None:
+    """FFmpeg cuts the picture and leaves the blocks where they were: they would be another place's."""
+    whole = _encoded(real_clip, tmp_path / "a.mkv", *_X264[:-1], _X264[-1] + "27", frames=3)
+    cut = tmp_path / "b.mkv"
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", "h264_metadata=crop_left=64", cut)
+    assert all(coding.blocks is not None for coding in _codings(whole))
+    assert all(coding.blocks is None and coding.mean == 27.0 for coding in _codings(cut))
+
+
 def test_h265_says_that_nothing_is_exported(real_clip: Path, tmp_path: Path) -> None:
     path = _encoded(real_clip, tmp_path / "a.mp4", "-c:v", "libx265", "-x265-params", "qp=30:log-level=0", frames=4)
     for coding in _codings(path):
@@ -180,7 +229,7 @@ def test_codings_cross_the_pipe_unchanged() -> None:
         FrameCoding("P", "h264", ((20, 256), (31, 512))),
         FrameCoding("I", "jpeg", tables=(tuple(range(1, 65)),)),
         FrameCoding("B", why_not="no word"),
-        FrameCoding("P", "h264", ((20, 512),), blocks=BlockQuantisers(2, b"\x14\x14")),
+        FrameCoding("P", "h264", ((20, 512),), blocks=BlockQuantisers(2, b"\x14\x14"), size=70, interlaced=True),
     ):
         assert coding_of(coding.to_record()) == coding
 
@@ -194,6 +243,7 @@ def test_codings_cross_the_pipe_unchanged() -> None:
         {"blocks": {"columns": 2, "values": "FBQU"}}, {"blocks": {"columns": 0, "values": "FBQU"}},
         {"blocks": {"columns": 1, "values": "not base64"}}, {"blocks": {"columns": 1, "values": ""}},
         {"blocks": {"columns": 1, "values": "FBQU", "left": 4}}, {"blocks": ["FBQU"]},
+        {"interlaced": None}, {"size": -1},
     ],
 )  # fmt: skip
 def test_a_lie_about_quantisers_is_a_breach(change: dict[str, object]) -> None:

@@ -108,7 +108,7 @@ def test_the_card_names_the_weights_that_it_was_made_from(model: LoadedModel, or
     assert (made_from.id, made_from.weights_sha256) == (ORIGIN, origin.card.weights.sha256)
     facts = json.loads((RECIPE / "quantisation.json").read_text(encoding="utf-8"))
     assert facts["sha256"] == model.card.weights.sha256 and facts["origin"] == made_from.model_dump()
-    assert model.card.stage_class is StageClass.FIDELITY and model.card.calibration == "uncalibrated"
+    assert model.card.stage_class is StageClass.FIDELITY and model.card.calibration == "calibrated"
 
 
 def test_the_recipe_names_the_model_and_the_record_its_precision() -> None:

@@ -18,6 +18,7 @@ from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.dihedral import dispersion
 from forensic.risk.features import GROUPS, WHOLE
 from forensic.risk.head import CONTEXT, MOST_PARAMETERS, Head, parse_head, read_head, written
+from forensic.risk.learned import unfit
 from forensic.risk.regions import CONFLICT
 from forensic.risk.tiles import Level
 from tests.risk.calibrations import calibration
@@ -169,6 +170,20 @@ def test_a_part_whose_quantiser_is_not_known_has_no_low(source: WorkingFrame, mo
     found = assess(source, _twice([source], 0).quantise(), calibration=_calibrated(made))
     assert found.status.startswith("OUTSIDE") and Level.LOW not in found.levels
     assert "quantiser is not known" in found.summary()["calibration"]["reason"]
+
+
+@pytest.mark.parametrize("fault", ["the frame is damaged", "the picture is interlaced"])
+def test_a_frame_whose_decoding_or_coding_is_at_fault_has_no_low(
+    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """What concealment put there is smooth and consistent; no number that is known of the frame need be of it."""
+    made = parse_head(_bytes())
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    object.__setattr__(source, "coding", Coding("P", "h264", 25.0, fault=fault))
+    found = assess(source, _twice([source], 0).quantise(), calibration=_calibrated(made))
+    assert found.status == "UNCALIBRATED" and Level.LOW not in found.levels
+    assert found.summary()["calibration"]["reason"] == fault
+    assert unfit(source, learned=True) == unfit(source, learned=False) == fault  # nor can it be calibrated on
 
 
 def test_outside_the_domain_the_learned_score_is_not_made_nor_shown(source: WorkingFrame) -> None:

@@ -31,6 +31,20 @@ def test_filled_tiles_are_high_by_name_however_well_they_fit(factor, smooth_scen
     assert "replaced" not in assess(*pair, replaced={"filled": np.zeros_like(filled)}).summary()
 
 
+def test_no_replaced_pixel_is_lost_between_samples_of_a_smaller_or_odder_output(smooth_scene, coded):
+    scene = smooth_scene(96, 96)
+    for shape in ((48, 48), (24, 32), (70, 91), (96, 96), (130, 250)):
+        output = coded(np.full(shape, 128.0))
+        for place in range(96):
+            scratch = np.zeros(scene.shape, bool)
+            scratch[:, place] = True
+            made = assess(coded(scene).to_working(), output, replaced={"filled": scratch})
+            column = int((place + 0.5) / 96 * shape[1]) // 16
+            assert (made.levels[:, column] == Level.HIGH).all(), (shape, place)
+            hidden = assess(coded(scene).to_working(), output, shown=~scratch)
+            assert (hidden.levels[:, column] == Level.HIGH).all(), (shape, place)
+
+
 def test_no_recording_and_generative_come_first(smooth_scene, coded):
     scene = smooth_scene(64, 96)
     everywhere = np.ones(scene.shape, bool)

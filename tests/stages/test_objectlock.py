@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from forensic.errors import BadInput
+from forensic.errors import BadInput, UsageError
 from forensic.frames.layout import layout_named
 from forensic.fusion.motion import placed, project
 from forensic.fusion.tracking import Region, Sight, Track, joined, track_region
@@ -153,3 +153,25 @@ def test_given_motions_move_with_a_crop_and_are_places() -> None:
 def test_motions_that_cannot_be_are_refused(motions) -> None:
     with pytest.raises(BadInput):
         catalogue.build("fusion", {"motions": motions})
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "refused"),
+    [
+        ("fill-from-neighbours", "{ areas = [{ rectangle = [5, 5, 4, 4] }] }", True),
+        ("fill-from-neighbours", '{ detector = "both" }', False),
+        ("inpaint", '{ model = "mae-inpaint", areas = [{ rectangle = [5, 5, 4, 4] }] }', True),
+        ("white-balance", '{ method = "neutral-region", region = [4, 4, 8, 8] }', True),
+        ("white-balance", "{ gains = [1.1, 1.0, 1.0] }", False),
+        ("crop", "{ x = 4, y = 4, width = 8, height = 8 }", True),
+    ],
+)
+def test_a_recipe_that_names_places_is_not_put_behind_a_region_that_moves(track, name, parameters, refused) -> None:
+    text = f'name = "own"\ntitle = "t"\nwhy = "w"\n[[stage]]\nname = "{name}"\nwhy = "w"\nparameters = {parameters}'
+    recipe = parse_recipe(text.encode(), "test")
+    if not refused:
+        assert locked(recipe, track, layout_named("yuv420p"), "test").steps[0].name == "follow"
+        return
+    with pytest.raises(UsageError) as refusal:
+        locked(recipe, track, layout_named("yuv420p"), "test")
+    assert refusal.value.code == "recipe.roi" and name in refusal.value.message

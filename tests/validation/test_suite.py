@@ -41,6 +41,14 @@ def test_the_standard_suite_covers_what_a_laboratory_files() -> None:
     assert suite_names() == ["quick", "standard"]
 
 
+@pytest.mark.parametrize("number", ["FI-16", "FI-17"])
+def test_a_requirement_that_was_moved_after_it_was_missed_says_so_where_the_report_shows_it(number: str) -> None:
+    (found,) = [one for one in load_suite("standard").requirements if one.id == number]
+    assert "first put to the leaves" in found.why and "not met" in found.why and "moved to charts" in found.why
+    assert "ptional" in found.why and not found.mandatory
+    assert found.method.condition == "static"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "word"),
     [

@@ -183,13 +183,30 @@ class Payload:
 
     def _models(self, disclosed: Disclosed) -> Iterator[Part]:
         """The cards of the models, where the very card of the run is still installed."""
-        wanted = {model["id"]: model["card_sha256"] for model in self.models(disclosed)}
-        for model_id, digest in wanted.items():
-            for root in (resources.models_dir(), external_root()):
-                path = root / model_id / CARD_FILE
-                if digest_regular(path) == digest:
-                    yield _recorded(card_name(model_id), digest, path)
-                    break
+        for (model_id, digest), path in self._cards(disclosed).items():
+            if path is not None:
+                yield _recorded(card_name(model_id), digest, path)
+
+    def cards_missing(self, disclosed: Disclosed) -> list[dict[str, str]]:
+        """The cards that do not go along: models of the runs (id, digest) whose very card is not installed here,
+        nor enrolled in the models store of this command.
+        """
+        cards = self._cards(disclosed)
+        return [{"id": one, "card_sha256": digest} for (one, digest), path in cards.items() if path is None]
+
+    def _cards(self, disclosed: Disclosed) -> dict[tuple[str, str], Path | None]:
+        """Where each card of the runs lies, by id and digest: of one id, several may have run, and one can lie here."""
+        cards: dict[tuple[str, str], Path | None] = {}
+        taken: set[str] = set()
+        for key in sorted({(model["id"], model["card_sha256"]) for model in self.models(disclosed)}):
+            model_id, digest = key
+            places = [root / model_id / CARD_FILE for root in (resources.models_dir(), external_root())]
+            cards[key] = next((path for path in places if digest_regular(path) == digest), None)
+            if model_id in taken:  # the bag has one place for an id
+                cards[key] = None
+            elif cards[key] is not None:
+                taken.add(model_id)
+        return cards
 
 
 def _beside(folder: AnchorFolder, cosigned: str, timestamp: str) -> Iterator[Part]:

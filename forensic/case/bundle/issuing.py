@@ -163,7 +163,9 @@ def _write(workspace: Workspace, issued: LedgerEntry, request: BundleRequest, pr
         refuse_existing(target)
         if disclosed.generative:
             progress.say("AI-GENERATED DETAIL, NOT EVIDENCE: the bundle is named and labelled so")
-        parts = seal(payload, disclosed)
+        parts, missing = seal(payload, disclosed), payload.cards_missing(disclosed)
+        for card in missing:
+            progress.say(f"The card of model {card['id']} with which a run was made is not here, and not in the bundle")
         progress.say(f"Writing {len(parts)} files, {sum(part.size for part in parts)} bytes, and verifying them")
 
         def check(partial: Path) -> None:
@@ -182,7 +184,7 @@ def _write(workspace: Workspace, issued: LedgerEntry, request: BundleRequest, pr
     )
     form = "zip" if request.archive else "folder"
     place = str(target).encode("utf-8", "backslashreplace").decode("utf-8")
-    facts = {**written.to_record(), "bundle": place, "form": form}
+    facts = {**written.to_record(), "bundle": place, "form": form, "cards_missing": missing}
     before = workspace.ledger.size
     try:
         workspace.ledger.append(WRITTEN, facts, **scope.ids())

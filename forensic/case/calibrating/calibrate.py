@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forensic import __version__
 from forensic.case.calibrating.events import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTERED
 from forensic.case.calibrating.measuring import PASSES, PASSES_LEARNED, estimate, measure, trial
 from forensic.case.calibrating.pairs import read_given
@@ -190,7 +189,7 @@ def _require_text(request: CalibrateRequest) -> None:
 def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) -> _Settled:
     bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale)
     found = subject_of(bound.stages)
-    if found is None:
+    if found is None or found[0].region:
         raise UsageError(
             "calibration.recipe",
             f"Recipe {bound.recipe.name} cannot be calibrated: that needs one learned enlargement of single frames, "
@@ -305,13 +304,13 @@ def _fitted(
     workspace: Workspace, method: Method, registered: Registered, rows: list[dict[str, str]], plan: bytes
 ) -> Calibration:
     limits = [one.to_record() for one in method.strata]
-    actor = workspace.actor
+    name, examiner = Laboratory.called(str(workspace.facts["lab"]), workspace.actor.name)
 
     def laboratory(strata: Sequence[Tested]) -> Laboratory:
         return Laboratory(
             id=registered.identifier,
-            name=str(workspace.facts["lab"])[:120] or "not named",
-            examiner=actor.name[:120],
+            name=name,
+            examiner=examiner,
             certificate_sha256=workspace.signer.facts()["certificate_sha256"],
             workspace=workspace.id,
             registered=Registration(seq=registered.seq, hash=registered.hash, utc=registered.utc),
@@ -320,7 +319,7 @@ def _fitted(
             earlier=len(registered.data["earlier"]),
             seen_before=registered.data["seen_before"],
             refused=len(registered.data["refused"]),
-            remarks=[],
+            remarks=registered.data["remarks"],
         )
 
     return calibration_of(
@@ -331,7 +330,7 @@ def _fitted(
         recordings_class=method.recordings_class,
         scenes_sha256=sha256_bytes(plan),
         recordings_sha256=sha256_bytes(written(rows)),
-        software={"forensic": __version__},
+        software=registered.data["score_software"],
         laboratory=laboratory,
     )
 

@@ -22,6 +22,7 @@ from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration, Subje
 from forensic.risk.calibration.binomial import fewest
 from forensic.risk.calibration.criteria import THRESHOLDS
 from forensic.risk.calibration.independence import CALIBRATE, TEST, origins
+from forensic.risk.calibration.software import versions_of
 from forensic.risk.calibration.strata import CLAIMS
 from forensic.risk.calibration.testing import DELTA, EPSILON
 from forensic.signing.statement import CALIBRATION_PREDICATE
@@ -113,6 +114,8 @@ def registration(
         "earlier": earlier,
         "seen_before": sum(not seen.isdisjoint(origins(unit)) for unit in units),
         "software": {"forensic": __version__, **{key: str(value) for key, value in software_facts().items()}},
+        "score_software": {"forensic": __version__, **versions_of(method.score, method.subject.precision)},
+        "remarks": [],
         "defaults": list(method.defaults),
         "deviations": list(method.deviations),
         "command": list(method.command),

@@ -131,13 +131,14 @@ def check_models(verification: Verification, bag: OpenedBag, predicates: list[di
         models = models_of(predicates)
     except (KeyError, TypeError):
         models = []
-    cards = {card_name(model["id"]): model["card_sha256"] for model in models}
-    wrong = [name for name in bag.below(names.MODELS) if cards.get(name) != bag.digests[name]]
+    cards = {(card_name(model["id"]), model["card_sha256"]) for model in models}  # of one id several may have run
+    present = {(name, bag.digests[name]) for name in bag.below(names.MODELS)}
+    wrong = sorted(name for name, _ in present - cards)
     verification.record(
         "B18", "models are those of the runs, with their cards", listed == models and not wrong, ", ".join(wrong[:5])
     )
-    for name in sorted(cards.keys() - bag.digests.keys()):
-        verification.not_checked.append(f"{name}: this version of the model was no longer installed")
+    for name, digest in sorted(cards - present):
+        verification.not_checked.append(f"{name}, SHA-256 {digest}: this card of the model was not where it was issued")
 
 
 def check_places(

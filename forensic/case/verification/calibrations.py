@@ -89,12 +89,15 @@ def record_faults(calibration: Calibration, predicate: dict[str, Any], signature
         return ["it is not a laboratory's own"]
     signers = [certificate_facts(certificate)["certificate_sha256"] for certificate in signature.certificates]
     identity = at(predicate, "examiner", "identity", "certificate_sha256")
+    called = own.called(str(at(predicate, "examiner", "lab")), str(at(predicate, "examiner", "name")))
     pairs: list[tuple[str, Any, Any]] = [
         ("digest", at(predicate, "calibration", "sha256"), calibration.sha256),
         ("id", at(predicate, "calibration", "id"), own.id),
         ("LOW", at(predicate, "calibration", "low"), calibration.has_low),
         ("registration", at(predicate, "calibration", "registered"), own.registered.model_dump(mode="json")),
         ("workspace", at(predicate, "workspace", "id"), own.workspace),
+        ("laboratory", called[0], own.name),
+        ("examiner", called[1], own.examiner),
         ("signer", signers, [own.certificate_sha256]),
         ("signer in the record", identity, own.certificate_sha256),
     ]

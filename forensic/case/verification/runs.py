@@ -30,6 +30,7 @@ from forensic.case.verification.custody import (
     interruption_differences,
     run_id_of,
 )
+from forensic.case.verification.damage import check_damage
 from forensic.case.verification.existence import record_existed_at
 from forensic.case.verification.handling import check_told
 from forensic.case.verification.identities import attestation_of, check_identities
@@ -87,6 +88,7 @@ def verify_run(root: Path, *, ledger: LedgerUse | Custody = LedgerUse.AUDIT, tru
             part.record("S8", "the proof names this run and has its signer", own)
             verification.absorb(part, folder.name(still))
         check_beside(verification, folder, statement.predicate)
+    check_damage(verification, folder, statement.predicate)
     verification.record(
         "A6",
         "generative output is declared and labelled",

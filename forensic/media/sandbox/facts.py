@@ -230,8 +230,11 @@ def statistics_of(value: Any) -> dict[str, Any]:
 def _blocks(value: Any) -> BlockQuantisers:
     fields = mapping(value)
     columns = whole(fields.get("columns"), 1, 1 << 12)
+    coded = fields.get("values")
+    if not isinstance(coded, str) or len(coded) > _LONGEST_TEXT:
+        raise Breach("quantisers of blocks that are none")
     try:
-        values = base64.b64decode(text(fields.get("values")), validate=True)
+        values = base64.b64decode(coded, validate=True)
     except ValueError as error:
         raise Breach("quantisers of blocks that are none") from error
     if not values or len(values) % columns:
@@ -260,6 +263,7 @@ def coding_of(value: Any) -> FrameCoding:
         why_not=_optional(text, fields.get("why_not")),
         blocks=_optional(_blocks, fields.get("blocks")),
         size=_optional(whole, fields.get("size"), 0, 1 << 40),
+        interlaced=flag(fields.get("interlaced")),
     )
     known = bool(coding.counts) != bool(coding.tables)
     if coding.to_record() != fields or known != (coding.scale is not None) or known == (coding.why_not is not None):

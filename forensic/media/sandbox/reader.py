@@ -154,7 +154,8 @@ class SandboxedReader:
         self._times.append(pts)
         self.flags = frozenset(words)
         self.coding = coding
-        summary = None if coding is None else coding.summary(self.geometry.width * self.geometry.height)
+        pixels = self.geometry.width * self.geometry.height
+        summary = None if coding is None else coding.summary(pixels, self.flags)
         return CodedFrame(planes, self.geometry, self.colour, timing, self._stage_class, summary)
 
     def _take(self, header: dict[str, Any], length: int, pipe: RawIOBase) -> Planes:

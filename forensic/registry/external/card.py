@@ -106,6 +106,14 @@ class ExternalCard(_Part):
             raise ValueError("two files have one name")
         return self
 
+    @model_validator(mode="after")
+    def _class_as_declared(self) -> ExternalCard:
+        if declared(self.declared_class) < StageClass.GENERATIVE and self.declared_by is None:
+            raise ValueError("declared_class needs declared_by: who declares it")
+        if self.class_statement != class_statement(self.declared_class, self.declared_by):
+            raise ValueError("class_statement is not what follows from declared_class and declared_by")
+        return self
+
     @property
     def stage_class(self) -> StageClass:
         """Generative, whatever is declared."""

@@ -19,7 +19,7 @@ from forensic.errors import BadInput, UsageError
 from forensic.hashes import sha256_bytes
 from forensic.registry.external import pipeline_folder
 from forensic.registry.external.card import EngineName, EnrolledFile, Source, files_digest
-from forensic.registry.external.shelf import MAXIMUM_FILE_BYTES
+from forensic.registry.external.shelf import MAXIMUM_FILE_BYTES, MOST_TOLD, told
 from forensic.registry.packs.torchfile import torch_tensors
 
 WEIGHTS, PROGRAM = "weights.safetensors", "network.onnx"
@@ -46,8 +46,8 @@ class Material:
 
 
 def told_name(path: Path) -> str:
-    """The last part of ``path`` as a text that can be recorded; bytes that are no text are written out."""
-    return path.name.encode("utf-8", "backslashreplace").decode("utf-8") or "folder"
+    """The last part of ``path`` as a text that can be recorded (:func:`told`)."""
+    return told(path.name) or "folder"
 
 
 def source_digest(path: Path) -> str | None:
@@ -80,6 +80,8 @@ def read_material(path: Path, root: str | None = None) -> Material:
     form = path.suffix.lower()
     if root is not None and form not in _TORCH:
         raise UsageError("model.external-root", "--root names a key in a torch file, which this is not.")
+    if root is not None and (not root or told(root) != root):
+        raise UsageError("model.external-root", f"--root is a text of 1 to {MOST_TOLD} characters.")
     if path.is_dir():
         files, left_out = pipeline_folder.read_folder(path)
         listed = [EnrolledFile(name=name, size=len(data), sha256=sha256_bytes(data)) for name, data in files.items()]

@@ -4,11 +4,15 @@ The file is read by ourselves and held against it before ONNX Runtime sees a byt
 operators in :data:`OPERATORS` from the standard set, each a function of its inputs alone, with numbers inside the file.
 Everything else is refused because it is not on the list: other operator sets (custom operators), control flow and other
 subgraphs, functions, operators that draw random numbers, numbers in other files, sparse tensors, strings as data,
-training information. Field numbers are those of ``onnx.proto`` (ONNX 1.23, https://github.com/onnx/onnx).
+training information. A constant holds no more numbers than there are bytes for; where a size of something is made
+(``ConstantOfShape``, ``Expand``, ``Tile``) from a constant, that is bounded. Sizes that are computed from others are
+not: what a network needs in memory is found by trying it, and not before. Field numbers are those of ``onnx.proto``
+(ONNX 1.23, https://github.com/onnx/onnx).
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -41,6 +45,12 @@ OPERATORS = frozenset(
     }
 )  # fmt: skip
 OPSETS = range(9, 25)
+#: Operators that make something of a size which an input says, and the number of that input.
+_SIZED = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}
+#: Numbers that such an operator may make of a size that stands in the file (of ``Tile``: how often it repeats).
+MOST_MADE = 1 << 26
+_MOST_AXES = 16
+_INT64 = 7
 _STANDARD = ("", "ai.onnx")
 _MODEL = {
     1: "ir_version", 2: "producer_name", 3: "producer_version", 4: "domain", 5: "model_version", 6: "doc_string",
@@ -92,9 +102,21 @@ def read(data: bytes) -> OnnxProgram:
     if version not in OPSETS:
         raise Refused(f"its operator set is version {version}, not one of {OPSETS[0]} to {OPSETS[-1]}")
     graph = _message(content(model["graph"][0]), _GRAPH, "graph")
-    for node in graph.get("node", []):
-        _check_node(content(node))
-    constants = dict(_constant(content(value)) for value in graph.get("initializer", []))
+    nodes = [_checked_node(content(node)) for node in graph.get("node", [])]
+    constants, sizes = {}, dict[str, tuple[int, ...]]()
+    for value in graph.get("initializer", []):
+        name, count, listed = _constant(content(value))
+        constants[name] = count
+        if listed is not None:
+            sizes[name] = listed
+    for node in nodes:
+        if node.operator == "Constant" and node.size is not None and node.outputs:
+            sizes[node.outputs[0]] = node.size
+    for node in nodes:
+        place = _SIZED.get(node.operator)
+        size = sizes.get(node.inputs[place], ()) if place is not None and place < len(node.inputs) else ()
+        if prod(max(side, 1) for side in size) > MOST_MADE:
+            raise Refused(f"operator {node.operator} makes more than {MOST_MADE} numbers, of a size in the file")
     ends = {}
     for end in ("input", "output"):
         names = [text(_message(content(value), _VALUE, end).get("name", [b""])[0]) for value in graph.get(end, [])]
@@ -105,9 +127,18 @@ def read(data: bytes) -> OnnxProgram:
     return OnnxProgram(ends["input"], ends["output"], sum(constants.values()))
 
 
-def _check_node(data: bytes) -> None:
+@dataclass(frozen=True)
+class _Node:
+    operator: str
+    inputs: list[str]
+    outputs: list[str]
+    size: tuple[int, ...] | None  # of a Constant: its numbers, where they can be a size
+
+
+def _checked_node(data: bytes) -> _Node:
     node = _message(data, _NODE, "node")
     operator = text(node.get("op_type", [b""])[0])
+    size: tuple[int, ...] | None = None
     if any(text(name) not in _STANDARD for name in node.get("domain", [])):
         raise Refused(f"operator {operator[:100]!r} is not of the standard set")
     if operator not in OPERATORS:
@@ -115,11 +146,17 @@ def _check_node(data: bytes) -> None:
     for value in node.get("attribute", []):
         attribute = _message(content(value), _ATTRIBUTE, f"setting of {operator}")
         for tensor in (*attribute.get("t", []), *attribute.get("tensors", [])):
-            _constant(content(tensor))
+            _, _, listed = _constant(content(tensor))
+            size = listed if listed is not None else size
+        whole = [number for one in (*attribute.get("ints", []), *attribute.get("i", [])) for number in packed(one)]
+        if operator == "Constant" and 0 < len(whole) <= _MOST_AXES:  # value_ints, value_int
+            size = tuple(whole)
+    inputs, outputs = ([text(name) for name in node.get(end, [])] for end in ("input", "output"))
+    return _Node(operator, inputs, outputs, size)
 
 
-def _constant(data: bytes) -> tuple[str, int]:
-    """Name of a constant and how many numbers it holds."""
+def _constant(data: bytes) -> tuple[str, int, tuple[int, ...] | None]:
+    """Name of a constant, how many numbers it holds, and which they are if they can be the sides of something."""
     parts = _message(data, _TENSOR, "constant")
     name = text(parts.get("name", [b""])[0])
     kind = integer(parts.get("data_type", [0])[0])
@@ -128,9 +165,21 @@ def _constant(data: bytes) -> tuple[str, int]:
     if any(integer(place) != 0 for place in parts.get("data_location", [])):
         raise Refused(f"constant {name[:100]!r} lies in another file")
     shape = tuple(number for value in parts.get("dims", []) for number in packed(value))
+    if len(shape) > _MOST_AXES:
+        raise Refused(f"constant {name[:100]!r} has {len(shape)} sides")
     if any(side < 0 for side in shape):
         raise Refused(f"constant {name[:100]!r} has a negative side")
-    return name, prod(shape)
+    count = prod(shape)
+    if count > len(data):
+        raise Refused(f"constant {name[:100]!r} says that it holds {count} numbers, in {len(data)} bytes")
+    return name, count, _listed(parts) if kind == _INT64 and count <= _MOST_AXES else None
+
+
+def _listed(parts: Mapping[str, list[Value]]) -> tuple[int, ...]:
+    """The numbers of a constant of integers of 64 bits."""
+    raw = content(parts["raw_data"][0]) if "raw_data" in parts else b""
+    found = struct.unpack(f"<{len(raw) // 8}q", raw[: len(raw) // 8 * 8])
+    return (*found, *(number for value in parts.get("int64_data", []) for number in packed(value)))
 
 
 def _message(data: bytes, known: Mapping[int, str], what: str) -> dict[str, list[Value]]:

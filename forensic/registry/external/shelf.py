@@ -2,6 +2,8 @@
 
 They lie in the models store (:mod:`forensic.registry.packs.store`), in ``external.models/ID/``: the card and, beside
 it, the files that it names. ``external.models`` is no model's id, so that no fetched weights can come to lie there.
+A card is used only if the store's own record has a line ``model.added`` with its digest: a folder that was copied there
+or made by hand was never enrolled, and a card that was edited is another card.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from forensic.hashes import sha256_bytes
 from forensic.registry.card import ID_PATTERN
 from forensic.registry.cards import CARD_FILE, MAXIMUM_CARD_BYTES, model_ids, reasons
 from forensic.registry.external.card import ExternalCard
-from forensic.registry.packs.store import default_store
+from forensic.registry.packs.store import JOURNAL, default_store, noted
 
 FOLDER = "external.models"
+ADDED = "model.added"
 MAXIMUM_FILE_BYTES = 4 << 30
+MOST_TOLD = 300
+"""Characters of somebody's text that a message or the record of an attempt takes over."""
 _AGAIN = "Enrol the model again from a trusted copy: `forensic models add`."
 
 
@@ -51,7 +56,30 @@ def external_ids(store: Path | None = None) -> list[str]:
 
 
 def load_external(model_id: str, store: Path | None = None) -> ExternalCard:
-    """Read and validate the card of an enrolled model; its files are not touched.
+    """Read and validate the card of an enrolled model, which must be on the store's record; its files are not touched.
+
+    Raises as :func:`read_card`, ``PolicyRefused`` (``model.external-unrecorded``) and ``StorageFailed``.
+    """
+    card = read_card(model_id, store)
+    if not is_recorded(card.card_sha256, store):
+        raise PolicyRefused(
+            "model.external-unrecorded",
+            f"Model {model_id} is on no record: {JOURNAL} in the models store has no line {ADDED} with the SHA-256 of "
+            f"this card, {card.card_sha256}. Its folder was copied or made by hand, its card was changed, or the "
+            f"enrolment was broken off.",
+            _AGAIN,
+        )
+    return card
+
+
+def is_recorded(card_sha256: str, store: Path | None = None) -> bool:
+    """Whether the store's own record says that a card with this digest was enrolled. Raises ``StorageFailed``."""
+    lines = noted(default_store() if store is None else store)
+    return any(line.get("event") == ADDED and line.get("card_sha256") == card_sha256 for line in lines)
+
+
+def read_card(model_id: str, store: Path | None = None) -> ExternalCard:
+    """The card that lies in ``store`` for ``model_id``, be it on record or not: for enrolling alone.
 
     Raises ``PolicyRefused``: ``model.id-invalid``, ``model.id-taken`` (a model of this program has that id),
     ``model.external-unknown``, ``model.card-invalid``, ``model.id-mismatch``.
@@ -141,7 +169,9 @@ def require_free_id(model_id: str) -> None:
     """Raise ``PolicyRefused`` for what is no id (``model.id-invalid``) or a shipped model's (``model.id-taken``)."""
     if not re.fullmatch(ID_PATTERN, model_id):
         raise PolicyRefused(
-            "model.id-invalid", f"{model_id!r} is not a model id.", "An id has lower-case letters, digits and hyphens."
+            "model.id-invalid",
+            f"{told(model_id)!r} is not a model id.",
+            "An id has lower-case letters, digits and hyphens.",
         )
     if model_id in model_ids():
         raise PolicyRefused(
@@ -149,6 +179,12 @@ def require_free_id(model_id: str) -> None:
             f"Model {model_id} is this program's own: no other may go by that id.",
             "Choose another id.",
         )
+
+
+def told(text: str) -> str:
+    """``text`` as it can be recorded: bytes that are no text are written out, and what exceeds the bound is counted."""
+    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return whole if len(whole) <= MOST_TOLD else f"{whole[:MOST_TOLD]}… ({len(whole)} characters)"
 
 
 def _invalid(name: str, what: str) -> PolicyRefused:

@@ -16,7 +16,8 @@ from forensic.risk.calibration.evaluating import held_out
 from forensic.risk.calibration.form import MOST
 from forensic.risk.calibration.independence import CALIBRATE, TEST, faults
 from forensic.risk.calibration.laboratory import HeldOut, usual_pictures
-from forensic.risk.calibration.strata import Group, Recording, Worst, fit
+from forensic.risk.calibration.strata import CLAIMS, Group, Recording, Worst, fit
+from forensic.risk.calibration.testing import DELTA, EPSILON
 
 #: What identifies a row; all of it is registered before anything is measured.
 PLACE = ("recording", "list", "stratum", "reference_sha256", "degraded_sha256", "frame", "reference_frame", "picture")
@@ -109,6 +110,23 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
     for name in ("subject", "score", "head_sha256", "class", "epsilon", "delta", "claims"):
         if canonical_json(said[name]) != canonical_json(plan[name]):
             yield f"{name} is not as registered"
+    for name, registered, found in (
+        ("software", plan["score_software"], said["software"]), ("remarks", plan["remarks"], own.remarks),
+    ):  # fmt: skip
+        if registered != found:
+            yield f"{name} is not as registered"
+    foreign = [
+        name
+        for name, stated, proper in (
+            ("claims", calibration.claims, list(CLAIMS)),
+            ("epsilon", calibration.epsilon, EPSILON),
+            ("delta", calibration.delta, DELTA),
+        )
+        if stated != proper
+    ]
+    if foreign:  # other numbers than those of the table: nothing that follows could be computed again
+        yield f"{' and '.join(foreign)} of it are not those of this program"
+        return
     limits = [{key: one[key] for key in ("name", "above", "up_to")} for one in said["strata"]]
     if canonical_json(limits) != canonical_json(plan["strata"]):
         yield "the strata are not those registered"
@@ -123,10 +141,13 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
         yield "the rows of recordings.csv are not the pairs registered, in their order"
         return
     yield from faults(plan)
-    _, strata = fit(groups(rows, limits, CALIBRATE), calibration.subject.scale)
+    scale, claims = calibration.subject.scale, calibration.claims
+    each, strata = fit(groups(rows, limits, CALIBRATE), scale, claims, calibration.epsilon, calibration.delta)
+    if each != calibration.delta_each:
+        yield "delta_each is not delta divided by the number of strata"
     if [_comparable(one) for one in strata] != [_comparable(one) for one in calibration.strata]:
         yield "the strata do not follow from the table"
-    tested = held_out(calibration.strata, calibration.claims, calibration.subject.scale, groups(rows, limits, TEST))
+    tested = held_out(calibration.strata, claims, scale, groups(rows, limits, TEST))
     if [_told(one) for one in tested] != [_told(one) for one in own.held_out]:
         yield "the held-out test does not follow from the table"
     if pictures_of(rows) != own.pictures:

@@ -32,7 +32,7 @@ def calibration_of(
     own says besides, its held-out test of the strata included. Raises ``ValueError`` where the groups do not make an
     artefact.
     """
-    each, strata = fit(groups, subject.scale)
+    each, strata = fit(groups, subject.scale, CLAIMS, EPSILON, DELTA)
     about: dict[str, Any] = {"schema": artefact.SCHEMA, "class": recordings_class}
     score = artefact.SUM if head_sha256 is None else artefact.QUANTILE
     return artefact.Calibration(

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
-Name = Annotated[str, Field(min_length=1, max_length=120)]
+MOST_OF_NAME = 120
+Name = Annotated[str, Field(min_length=1, max_length=MOST_OF_NAME)]
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, le=1)]

@@ -11,7 +11,17 @@ from pydantic import Field, model_validator
 from forensic.risk.calibration.binomial import clopper_pearson
 from forensic.risk.calibration.breakdown import AREAS, BRIGHTNESS
 from forensic.risk.calibration.criteria import TOLERANCES
-from forensic.risk.calibration.form import MOST_CLAIMS, MOST_STRATA, CountOf, Digest, Name, Part, Rate, Text
+from forensic.risk.calibration.form import (
+    MOST_CLAIMS,
+    MOST_OF_NAME,
+    MOST_STRATA,
+    CountOf,
+    Digest,
+    Name,
+    Part,
+    Rate,
+    Text,
+)
 
 MOST_SHOWN = len(BRIGHTNESS) + len(AREAS) * len(TOLERANCES)
 
@@ -138,6 +148,11 @@ class Laboratory(Part):
     seen_before: CountOf
     refused: CountOf
     remarks: list[Text]
+
+    @staticmethod
+    def called(lab: str, examiner: str) -> tuple[str, str]:
+        """``name`` and ``examiner`` as they stand here, of what the workspace and the record call them."""
+        return lab[:MOST_OF_NAME] or "not named", examiner[:MOST_OF_NAME]
 
     def tested(self, stratum: str) -> HeldOut | None:
         """The held-out test of that stratum."""
