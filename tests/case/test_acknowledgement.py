@@ -137,7 +137,8 @@ def test_the_sentence_is_on_every_record_and_the_files_say_what_they_show(
     for name in names - marked:
         assert not name.endswith(".mkv")
         if name.endswith(".png"):
-            assert "/beside/" in name or name.endswith((".source.png", ".risk.png", ".level.png")), name
+            shows_none = (".source.png", ".risk.png", ".level.png", ".invented.png")
+            assert "/beside/" in name or name.endswith(shows_none), name
     assert {f"stills/000000.{GENERATIVE}.png.json", f"risk/000000.overlay.{GENERATIVE}.png"} <= marked
     assert verify(workspace.layout.root).verdict.label == "SIGNED"
     outcome = reproduce(workspace, made.run_id, Silent())
