@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from forensic.errors import BadInput, UsageError
-from forensic.frames.frame import Geometry, WorkingFrame
+from forensic.errors import BadInput
+from forensic.frames.frame import WorkingFrame
 from forensic.frames.stageclass import StageClass
-from forensic.media.opencv import opencv
 from forensic.registry.cards import load_card
-from forensic.stages.generative_upscale import reduced_picture
 from forensic.stages.learned import RunsModel, require_overlap
 from forensic.stages.parameters import Parameters, parameter
-from forensic.stages.rgb import planes_of, rgb_of
-from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry
+from forensic.stages.rgb_enlargement import RgbEnlargement
+from forensic.stages.stage import Applied, StageCard
 from forensic.stages.suited import purpose
 
 
@@ -69,14 +65,13 @@ class DiffusionUpscaleParameters(Parameters):
     )
 
 
-class DiffusionUpscale(RunsModel, Stage[DiffusionUpscaleParameters]):
+class DiffusionUpscale(RunsModel, RgbEnlargement[DiffusionUpscaleParameters]):
     """A network that was trained to take noise away, so that what is left looks like a photograph."""
 
     name = "diffusion-upscale"
     title = "Generative enlargement by diffusion"
     stage_class = StageClass.GENERATIVE
     parameter_model = DiffusionUpscaleParameters
-    resamples = True
     card = StageCard(
         explanation=(
             "Makes the picture larger out of noise. A fidelity model enlarges the recording first; noise is put over "
@@ -115,45 +110,14 @@ class DiffusionUpscale(RunsModel, Stage[DiffusionUpscaleParameters]):
                 f"Model {card.id} {purpose(card)[0]}; stage {self.name!r} needs one that starts from noise.",
                 f"Use it with the stage {purpose(card)[1]!r}.",
             )
-        if parameters.factor > card.scale:
-            raise BadInput(
-                "stage.parameters",
-                f"Stage {self.name!r}: parameter 'factor' is {parameters.factor}; model {card.id} enlarges "
-                f"{card.scale} times.",
-                f"Use at most {card.scale}.",
-            )
+        self.require_factor()
         require_overlap(self.name, parameters.overlap, card)
-
-    @property
-    def scale(self) -> float:
-        """Size of the result."""
-        return float(self.parameters.factor)
-
-    def with_scale(self, factor: int) -> DiffusionUpscale:
-        """With another factor, up to the model's. Raises ``UsageError`` (``recipe.scale``) for a larger one."""
-        if not 1 <= factor <= self._model_card.scale:
-            raise UsageError(
-                "recipe.scale",
-                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
-                f"Use --scale 1 to {self._model_card.scale}.",
-            )
-        return self.varied(factor=factor)
-
-    def output_geometry(self, geometry: Geometry) -> Geometry:
-        """Both sides times the factor."""
-        factor = self.parameters.factor
-        return resized_geometry(geometry, geometry.width * factor, geometry.height * factor, geometry.sample_aspect)
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         from forensic.registry.sampling import sampled_picture
 
         frame, given = window[at], self.parameters
         self.prepare()
-        opencv()
-        seen = np.clip(rgb_of(frame), 0.0, 1.0)  # what the network was trained on
         drawn = {"steps": given.steps, "seed": given.seed, "frame": frame.timing.index}
-        made = sampled_picture(self._loaded, seen, tile=given.tile, overlap=given.overlap, **drawn)
-        np.clip(made, 0.0, 1.0, out=made)
-        geometry = self.output_geometry(frame.geometry)
-        shown = reduced_picture(made, geometry, self._model_card.scale, given.factor)
-        return Applied(planes_of(shown, frame, geometry), {"drawn": drawn})
+        made = sampled_picture(self._loaded, self.seen(frame), tile=given.tile, overlap=given.overlap, **drawn)
+        return Applied(self.shown(made, frame), {"drawn": drawn})

@@ -8,17 +8,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from forensic.errors import BadInput, UsageError
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.errors import BadInput
+from forensic.frames.frame import Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
-from forensic.media.opencv import opencv
 from forensic.registry.external.shelf import load_external
-from forensic.stages.generative_upscale import reduced_picture
 from forensic.stages.parameters import Parameters, parameter
-from forensic.stages.rgb import planes_of, rgb_of
-from forensic.stages.stage import Stage, StageCard, resized_geometry
+from forensic.stages.rgb_enlargement import RgbEnlargement
+from forensic.stages.stage import StageCard
 
 if TYPE_CHECKING:
     from forensic.registry.external.card import ExternalCard
@@ -75,14 +71,13 @@ class ExternalUpscaleParameters(Parameters):
     )
 
 
-class ExternalUpscale(Stage[ExternalUpscaleParameters]):
+class ExternalUpscale(RgbEnlargement[ExternalUpscaleParameters]):
     """A model that a laboratory brought, and that nobody here has examined."""
 
     name = "external-upscale"
     title = "Enlargement by the laboratory's own model"
     stage_class = StageClass.GENERATIVE
     parameter_model = ExternalUpscaleParameters
-    resamples = True
     card = StageCard(
         explanation=(
             "Makes the picture larger (or, with a model of factor 1, remakes it at its size) with a model that the "
@@ -112,13 +107,7 @@ class ExternalUpscale(Stage[ExternalUpscaleParameters]):
         super().__init__(parameters, models_dir)
         self._model_card = card = load_external(parameters.model)
         self._lock = Lock()
-        if parameters.factor > card.scale:
-            raise BadInput(
-                "stage.parameters",
-                f"Stage {self.name!r}: parameter 'factor' is {parameters.factor}; model {card.id} enlarges "
-                f"{card.scale} times.",
-                f"Use at most {card.scale}.",
-            )
+        self.require_factor()
         if not card.noise and parameters.seed:
             raise BadInput(
                 "stage.parameters",
@@ -137,26 +126,6 @@ class ExternalUpscale(Stage[ExternalUpscaleParameters]):
         """Whether the model draws noise, so that another seed gives another picture."""
         return self._model_card.noise
 
-    @property
-    def factor(self) -> int:
-        """Size of the result in input pixels, each way."""
-        return self.parameters.factor or self._model_card.scale
-
-    @property
-    def scale(self) -> float:
-        """Size of the result."""
-        return float(self.factor)
-
-    def with_scale(self, factor: int) -> ExternalUpscale:
-        """With another factor, up to the model's. Raises ``UsageError`` (``recipe.scale``) for a larger one."""
-        if not 1 <= factor <= self._model_card.scale:
-            raise UsageError(
-                "recipe.scale",
-                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
-                f"Use --scale 1 to {self._model_card.scale}.",
-            )
-        return self.varied(factor=factor)
-
     def varied(self, **values: Any) -> ExternalUpscale:
         """As ever; the loaded model goes along where it is the same one (large ones take long to load)."""
         made = super().varied(**values)
@@ -164,12 +133,6 @@ class ExternalUpscale(Stage[ExternalUpscaleParameters]):
         if loaded is not None and made.model.card_sha256 == self.model.card_sha256:
             made.__dict__["_loaded"] = loaded
         return made
-
-    def output_geometry(self, geometry: Geometry) -> Geometry:
-        """Both sides times the factor."""
-        return resized_geometry(
-            geometry, geometry.width * self.factor, geometry.height * self.factor, geometry.sample_aspect
-        )
 
     @cached_property
     def _loaded(self) -> ExternalModel:
@@ -185,9 +148,5 @@ class ExternalUpscale(Stage[ExternalUpscaleParameters]):
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
         frame, chosen = window[at], self.parameters
         self.prepare()
-        opencv()
-        seen = np.clip(rgb_of(frame), 0.0, 1.0)
-        made = self._loaded.enlarged(seen, chosen.tile, chosen.overlap, chosen.seed, chosen.steps)
-        np.clip(made, 0.0, 1.0, out=made)
-        geometry = self.output_geometry(frame.geometry)
-        return planes_of(reduced_picture(made, geometry, self._model_card.scale, self.factor), frame, geometry)
+        made = self._loaded.enlarged(self.seen(frame), chosen.tile, chosen.overlap, chosen.seed, chosen.steps)
+        return self.shown(made, frame)

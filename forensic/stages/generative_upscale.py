@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
-from forensic.errors import BadInput, UsageError
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.errors import BadInput
+from forensic.frames.frame import Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
-from forensic.media.opencv import opencv
 from forensic.registry.cards import load_card
-from forensic.stages.kernels import KERNELS
 from forensic.stages.learned import RunsModel, require_overlap
 from forensic.stages.parameters import Parameters, parameter
-from forensic.stages.resampling import AxisMap, resample
-from forensic.stages.rgb import planes_of, rgb_of
-from forensic.stages.stage import Stage, StageCard, resized_geometry
+from forensic.stages.rgb_enlargement import RgbEnlargement
+from forensic.stages.stage import StageCard
 from forensic.stages.suited import purpose
 
 
@@ -54,14 +48,13 @@ class GenerativeUpscaleParameters(Parameters):
     )
 
 
-class GenerativeUpscale(RunsModel, Stage[GenerativeUpscaleParameters]):
+class GenerativeUpscale(RunsModel, RgbEnlargement[GenerativeUpscaleParameters]):
     """A super-resolution network that was trained to make pictures look real."""
 
     name = "generative-upscale"
     title = "Generative enlargement"
     stage_class = StageClass.GENERATIVE
     parameter_model = GenerativeUpscaleParameters
-    resamples = True
     card = StageCard(
         explanation=(
             "Makes the picture larger with a network that was trained to give pictures which look real (by an adversary"
@@ -94,53 +87,13 @@ class GenerativeUpscale(RunsModel, Stage[GenerativeUpscaleParameters]):
                 f"{self.name!r} needs a generative one that works on rgb.",
                 f"Use it with the stage {purpose(card)[1]!r}.",
             )
-        if parameters.factor > card.scale:
-            raise BadInput(
-                "stage.parameters",
-                f"Stage {self.name!r}: parameter 'factor' is {parameters.factor}; model {card.id} enlarges "
-                f"{card.scale} times.",
-                f"Use at most {card.scale}.",
-            )
+        self.require_factor()
         require_overlap(self.name, parameters.overlap, card)
-
-    @property
-    def scale(self) -> float:
-        """Size of the result."""
-        return float(self.parameters.factor)
-
-    def with_scale(self, factor: int) -> GenerativeUpscale:
-        """With another factor, up to the model's. Raises ``UsageError`` (``recipe.scale``) for a larger one."""
-        if not 1 <= factor <= self._model_card.scale:
-            raise UsageError(
-                "recipe.scale",
-                f"Model {self._model_card.id} enlarges {self._model_card.scale} times and cannot do {factor} times.",
-                f"Use --scale 1 to {self._model_card.scale}.",
-            )
-        return self.varied(factor=factor)
-
-    def output_geometry(self, geometry: Geometry) -> Geometry:
-        """Both sides times the factor."""
-        factor = self.parameters.factor
-        return resized_geometry(geometry, geometry.width * factor, geometry.height * factor, geometry.sample_aspect)
 
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
         from forensic.registry.pictures import enlarged_picture
 
         frame = window[at]
         self.prepare()
-        opencv()
-        seen = np.clip(rgb_of(frame), 0.0, 1.0)  # what the network was trained on
-        made = enlarged_picture(self._loaded, seen, self.parameters.tile, self.parameters.overlap)
-        np.clip(made, 0.0, 1.0, out=made)
-        geometry = self.output_geometry(frame.geometry)
-        shown = reduced_picture(made, geometry, self._model_card.scale, self.parameters.factor)
-        return planes_of(shown, frame, geometry)
-
-
-def reduced_picture(picture: np.ndarray, geometry: Geometry, scale: int, factor: int) -> np.ndarray:
-    """The network's picture, [3, scale*H, scale*W], at the asked size: antialiased Lanczos, outer edges together."""
-    if factor == scale:
-        return picture
-    step = Fraction(scale, factor)
-    rows, columns = (AxisMap(count, step, (step - 1) / 2) for count in (geometry.height, geometry.width))
-    return np.stack([resample(np.ascontiguousarray(plane), rows, columns, KERNELS["lanczos"]) for plane in picture])
+        made = enlarged_picture(self._loaded, self.seen(frame), self.parameters.tile, self.parameters.overlap)
+        return self.shown(made, frame)
