@@ -3,7 +3,8 @@
 Processor time is user and system time of this process and of its helpers that have ended (the decoder). Memory is the
 largest resident size that this process had since it started. Energy is that of the processor packages as their own
 counters tell (RAPL, ``/sys/class/powercap``), of everything that ran on them meanwhile; on most systems only an
-administrator may read them. No graphics processor is used.
+administrator may read them. Of a graphics processor the seconds are counted for which it was held by a network of this
+process; its energy is not read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from forensic.registry.engines.computing import GPU
+
 POWERCAP = Path("/sys/class/powercap")
 _PACKAGE = "intel-rapl:[0-9]*"
 _EVERY_S = 30.0  # a package of 300 W takes some minutes to come round
@@ -26,12 +29,14 @@ _MICROJOULES_PER_WH = 3.6e9
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds, seconds of processor time, bytes, watt-hours; None where the machine does not tell."""
+    """Seconds, seconds of processor time, bytes, watt-hours, seconds of a graphics processor; None where the machine
+    does not tell."""
 
     wall_s: float
     processor_s: float
     peak_memory_bytes: int | None
     energy_wh: float | None
+    gpu_s: float = 0.0
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able."""
@@ -40,7 +45,7 @@ class Cost:
             "processor_s": round(self.processor_s, 3),
             "peak_memory_bytes": self.peak_memory_bytes,
             "energy_wh": None if self.energy_wh is None else round(self.energy_wh, 4),
-            "gpu_s": 0,
+            "gpu_s": round(self.gpu_s, 3),
         }
 
     @property
@@ -48,7 +53,8 @@ class Cost:
         """For the person at the terminal."""
         memory = "peak memory not told" if self.peak_memory_bytes is None else f"{mebibytes(self.peak_memory_bytes)}"
         energy = "energy not readable here" if self.energy_wh is None else f"{self.energy_wh:.3g} Wh"
-        return f"{seconds(self.wall_s)}, {seconds(self.processor_s)} of processor time, {memory}, {energy}"
+        graphics = f"{seconds(self.gpu_s)} on the graphics processor, " if self.gpu_s else ""
+        return f"{seconds(self.wall_s)}, {seconds(self.processor_s)} of processor time, {graphics}{memory}, {energy}"
 
 
 def mebibytes(count: int) -> str:
@@ -109,10 +115,10 @@ class Meter:
 
     root: Path = POWERCAP
     _packages: list[_Package] = field(init=False)
-    _begun: tuple[float, float] = field(init=False)
+    _begun: tuple[float, float, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._begun = time.monotonic(), _processor_s()
+        self._begun = time.monotonic(), _processor_s(), GPU.total()
         try:
             self._packages = _packages(self.root)
         except (OSError, ValueError):  # no counters, or not for us
@@ -134,9 +140,9 @@ class Meter:
     def cost(self) -> Cost:
         """What it has cost so far."""
         self.look()
-        begun, processor = self._begun
+        begun, processor, graphics = self._begun
         used = sum(package.used for package in self._packages) / _MICROJOULES_PER_WH if self._packages else None
-        return Cost(time.monotonic() - begun, _processor_s() - processor, peak_memory(), used)
+        return Cost(time.monotonic() - begun, _processor_s() - processor, peak_memory(), used, GPU.total() - graphics)
 
 
 @contextmanager

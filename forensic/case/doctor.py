@@ -14,6 +14,7 @@ from pathlib import Path
 
 from forensic import __version__
 from forensic.case.environment import processor
+from forensic.case.sourcecode import source_sha256
 from forensic.errors import ForensicError
 
 # Peers with which others check our work; none is needed to enhance.
@@ -49,7 +50,7 @@ class Finding:
 def examine(workspace: Path) -> list[Finding]:
     """Look at interpreter, libraries, shipped data, peers and the workspace's disk."""
     findings = [
-        Finding("forensic", "ok", __version__),
+        Finding("forensic", "ok", f"{__version__}, source SHA-256 {source_sha256()}"),
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         Finding("processor", "ok", f"{processor()}, {os.cpu_count()} threads"),
     ]

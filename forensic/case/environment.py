@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forensic import __version__
+from forensic.case.sourcecode import source_sha256
 from forensic.hashes import canonical_json, sha256_bytes
 
 _DISTRIBUTIONS = (
@@ -19,7 +20,8 @@ _DISTRIBUTIONS = (
 )  # fmt: skip
 
 _PLATFORM = (
-    "forensic", "machine", "processor", "packages", "ffmpeg", "opencv", "torch", "onnxruntime", "spandrel", "diffusers",
+    "forensic", "source_sha256", "machine", "processor", "packages", "ffmpeg", "opencv", "torch", "onnxruntime",
+    "spandrel", "diffusers", "cuda",
 )  # fmt: skip
 
 
@@ -46,12 +48,13 @@ def processor() -> str:
 
 
 def environment(*, engines: tuple[str, ...]) -> dict[str, Any]:
-    """Software, platform and determinism facts. ``engines``: what computes the run's models (``ModelCard.engine``)."""
+    """Software, platform and determinism facts. ``engines``: what computes the run's models (``RunPlan.engines``)."""
     from forensic.media import software_facts
     from forensic.stages import determinism_facts as stage_facts
 
     facts: dict[str, Any] = {
         "forensic": __version__,
+        "source_sha256": source_sha256(),
         "python": sys.version.split()[0],
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),

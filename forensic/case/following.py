@@ -13,7 +13,6 @@ from forensic.case.progress import Progress
 from forensic.case.workspace import Workspace
 from forensic.errors import BadInput, Interrupted, UsageError
 from forensic.frames.frame import CodedFrame
-from forensic.frames.layout import PixelLayout
 from forensic.fusion.tracking import Region, Track, joined, track_region
 from forensic.stages.objectlock import locked
 from forensic.stages.recipe import Recipe
@@ -29,12 +28,11 @@ class Tracked:
 
     seq: int
     track: Track
-    layout: PixelLayout
 
     def recipe(self, base: Recipe) -> Recipe:
         """``base`` behind a crop that follows the region; fusion is given how it turns and grows."""
         source = f"{base.source}, following the track of entry {self.seq}"
-        return locked(base, self.track, self.layout, source)
+        return locked(base, self.track, source)
 
 
 def follow_region(
@@ -66,7 +64,7 @@ def follow_region(
         raise
     lost = f", lost in {len(track.lost)}" if track.lost else ""
     progress.say(f"The region was found in {len(track.sights)} frames{lost}: check the positions")
-    return Tracked(entry.seq, track, exhibit.geometry().layout)
+    return Tracked(entry.seq, track)
 
 
 def _follow(exhibit: Exhibit, region: Region, at: int, frames: tuple[int, int], progress: Progress) -> Track:

@@ -162,6 +162,12 @@ def _sentence(event: str, data: dict[str, Any]) -> str:
             return f"weights of {data['model']} {origin}, {data['weights_sha256']}"
         case "model.added":
             return f"{data['model']} from {data['source']['name']}, {data['weights_sha256']}; {data['class_statement']}"
+        case "model.removed" | "model.remove-started":
+            done = "taken out of the models store" if event == "model.removed" else "about to be taken out of the store"
+            return f"{data['model']}: {done}, {data.get('weights_sha256', 'of unknown digest')}"
+        case _ if event.startswith("model.remove-"):
+            there = "it is out of its place" if data.get("taken_out") else "it is where it was"
+            return f"{data['model']}: {data['reason']}; {there}"
         case "model.add-started":
             return f"{data['model']} from {data['given']['name']}: about to be tried"
         case _ if event.startswith("model.add-"):

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forensic.case.ending import record_end, why_ended
-from forensic.case.workspace import utc_now, utc_text
+from forensic.case.modelrecord import entered_last, put_entry, put_line
 from forensic.errors import BadInput, Interrupted, PolicyRefused, StorageFailed, VerificationFailed
 from forensic.registry.external.enrolling import Enrolled, Enrolment, read_model
 from forensic.registry.external.material import source_digest, told_name
-from forensic.registry.external.shelf import ADDED, is_recorded, told
-from forensic.registry.packs.store import default_store, note
+from forensic.registry.external.shelf import ADDED, external_root, is_recorded, told
+from forensic.registry.packs.store import default_store
+from forensic.registry.removing import clear_remains
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
@@ -54,23 +55,25 @@ def add_model(
         data["given"]["sha256"] = source_digest(path)
         enrolment = read_model(path, model_id, place, laboratory=laboratory, root=root)
         there = enrolment.present()
-        if there is not None and _is_on_record(there.card_sha256, workspace, place):
+        if there is not None and _is_on_record(there.card_sha256, model_id, workspace, place):
             return Enrolled(there, False, enrolment.left_out)
         if workspace is not None:
             begun["started"] = workspace.ledger.append(STARTED, data).seq
-        _note(place, STARTED, data)
+        put_line(place, STARTED, data)
+        if clear_remains(external_root(place) / model_id):
+            data["unfinished_removal_cleared"] = True
         enrolled = enrolment.keep()
         del data["given"]
         data |= _kept(enrolled)
         if workspace is not None:
-            _append_added(workspace, {**data, **begun})
-        _note(place, ADDED, data)
+            put_entry(workspace, ADDED, {**data, **begun})
+        put_line(place, ADDED, data)
     except BaseException as error:
         event = _event_of(error)
         code, reason = why_ended(error)
         data |= {"code": code, "reason": reason, **_withdrawn(enrolment, error)}
         try:
-            _note(place, event, data)
+            put_line(place, event, data)
         except StorageFailed as failure:
             error.add_note(f"This could not be put on the store's record ({event}): {failure.message}")
         if workspace is not None:
@@ -91,19 +94,10 @@ def _kept(enrolled: Enrolled) -> dict[str, Any]:
         "class_statement": card.class_statement,
         "engine": card.engine,
         "source": card.source.model_dump(mode="json", exclude_none=True),
-        "files": [file.model_dump(mode="json") for file in card.files],
+        "files": [file.model_dump(mode="json", exclude_none=True) for file in card.files],
+        **card.how_computed(),
         "left_out": list(enrolled.left_out),
     }
-
-
-def _append_added(workspace: Workspace, data: dict[str, Any]) -> None:
-    """Put the entry into the ledger. What interrupts it once the entry is there came too late."""
-    before = workspace.ledger.size
-    try:
-        workspace.ledger.append(ADDED, data)
-    except BaseException:
-        if workspace.ledger.landed(ADDED, data, after=before) is None:
-            raise
 
 
 def _withdrawn(enrolment: Enrolment | None, error: BaseException) -> dict[str, bool]:
@@ -115,16 +109,13 @@ def _withdrawn(enrolment: Enrolment | None, error: BaseException) -> dict[str, b
         return {"folder_removed": False}
 
 
-def _note(store: Path, event: str, data: dict[str, Any]) -> None:
-    note(store, {"event": event, "utc": utc_text(utc_now()), **data})
-
-
-def _is_on_record(card_sha256: str, workspace: Workspace | None, store: Path) -> bool:
-    """Whether the store's record and this workspace's ledger both say that this very card was enrolled."""
+def _is_on_record(card_sha256: str, model_id: str, workspace: Workspace | None, store: Path) -> bool:
+    """Whether the store's record and this workspace's ledger both say that this very card was enrolled, and neither
+    that the model was removed since.
+    """
     if not is_recorded(card_sha256, store):
         return False
-    entries = () if workspace is None else workspace.ledger.entries(ADDED)
-    return workspace is None or any(entry.data.get("card_sha256") == card_sha256 for entry in entries)
+    return workspace is None or entered_last(workspace, ADDED, card_sha256, model_id)
 
 
 def _event_of(error: BaseException) -> str:

@@ -18,14 +18,13 @@ from forensic.errors import BadInput, ForensicError, Interrupted, PolicyRefused,
 from forensic.registry.card import ModelCard
 from forensic.registry.cards import load_card, verify_card, weights_path
 from forensic.registry.packs.fetching import fetch, pack_of
-from forensic.registry.packs.store import default_store, note, noted
+from forensic.registry.packs.store import FETCHED, default_store, note, stands
+from forensic.registry.removing import clear_remains
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
 
-FETCHED, REFUSED, FAILED, CANCELLED = (
-    "model.fetched", "model.fetch-refused", "model.fetch-failed", "model.fetch-cancelled",
-)  # fmt: skip
+REFUSED, FAILED, CANCELLED = "model.fetch-refused", "model.fetch-failed", "model.fetch-cancelled"
 FOUND = {"found": "in the models store, without a line in its record"}
 """``source`` of weights that were there already, how they came being on no record."""
 
@@ -56,6 +55,8 @@ def fetch_model(
         if there:
             path, source = weights_path(card, place), FOUND
         else:
+            if clear_remains(place / card.id):
+                data["unfinished_removal_cleared"] = True
             fetched = fetch(card, place, brought=brought, index_url=index_url)
             path, source = fetched.path, fetched.source
         data |= {"source": source, "weights_sha256": card.weights.sha256}
@@ -96,9 +97,7 @@ def _is_there(card: ModelCard, store: Path) -> bool:
 
 
 def _is_on_record(card: ModelCard, store: Path) -> bool:
-    return any(
-        line.get("event") == FETCHED and line.get("weights_sha256") == card.weights.sha256 for line in noted(store)
-    )
+    return stands(store, FETCHED, "weights_sha256", card.weights.sha256)
 
 
 def _event_of(error: BaseException) -> str:

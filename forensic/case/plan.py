@@ -128,8 +128,8 @@ class RunPlan:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """What computes the models of the stages, each engine once, sorted."""
-        return tuple(sorted({stage.model.engine for stage in self.recipe.stages if stage.model is not None}))
+        """What computes the models of the stages, each engine and device once, sorted."""
+        return tuple(sorted({engine for stage in self.recipe.stages for engine in stage.engines}))
 
     @cached_property
     def calibration(self) -> Calibration | None:

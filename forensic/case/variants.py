@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from forensic.case.beside import needs_beside, remake
 from forensic.case.plan import RunPlan
 from forensic.frames.frame import WorkingFrame
 from forensic.frames.stageclass import StageClass
-from forensic.risk.dihedral import DIHEDRAL, Dispersion, dispersion
+from forensic.risk.dihedral import DIHEDRAL, Dispersion, Process, Transform, dispersion
 from forensic.risk.invention import Invention, invention
 from forensic.risk.seeds import SEEDS, draws_lots, seed_dispersion
 from forensic.stages.pipeline import Pipeline, PipelineOutput
@@ -47,10 +49,16 @@ def dispersion_of(plan: RunPlan, window: Sequence[WorkingFrame], at: int) -> tup
     first, last = learned[0], learned[-1]
     if any(stage.stage_class is StageClass.GEOMETRIC for stage in stages[last + 1 :]):
         return None, "not measured: a stage after the learned one changes the geometry of the picture"
-    if any(stages[place].positional for place in learned if stages[place].effective_class is StageClass.GENERATIVE):
-        return None, "not measured: marked places do not turn with the picture"
     inputs, place = _inputs(stages, first, last + 1, window, at)
-    return dispersion(Pipeline(stages[first : last + 1]).process_window, inputs, place), None
+    chain, source = stages[first : last + 1], inputs[place].geometry
+    if any(stage.turned(np.eye(3), inputs) is None for stage in chain):
+        return None, "not measured: marked places do not turn with the picture"
+
+    def turned(transform: Transform) -> Process:
+        matrix = transform.matrix(source.width, source.height)
+        return Pipeline(stage.turned(matrix, inputs) or stage for stage in chain).process_window
+
+    return dispersion(Pipeline(chain).process_window, inputs, place, turned), None
 
 
 def _inputs(

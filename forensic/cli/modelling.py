@@ -9,6 +9,7 @@ import click
 
 from forensic.cli.adding import item_of, models_add
 from forensic.cli.options import existing, json_option, quiet_option, store_option, workspace_option, workspace_path
+from forensic.cli.removing import models_remove
 from forensic.cli.terminal import facts_of, reporter, result, result_json
 
 if TYPE_CHECKING:
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
     from forensic.registry.external.shelf import ExternalCheck
 
 
+_UNFINISHED = "A removal was broken off; what is left is no model. Give `forensic models remove` again to clear it."
+
+
 @click.group()
 def models() -> None:
     """Learned models and their cards."""
 
 
 models.add_command(models_add)
+models.add_command(models_remove)
 
 
 @models.command("list")
@@ -74,14 +79,21 @@ def models_verify(store: Path | None, as_json: bool) -> None:
     """Check every model's card and weights. Weights that are still to be fetched are no failure."""
     from forensic.registry.cards import verify_all
     from forensic.registry.external.shelf import verify_all_external
+    from forensic.registry.packs.store import default_store
+    from forensic.registry.removing import broken_off
 
     checks: list[CardCheck | ExternalCheck] = [*verify_all(store=store), *verify_all_external(store)]
+    left = broken_off(default_store() if store is None else store)
     if as_json:
-        result_json([{"name": c.model_id, "ok": c.ok, "code": c.code, "message": c.message} for c in checks])
+        said = [{"name": c.model_id, "ok": c.ok, "code": c.code, "message": c.message} for c in checks]
+        rest = [{"name": name, "ok": True, "code": "model.removal-unfinished", "message": _UNFINISHED} for name in left]
+        result_json([*said, *rest])
     else:
         for check in checks:
             verdict = "ok  " if check.ok else "none" if check.to_be_fetched else "FAIL"
             result(f"{verdict} {check.model_id} {check.message}".rstrip())
+        for name in left:
+            result(f"rest {name} {_UNFINISHED}")
     if not all(check.ok or check.to_be_fetched for check in checks):
         raise click.exceptions.Exit(1)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from forensic.errors import InternalError
 from forensic.frames.colour import ColourSpec
+from forensic.frames.cut import Cut
 from forensic.frames.layout import PixelLayout, pack_planes
 from forensic.frames.stageclass import StageClass
 
@@ -213,7 +214,7 @@ class WorkingFrame:
     centred on 128, as coded; nothing is converted to RGB unless a stage needs it.
     """
 
-    __slots__ = ("coding", "colour", "geometry", "planes", "stage_class", "timing")
+    __slots__ = ("coding", "colour", "cut", "geometry", "planes", "stage_class", "timing")
 
     planes: Planes
     geometry: Geometry
@@ -221,6 +222,7 @@ class WorkingFrame:
     timing: FrameTiming
     stage_class: StageClass
     coding: Coding | None  # of these samples; None once a stage has made others
+    cut: Cut | None  # None: no rectangle that moves was cut out
 
     def __init__(
         self,
@@ -230,6 +232,7 @@ class WorkingFrame:
         timing: FrameTiming,
         stage_class: StageClass,
         coding: Coding | None = None,
+        cut: Cut | None = None,
     ) -> None:
         for plane in planes:
             if plane.dtype != np.float32:
@@ -240,6 +243,7 @@ class WorkingFrame:
         object.__setattr__(self, "timing", timing)
         object.__setattr__(self, "stage_class", stage_class)
         object.__setattr__(self, "coding", coding)
+        object.__setattr__(self, "cut", cut)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise InternalError("frame.immutable", f"A frame's {name} cannot be changed.")
@@ -261,10 +265,12 @@ class WorkingFrame:
         colour: ColourSpec | None = None,
         sources: Iterable[WorkingFrame] = (),
         coding: Coding | None = None,
+        cut: Cut | None = None,
     ) -> WorkingFrame:
         """The frame after a stage of class ``by`` that also looked at ``sources``.
 
-        ``coding``: how its samples were coded, if they are those that were. The result's class is the maximum of this
+        ``coding``: how its samples were coded, if they are those that were. ``cut``: where it lies, if a rectangle
+        that moves was cut out. The result's class is the maximum of this
         frame's, the sources' and ``by``. Raises ``InternalError`` (``frame.not-finite``) if a sample is NaN or
         infinite.
         """
@@ -283,6 +289,7 @@ class WorkingFrame:
             self.timing,
             max([self.stage_class, by, *(frame.stage_class for frame in sources)]),
             coding,
+            cut,
         )
 
     def quantise(self) -> CodedFrame:

@@ -18,6 +18,7 @@ import numpy as np
 
 from forensic.errors import BadInput
 from forensic.frames.frame import BlockQuantisers, Coding
+from forensic.media.parametersets import CodedPicture
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -220,30 +221,45 @@ class FrameCoding:
             "why_not": self.why_not,
             "blocks": None
             if self.blocks is None
-            else {"columns": self.blocks.columns, "values": base64.b64encode(self.blocks.values).decode("ascii")},
+            else {
+                "columns": self.blocks.columns,
+                "left": self.blocks.left,
+                "top": self.blocks.top,
+                "values": base64.b64encode(self.blocks.values).decode("ascii"),
+            },
             "size": self.size,
             "interlaced": self.interlaced,
         }
 
 
 def coding_of_picture(
-    picture: VideoFrame, jpeg: bytes | None = None, size: int | None = None, *, interlaced: bool = False
+    picture: VideoFrame,
+    jpeg: bytes | None = None,
+    size: int | None = None,
+    *,
+    interlaced: bool = False,
+    coded: CodedPicture | None = None,
 ) -> FrameCoding:
     """What is known of how ``picture`` was coded. ``jpeg``: its packet, if it is a JPEG picture; ``size``: its length;
-    ``interlaced``: what is known of that beside the picture's own flag.
+    ``interlaced``: what is known of that beside the picture's own flag; ``coded``: what the stream says of the coded
+    picture that this one was cut out of.
 
-    Never raises for what the file says: a malformed description is given as ``why_not``. Blocks are told only if they
-    cover the picture from its first sample on: FFmpeg gives them for the coded picture, of which a stream can cut off
-    the left and the upper side.
+    Never raises for what the file says: a malformed description is given as ``why_not``. Blocks are told only where
+    ``coded`` tells where they lie: FFmpeg gives them for the coded picture, of which a stream can cut off every side.
     """
     found = _coding_of(picture, jpeg)
-    blocks = found.blocks
-    if blocks is not None:
-        side = BlockQuantisers.SIDE
-        covered = (-(-picture.width // side), -(-picture.height // side))
-        if (blocks.columns, len(blocks.values) // blocks.columns) != covered:
-            blocks = None
+    blocks = None if found.blocks is None else _seen(found.blocks, picture, coded)
     return replace(found, blocks=blocks, size=size, interlaced=interlaced or bool(picture.interlaced_frame))
+
+
+def _seen(blocks: BlockQuantisers, picture: VideoFrame, coded: CodedPicture | None) -> BlockQuantisers | None:
+    """``blocks`` of the coded picture from where ``picture`` begins; None where that is not known."""
+    side = BlockQuantisers.SIDE
+    sides = (side * blocks.columns, side * (len(blocks.values) // blocks.columns))
+    if coded is None or (coded.width, coded.height) != sides:
+        return None
+    first = coded.first_sample(picture.width, picture.height)
+    return None if first is None else blocks.moved(*first)
 
 
 def _coding_of(picture: VideoFrame, jpeg: bytes | None) -> FrameCoding:

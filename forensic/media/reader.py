@@ -13,7 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import av.error
 import av.logging
@@ -38,6 +38,7 @@ from forensic.media.libav import (
     wording,
 )
 from forensic.media.metadata import FrameMetadata, colour_of_picture, completed_colour, describe_matrix
+from forensic.media.parametersets import ParameterSets
 from forensic.media.pixels import Conversion, conversion_from, planes_of, same_planes
 from forensic.media.probe import facts_of, with_first_frame
 from forensic.media.quantisers import EXPORT_OPTION, JPEG_CODECS, FrameCoding, coding_of_picture
@@ -45,6 +46,7 @@ from forensic.media.timing import Cadence, Timeline
 from forensic.media.visible import visible
 
 _PACKETS_IN_FLIGHT = 256
+_NEW_HEAD: Final = "new_extradata"
 
 
 class ExhibitReader:
@@ -98,6 +100,8 @@ class ExhibitReader:
             if self._wants_coding:
                 context.options |= EXPORT_OPTION
             self._is_jpeg = self._wants_coding and context.name in JPEG_CODECS
+            h264 = self._wants_coding and context.name == "h264"
+            self._sets = ParameterSets(context.extradata) if h264 else None
             context.flags |= int(CodecFlags.output_corrupt) | int(CodecFlags.copy_opaque)
             self._demuxer = Demuxer(self._container, self._stream, self._file, self._log)
             self._source = self._decoded()
@@ -232,7 +236,8 @@ class ExhibitReader:
         if self._wants_coding:
             fields = self.facts.field_order not in ("progressive", "unknown")
             jpeg = note.jpeg if self._is_jpeg else None
-            self.coding = coding_of_picture(picture, jpeg, note.size, interlaced=fields)
+            coded = None if self._sets is None else self._sets.picture
+            self.coding = coding_of_picture(picture, jpeg, note.size, interlaced=fields, coded=coded)
         if self.facts.is_image:
             time, made_up = 0, True
         else:
@@ -345,6 +350,10 @@ class ExhibitReader:
             self._notes[self._serial] = note
             packet.opaque = Serial(self._serial)
             note.jpeg = bytes(packet) if self._is_jpeg else None
+            if self._sets is not None:
+                if packet.has_sidedata(_NEW_HEAD):
+                    self._sets.announce(bytes(packet.get_sidedata(_NEW_HEAD)))
+                self._sets.take(bytes(packet))
             note.after = self._propagation.before(packet)
             note.errors, note.warnings = self._demuxer.take_parser_messages()
             pictures = self._decode(packet, note)

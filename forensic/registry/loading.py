@@ -16,6 +16,7 @@ import numpy as np
 from forensic.errors import BadInput, InternalError, UsageError
 from forensic.registry.card import ModelCard
 from forensic.registry.cards import read_weights
+from forensic.registry.engines.computing import USUAL, Computing
 from forensic.registry.engines.engine import Engine
 from forensic.registry.tiling import blend_tiles, cut_inside, cut_tiles, join_tiles, plan_tiles, round_up
 
@@ -101,16 +102,17 @@ class LoadedModel:
         return out
 
 
-def load_model(card: ModelCard) -> LoadedModel:
+def load_model(card: ModelCard, computing: Computing = USUAL) -> LoadedModel:
     """Read the weights once, check those very bytes, and make an engine of them, strictly.
 
     Raises ``PolicyRefused`` as :func:`forensic.registry.cards.read_weights` does, ``UsageError``
-    (``model.engine-missing``) if the card's engine is not installed, and ``BadInput``:
+    (``model.engine-missing``) if the card's engine is not installed, (``model.device-missing``, ``model.precision``)
+    if it cannot be computed so, and ``BadInput``:
     ``model.card-untrue`` (parameter count, receptive field or scale differ from the card), and as the
     engines' ``make_engine`` do.
     """
     data = read_weights(card)
-    engine = _engine(card, data)
+    engine = _engine(card, data, computing)
     field = "tile" if engine.radius is None else engine.radius
     found = (engine.parameters, field, engine.scale)
     if found != (card.parameters, card.receptive_field, card.scale):
@@ -123,14 +125,20 @@ def load_model(card: ModelCard) -> LoadedModel:
     return LoadedModel(card, engine)
 
 
-def _engine(card: ModelCard, data: bytes) -> Engine:
+def _engine(card: ModelCard, data: bytes, computing: Computing) -> Engine:
     if card.engine == "onnxruntime":
+        if not computing.usual:
+            raise UsageError(
+                "model.precision",
+                f"Model {card.id} is computed by ONNX Runtime, on the processor and in the numbers of its file.",
+                "Leave device and precision out.",
+            )
         from forensic.registry.engines import onnx_runtime
 
         return onnx_runtime.make_engine(card, data)
     from forensic.registry.engines import pytorch
 
-    return pytorch.make_engine(card, data)
+    return pytorch.make_engine(card, data, computing)
 
 
 def require_engine(card: ModelCard) -> None:
@@ -142,7 +150,7 @@ def require_engine(card: ModelCard) -> None:
 
 
 def determinism_facts(engines: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """JSON-able facts, by engine (``ModelCard.engine``), on which bit-exact repetition depends."""
+    """JSON-able facts, by engine (``ModelCard.engine``, and ``cuda``), on which bit-exact repetition depends."""
     facts = {}
     for name in sorted(set(engines)):
         if name == "onnxruntime":
@@ -153,6 +161,10 @@ def determinism_facts(engines: Iterable[str]) -> dict[str, dict[str, Any]]:
             from forensic.registry.external.engine import determinism_facts as external_facts
 
             facts |= external_facts(name)
+        elif name == "cuda":
+            from forensic.registry.engines.pytorch import cuda_facts
+
+            facts[name] = cuda_facts()
         else:
             from forensic.registry.engines.pytorch import determinism_facts as torch_facts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ def sampled_picture(
     Raises ``BadInput`` (``model.not-a-sampler``), ``UsageError`` (``model.steps``, ``model.tile-size``,
     ``model.tile-overlap``) and ``InternalError`` (``model.picture``, ``model.not-finite``).
     """
-    network = _sampler(model)
+    sampler = _sampler(model)
+    network = sampler.network
     if picture.ndim != 3 or picture.shape[0] != 3 or picture.dtype != np.float32 or not picture.size:
         raise InternalError(
             "model.picture", f"A picture is float32 [3, H, W]; this is {picture.dtype} {picture.shape}."
@@ -49,8 +51,8 @@ def sampled_picture(
     below, right = (round_up(side, grid) - side for side in (height, width))
     seen = np.pad(picture, ((0, 0), (0, below), (0, right)), mode="edge")
     plan = plan_tiles(seen.shape[1], seen.shape[2], tile, round_up(overlap, grid), grid)
-    base = _start(network, seen, plan)
-    made = _stepped(network, seen * 2 - 1, base, plan, steps_of(steps), (seed, frame))
+    base = _start(sampler, seen, plan)
+    made = _stepped(sampler, seen * 2 - 1, base, plan, steps_of(steps), (seed, frame))
     out = _unfolded(made, network.scale)[:, : network.scale * height, : network.scale * width]
     if not np.isfinite(np.sum(out, dtype=np.float64)):
         raise InternalError(
@@ -61,21 +63,22 @@ def sampled_picture(
     return np.ascontiguousarray((out + 1) / 2)
 
 
-def _start(network: ResidualShift, picture: np.ndarray, plan: TilePlan) -> np.ndarray:
+@dataclass(frozen=True)
+class _Sampler:
+    engine: TorchEngine
+    network: ResidualShift
+
+
+def _start(sampler: _Sampler, picture: np.ndarray, plan: TilePlan) -> np.ndarray:
     """What the steps start from, of -1 to 1, folded: float32 [3 s², H, W]. Beyond the border the edge is repeated."""
+    network, compute = sampler.network, sampler.engine.compute
     around = network.context
     cut = plan_tiles(plan.height, plan.width, max(plan.tile_height, plan.tile_width), around, network.alignment)
     tiles = zip(*(cut_tiles(plane, cut) for plane in picture), strict=True)
-    with torch.inference_mode():
-        made = (
-            functional.pixel_unshuffle(network(torch.from_numpy(np.stack(planes))[None]), network.scale)[0].numpy() * 2
-            - 1
-            for planes in tiles
-        )
-        bare = TilePlan(cut.height, cut.width, cut.tile_height, cut.tile_width, 0, cut.origins)
-        return blend_tiles(
-            (_inside(each, bare, origin) for each, origin in zip(made, cut.origins, strict=True)), bare, 1
-        )
+    enlarged = (compute(network, torch.from_numpy(np.stack(planes))[None], exactly=True) for planes in tiles)
+    made = (functional.pixel_unshuffle(each, network.scale)[0].numpy() * 2 - 1 for each in enlarged)
+    bare = TilePlan(cut.height, cut.width, cut.tile_height, cut.tile_width, 0, cut.origins)
+    return blend_tiles((_inside(each, bare, origin) for each, origin in zip(made, cut.origins, strict=True)), bare, 1)
 
 
 def _inside(tile: np.ndarray, plan: TilePlan, origin: tuple[int, int]) -> np.ndarray:
@@ -84,7 +87,7 @@ def _inside(tile: np.ndarray, plan: TilePlan, origin: tuple[int, int]) -> np.nda
 
 
 def _stepped(
-    network: ResidualShift,
+    sampler: _Sampler,
     low: np.ndarray,
     base: np.ndarray,
     plan: TilePlan,
@@ -93,28 +96,28 @@ def _stepped(
 ) -> np.ndarray:
     """The network's picture of the last step, folded, of -1 to 1."""
     seed, frame = drawn_by
-    x, answer = base.copy(), base
-    share = network.kappa * math.sqrt(steps[0].shift)
+    x, answer, kappa = base.copy(), base, sampler.network.kappa
+    share = kappa * math.sqrt(steps[0].shift)
     for number, step in enumerate(steps):
         if share:
             x += np.float32(share) * normal_noise(seed, frame, number, (base.shape[0], plan.height, plan.width))
-        answer = _answered(network, x, base, low, plan, step)
+        answer = _answered(sampler, x, base, low, plan, step)
         x *= np.float32(step.keep)
         x += np.float32(step.take) * answer
-        share = network.kappa * step.noise
+        share = kappa * step.noise
     return answer
 
 
 def _answered(
-    network: ResidualShift, x: np.ndarray, base: np.ndarray, low: np.ndarray, plan: TilePlan, step: Step
+    sampler: _Sampler, x: np.ndarray, base: np.ndarray, low: np.ndarray, plan: TilePlan, step: Step
 ) -> np.ndarray:
     """The picture that the network takes ``x`` for, folded, in tiles."""
+    network, compute = sampler.network, sampler.engine.compute
     told = (torch.tensor([step.place]), torch.tensor([step.shift]))
 
     def run(noisy: np.ndarray, start: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            answer = network.denoiser(_tensor(noisy), _tensor(start), _tensor(seen), *told, network.kappa)
-        found: np.ndarray = answer[0].contiguous().numpy()
+        answer = compute(network.denoiser, _tensor(noisy), _tensor(start), _tensor(seen), *told, network.kappa)
+        found: np.ndarray = answer[0].numpy()
         return found
 
     pieces = (cut_inside(planes, plan) for planes in (x, base, low))
@@ -130,7 +133,7 @@ def _tensor(planes: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(planes))[None]
 
 
-def _sampler(model: LoadedModel) -> ResidualShift:
+def _sampler(model: LoadedModel) -> _Sampler:
     engine = model.engine
     if not isinstance(engine, TorchEngine) or not isinstance(engine.network, ResidualShift):
         raise BadInput(
@@ -138,4 +141,4 @@ def _sampler(model: LoadedModel) -> ResidualShift:
             f"Model {model.card.id} is {model.card.architecture.name}, which makes no picture from noise.",
             'Choose a model whose card says works_on = "noise".',
         )
-    return engine.network
+    return _Sampler(engine, engine.network)

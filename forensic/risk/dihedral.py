@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from forensic.errors import InternalError
+from forensic.frames.cut import NOWHERE
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.layout import PixelLayout
 
@@ -41,6 +42,14 @@ class Transform:
     def apply(self, plane: np.ndarray) -> np.ndarray:
         """The transformed plane, contiguous."""
         return np.ascontiguousarray(np.rot90(plane[:, ::-1] if self.mirrored else plane, self.quarter_turns))
+
+    def matrix(self, width: int, height: int) -> np.ndarray:
+        """Float64 (3, 3): places (x, y, 1) in a picture of ``width`` x ``height`` to those in the transformed one."""
+        found = np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]) if self.mirrored else np.eye(3)
+        for _ in range(self.quarter_turns):
+            found = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, width - 1.0], [0.0, 0.0, 1.0]]) @ found
+            width, height = height, width
+        return found
 
     def undo(self, plane: np.ndarray) -> np.ndarray:
         """Inverse of :meth:`apply`."""
@@ -69,7 +78,8 @@ def transformed(frame: WorkingFrame, transform: Transform) -> WorkingFrame:
         aspect = None if geometry.sample_aspect is None else Fraction(1) / geometry.sample_aspect
         geometry = Geometry(geometry.height, geometry.width, geometry.layout, aspect)
     planes = tuple(transform.apply(plane) for plane in frame.planes)
-    return WorkingFrame(planes, geometry, frame.colour, frame.timing, frame.stage_class, frame.coding)
+    cut = None if frame.cut is None else NOWHERE
+    return WorkingFrame(planes, geometry, frame.colour, frame.timing, frame.stage_class, frame.coding, cut)
 
 
 @dataclass(frozen=True)
@@ -82,17 +92,21 @@ class Dispersion:
     note: str | None = None
 
 
-def dispersion(process: Process, window: Sequence[WorkingFrame], at: int) -> Dispersion:
+def dispersion(
+    process: Process, window: Sequence[WorkingFrame], at: int, turned: Callable[[Transform], Process] | None = None
+) -> Dispersion:
     """Run ``process(window, at)`` on every transform of the whole ``window``, undo each, compare.
 
     ``process`` must not depend on the position in the picture: leave crops and turns out, give it
-    their result. Raises ``InternalError`` (``risk.dispersion-shape``) if the outputs do not come back to one size.
+    their result. ``turned``: the process for pictures so transformed, where what it was told of places has to turn
+    along. Raises ``InternalError`` (``risk.dispersion-shape``) if the outputs do not come back to one size.
     Cost: as many runs as there are transforms, one after the other; the memory of two planes beside the process's own.
     """
     used = transforms_for(window[at].geometry.layout)
 
     def result(transform: Transform) -> np.ndarray:
-        return transform.undo(process([transformed(frame, transform) for frame in window], at).luma)
+        run = process if turned is None else turned(transform)
+        return transform.undo(run([transformed(frame, transform) for frame in window], at).luma)
 
     plain = result(used[0])  # the identity
     mean = plain.copy()

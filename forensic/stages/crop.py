@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from forensic.errors import BadInput
+from forensic.frames.cut import Cut
 from forensic.frames.frame import Coding, Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.stages.movement import Movement
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import MAXIMUM_SIDE, Stage, StageCard
 
@@ -43,6 +45,11 @@ class Crop(Stage[CropParameters]):
         """A rectangle is a place."""
         return True
 
+    @property
+    def movement(self) -> Movement:
+        """Fixed."""
+        return Movement.CUT
+
     def after_crop(self, x: int, y: int) -> Crop:
         """The same rectangle of the exhibit; ``output_geometry`` refuses it if it no longer fits."""
         return self.varied(x=self.parameters.x - x, y=self.parameters.y - y)
@@ -51,6 +58,10 @@ class Crop(Stage[CropParameters]):
         """Of the rectangle."""
         box = self.parameters
         return coding.within(box.x, box.y, box.width, box.height)
+
+    def output_cut(self, frame: WorkingFrame) -> Cut | None:
+        """Only of a rectangle that moves before this one; what a crop cuts off is known from its parameters."""
+        return None if frame.cut is None else frame.cut.moved(self.parameters.x, self.parameters.y)
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """The rectangle. Raises ``BadInput`` (``stage.crop``) if it sticks out or splits a chroma sample."""

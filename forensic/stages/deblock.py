@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from forensic.errors import BadInput
-from forensic.frames.frame import Geometry, Planes, WorkingFrame
+from forensic.frames.frame import Geometry, WorkingFrame
+from forensic.frames.layout import PixelLayout
 from forensic.frames.stageclass import StageClass
+from forensic.stages.movement import CUTTING, KEEPING, Bound
 from forensic.stages.parameters import Parameters, parameter
-from forensic.stages.stage import Stage, StageCard
+from forensic.stages.stage import Applied, Stage, StageCard
 
 
 class DeblockParameters(Parameters):
@@ -46,7 +49,8 @@ class DeblockParameters(Parameters):
         unit="luma pixels",
         ge=0,
         le=255,
-        description="Where the first block edge lies from the left edge of the picture (not 0 after a crop).",
+        description="Where the first block edge lies from the left edge of the picture (not 0 after a crop); behind "
+        "'follow', of the picture that the moving rectangle is cut out of.",
     )
     grid_y: int = parameter(
         0,
@@ -54,7 +58,8 @@ class DeblockParameters(Parameters):
         unit="luma pixels",
         ge=0,
         le=255,
-        description="Where the first block edge lies from the top edge of the picture (not 0 after a crop).",
+        description="Where the first block edge lies from the top edge of the picture (not 0 after a crop); behind "
+        "'follow', as for the left one.",
     )
 
 
@@ -75,6 +80,7 @@ class Deblock(Stage[DeblockParameters]):
             "A weak real edge that happens to lie exactly on a block edge is softened.",
             "Blocks moved by motion compensation do not lie on the grid and stay.",
             "Once a picture has been enlarged, its blocks no longer lie on the grid that this stage assumes.",
+            "Steps within four samples of the picture's border stay, also at the border of a region cut out before.",
         ),
         references=(
             "P. List, A. Joch, J. Lainema, G. Bjontegaard, M. Karczewicz, Adaptive Deblocking Filter, IEEE "
@@ -89,10 +95,40 @@ class Deblock(Stage[DeblockParameters]):
         """The grid is that of the recorded blocks."""
         return True
 
+    @property
+    def bound(self) -> Bound:
+        """Blocks lie where they were coded; a frame behind a rectangle that moves says where that is."""
+        return Bound("goes by the blocks of the recording", KEEPING | CUTTING, uncut=True)
+
     def after_crop(self, x: int, y: int) -> Deblock:
         """The same grid of the exhibit, seen from the new corner."""
+        grid_x, grid_y = self._seen_from(x, y)
+        return self.varied(grid_x=grid_x, grid_y=grid_y)
+
+    def _seen_from(self, x: int, y: int) -> tuple[int, int]:
+        """The grid's first edges from a corner at (``x``, ``y``)."""
         pitch = 4 * self.parameters.block  # a chroma block spans up to four luma blocks (4:1:1)
-        return self.varied(grid_x=(self.parameters.grid_x - x) % pitch, grid_y=(self.parameters.grid_y - y) % pitch)
+        return (self.parameters.grid_x - x) % pitch, (self.parameters.grid_y - y) % pitch
+
+    def require_grid(self, x: int, y: int, layout: PixelLayout) -> None:
+        """Refuse a grid that nobody stated behind crops that begin at (``x``, ``y``) of the recording, unless it is the
+        same. Raises ``BadInput`` (``stage.grid``).
+        """
+        block, given = self.parameters.block, self.parameters.model_fields_set
+        seen = dict(zip(("grid_x", "grid_y"), self._seen_from(x, y), strict=True))
+        same = {
+            "grid_x": x % (block << layout.chroma_shift_x) == 0,
+            "grid_y": y % (block << layout.chroma_shift_y) == 0,
+        }
+        if wrong := {name: value for name, value in seen.items() if name not in given and not same[name]}:
+            raise BadInput(
+                "stage.grid",
+                f"Deblocking: the picture was cropped at ({x}, {y}), which is not where blocks meet, and "
+                f"{' and '.join(wrong)} would be taken for 0.",
+                "Put it before the crop, or state "
+                + " and ".join(f"{name} = {value}" for name, value in wrong.items())
+                + " (if blocks begin at the corner of the recording).",
+            )
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """As it comes in. Raises ``BadInput`` (``stage.grid``) if the grid would split a chroma sample."""
@@ -106,8 +142,14 @@ class Deblock(Stage[DeblockParameters]):
             )
         return geometry
 
-    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame, chosen, layout = window[at], self.parameters, window[at].geometry.layout
+        grid, cut = (chosen.grid_x, chosen.grid_y), frame.cut
+        shown = (0, 0, frame.geometry.width, frame.geometry.height)
+        if cut is not None:
+            left, top = (int(place) if cut.shows else 0 for place in (cut.left, cut.top))
+            grid = self._seen_from(left, top)
+            shown = _seen_from(cut.shown, left, top)
         planes = []
         for number, plane in enumerate(frame.planes):
             chroma = layout.family == "yuv" and number > 0
@@ -116,13 +158,30 @@ class Deblock(Stage[DeblockParameters]):
             if alpha <= 0.0 or beta <= 0.0:
                 planes.append(plane)
                 continue
-            x = chosen.grid_x >> layout.chroma_shift_x if chroma else chosen.grid_x
-            y = chosen.grid_y >> layout.chroma_shift_y if chroma else chosen.grid_y
+            shifts = (layout.chroma_shift_x, layout.chroma_shift_y) if chroma else (0, 0)
             filtered = plane.copy()
-            _filter_columns(filtered, chosen.block, x, alpha, beta, short=chroma)
-            _filter_columns(filtered.T, chosen.block, y, alpha, beta, short=chroma)
+            for axis, turned in enumerate((filtered, filtered.T)):
+                shift = shifts[axis]
+                first, stop = max(0, -(-shown[axis] >> shift)), min(turned.shape[1], -(-shown[axis + 2] >> shift))
+                edges = _Edges(chosen.block, grid[axis] >> shift, first, stop)
+                _filter_columns(turned, edges, alpha, beta, short=chroma)
             planes.append(filtered)
-        return tuple(planes)
+        return Applied(tuple(planes), {} if cut is None else {"grid": list(grid) if cut.shows else None})
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Every ``block`` samples from ``origin``, in a plane that shows the recording from ``first`` up to ``stop``."""
+
+    block: int
+    origin: int
+    first: int
+    stop: int
+
+
+def _seen_from(box: tuple[float, float, float, float], left: int, top: int) -> tuple[int, int, int, int]:
+    """``box`` (left, top, right, bottom) from a corner at (``left``, ``top``)."""
+    return int(box[0]) - left, int(box[1]) - top, int(box[2]) - left, int(box[3]) - top
 
 
 def thresholds(strength: int) -> tuple[float, float]:
@@ -132,14 +191,16 @@ def thresholds(strength: int) -> tuple[float, float]:
     return 0.8 * (2.0 ** (strength / 6.0) - 1.0), 0.5 * strength - 7.0
 
 
-def _filter_columns(plane: np.ndarray, block: int, origin: int, alpha: float, beta: float, *, short: bool) -> None:
+def _filter_columns(plane: np.ndarray, where: _Edges, alpha: float, beta: float, *, short: bool) -> None:
     """Filter, in place, across the vertical block edges of ``plane`` (a view may be transposed).
 
-    ``short`` is the chroma filter, which changes one sample on either side.
+    ``short`` is the chroma filter, which changes one sample on either side. No sample that is not recorded is looked
+    at.
     """
-    width = plane.shape[1]
     reach = 2 if short else 4
-    edges = np.array([x for x in range(origin % block, width, block) if reach <= x <= width - reach], dtype=np.intp)
+    first, stop = where.first + reach, where.stop - reach
+    begin = first + (where.origin - first) % where.block
+    edges = np.arange(begin, stop + 1, where.block, dtype=np.intp)
     if edges.size == 0:
         return
     p = [plane[:, edges - 1 - number] for number in range(reach)]

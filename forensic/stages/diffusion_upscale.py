@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from forensic.errors import BadInput
 from forensic.frames.frame import WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.registry.cards import load_card
-from forensic.stages.learned import RunsModel, require_overlap
+from forensic.stages.computed import ComputedAsChosen, Device, Precision, device_parameter, precision_parameter
+from forensic.stages.learned import require_overlap
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.rgb_enlargement import RgbEnlargement
 from forensic.stages.stage import Applied, StageCard
 from forensic.stages.suited import purpose
+
+if TYPE_CHECKING:
+    from forensic.registry.loading import LoadedModel
 
 
 class DiffusionUpscaleParameters(Parameters):
@@ -31,7 +38,7 @@ class DiffusionUpscaleParameters(Parameters):
         description="Size of the result. The network enlarges by its own factor; for less, its picture is reduced.",
     )
     steps: int = parameter(
-        4,
+        1,
         title="Steps",
         unit="steps",
         ge=1,
@@ -63,9 +70,11 @@ class DiffusionUpscaleParameters(Parameters):
         le=256,
         description="Surroundings that each piece sees on every side; at least what the model's card asks for.",
     )
+    device: Device = device_parameter()
+    precision: Precision = precision_parameter()
 
 
-class DiffusionUpscale(RunsModel, RgbEnlargement[DiffusionUpscaleParameters]):
+class DiffusionUpscale(ComputedAsChosen, RgbEnlargement[DiffusionUpscaleParameters]):
     """A network that was trained to take noise away, so that what is left looks like a photograph."""
 
     name = "diffusion-upscale"
@@ -113,11 +122,16 @@ class DiffusionUpscale(RunsModel, RgbEnlargement[DiffusionUpscaleParameters]):
         self.require_factor()
         require_overlap(self.name, parameters.overlap, card)
 
-    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
+    def made_by(self, model: LoadedModel, picture: np.ndarray, frame: int) -> np.ndarray:
+        """As :meth:`ComputedAsChosen.made_by`, with the noise of that frame."""
         from forensic.registry.sampling import sampled_picture
 
+        given = self.parameters
+        return sampled_picture(model, picture, given.steps, given.seed, frame, given.tile, given.overlap)
+
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame, given = window[at], self.parameters
         self.prepare()
+        made = self.made_by(self._loaded, self.seen(frame), frame.timing.index)
         drawn = {"steps": given.steps, "seed": given.seed, "frame": frame.timing.index}
-        made = sampled_picture(self._loaded, self.seen(frame), tile=given.tile, overlap=given.overlap, **drawn)
-        return Applied(self.shown(made, frame), {"drawn": drawn})
+        return Applied(self.shown(made, frame), {"drawn": drawn, **self._difference})

@@ -19,6 +19,7 @@ from forensic.media.opencv import opencv
 from forensic.stages.blemishes import in_shot
 from forensic.stages.luma import combine, separate
 from forensic.stages.masking import Mask, MaskParameters, mask_of, require_masks
+from forensic.stages.movement import MARKED_DAMAGE, Bound
 from forensic.stages.parameters import parameter
 from forensic.stages.resampling import chroma_siting
 from forensic.stages.stage import Applied, Stage, StageCard
@@ -133,6 +134,11 @@ class FillFromNeighbours(Stage[FillFromNeighboursParameters]):
     def positional(self) -> bool:
         """What was filled stands on record by its place in the recording: no change of size comes before it."""
         return True
+
+    @property
+    def bound(self) -> Bound | None:
+        """What a person has marked."""
+        return MARKED_DAMAGE if self.parameters.names_places else None
 
     def after_crop(self, x: int, y: int) -> FillFromNeighbours:
         """The same places marked."""

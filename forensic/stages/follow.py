@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from forensic.frames.cut import NOWHERE, Cut
 from forensic.frames.frame import Coding, Geometry, WorkingFrame
 from forensic.frames.layout import PixelLayout
 from forensic.frames.stageclass import StageClass
+from forensic.stages.movement import Movement
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import MAXIMUM_SIDE, Applied, Stage, StageCard, resized_geometry
 from forensic.stages.warping import warp
@@ -85,6 +87,11 @@ class Follow(Stage[FollowParameters]):
         """Positions are places."""
         return True
 
+    @property
+    def movement(self) -> Movement:
+        """By whole samples, unless it interpolates."""
+        return Movement.MOVING_CUT if self.parameters.placing == "whole" else Movement.MOVING_BETWEEN
+
     def after_crop(self, x: int, y: int) -> Follow:
         """The same places of the exhibit."""
         return self.varied(points=tuple((frame, px - x, py - y) for frame, px, py in self.parameters.points))
@@ -92,6 +99,14 @@ class Follow(Stage[FollowParameters]):
     def output_coding(self, coding: Coding) -> Coding:
         """Of the same samples, which no longer lie where they were coded."""
         return coding.unplaced()
+
+    def output_cut(self, frame: WorkingFrame) -> Cut:
+        """The rectangle's corner in this frame."""
+        corner, picture = self.corner(frame.timing.index, frame.geometry.layout), frame.geometry
+        if corner is None:
+            return NOWHERE
+        whole = frame.cut or Cut(0.0, 0.0, (0.0, 0.0, picture.width, picture.height))
+        return whole.within(picture.width, picture.height).moved(*corner)
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """The rectangle's size."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from forensic.media.opencv import opencv
 from forensic.stages.coding import coding_of_window
 from forensic.stages.kernels import KERNELS
 from forensic.stages.luma import combine, separate
+from forensic.stages.movement import CUTTING, FOLLOWING, KEEPING, Bound, Movement
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import resample, scaled_axes
 from forensic.stages.stage import Applied, Stage, StageCard, resized_geometry
@@ -115,8 +117,17 @@ class FusionParameters(Parameters):
         max_length=4000,
         description=(
             "Where what is seen lies in each frame, by rising frame number: the homography takes the pixels of one "
-            "frame of reference, the same for all, to this stage's input pixels. Frames that are not listed are not "
+            "frame of reference, the same for all, to those of this frame. Frames that are not listed are not "
             "used. Where none is given, motion is estimated. Tracking a region gives them."
+        ),
+    )
+    motions_in: Literal["input", "before-follow"] = parameter(
+        "input",
+        title="Pixels of the motions",
+        unit="name",
+        description=(
+            "Of which picture the motions are: 'input', as this stage gets it; 'before-follow', as it is before a "
+            "stage 'follow' cuts its moving rectangle out, whose place in every frame is then taken into account."
         ),
     )
 
@@ -187,6 +198,17 @@ class Fusion(Stage[FusionParameters]):
         """Given motions are in pixels of the input."""
         return bool(self.parameters.motions)
 
+    @property
+    def bound(self) -> Bound | None:
+        """Motions are given before a run: none can be those of pictures that the run itself moves."""
+        if not self.parameters.motions:
+            return None
+        remedy = "Leave the motions out: they are then estimated. Or leave the other stage out."
+        if self.parameters.motions_in == "before-follow":
+            behind = KEEPING | CUTTING | FOLLOWING
+            return Bound("is given motions of the recorded picture", behind, remedy, uncut=True)
+        return Bound("is given motions of pictures", frozenset(Movement) - {Movement.UNSTEADY}, remedy)
+
     def after_crop(self, x: int, y: int) -> Fusion:
         """The same motions seen from the corner of a crop."""
         if not self.parameters.motions:
@@ -196,6 +218,17 @@ class Fusion(Stage[FusionParameters]):
             for given in self.parameters.motions
         ]
         return self.varied(motions=moved)
+
+    def turned(self, matrix: np.ndarray, window: Sequence[WorkingFrame]) -> Fusion:
+        """With the same motions of the turned pictures; weights of a model stay loaded."""
+        given = self._given()
+        seen = [(frame.timing.index, self._seen(frame, given.get(frame.timing.index))) for frame in window]
+        moved = [[index, *np.ravel(_normal(matrix @ own)).tolist()] for index, own in seen if own is not None]
+        if not moved:
+            return self
+        made = copy(self)
+        made.parameters = self.varied(motions=moved, motions_in="input").parameters
+        return made
 
     @property
     def radius(self) -> int:
@@ -270,14 +303,25 @@ class Fusion(Stage[FusionParameters]):
         """From the frame that is made to every frame of the window, where motions are given: () where none are."""
         if not self.parameters.motions:
             return ()
-        given = {motion[0]: _matrix(motion) for motion in self.parameters.motions}
-        own = given.get(window[at].timing.index)
+        given = self._given()
+        places = [self._seen(frame, given.get(frame.timing.index)) for frame in window]
+        own = places[at]
         found: list[Motion | None] = []
-        for frame in window:
-            matrix = given.get(frame.timing.index)
+        for matrix in places:
             between = np.zeros((3, 3)) if own is None or matrix is None else matrix @ np.linalg.inv(own)
             found.append(Motion(_normal(between)) if abs(between[2, 2]) >= _LEAST_SCALE else None)
         return tuple(found)
+
+    def _given(self) -> dict[int, np.ndarray]:
+        """Motions by the frame's number, as they are given."""
+        return {motion[0]: _matrix(motion) for motion in self.parameters.motions}
+
+    def _seen(self, frame: WorkingFrame, given: np.ndarray | None) -> np.ndarray | None:
+        """The motion ``given`` in pixels of ``frame``; None where that shows nothing of the picture it is for."""
+        cut = None if self.parameters.motions_in == "input" else frame.cut
+        if given is None or cut is None:
+            return given
+        return placed(-cut.left, -cut.top) @ given if cut.shows else None
 
     def _note(self, report: dict[str, Any], window: Sequence[WorkingFrame]) -> dict[str, Any]:
         """The report with the frames' numbers in the exhibit for their places in the window, and their coding."""

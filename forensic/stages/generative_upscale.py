@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from forensic.errors import BadInput
-from forensic.frames.frame import Planes, WorkingFrame
+from forensic.frames.frame import WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.registry.cards import load_card
-from forensic.stages.learned import RunsModel, require_overlap
+from forensic.stages.computed import ComputedAsChosen, Device, Precision, device_parameter, precision_parameter
+from forensic.stages.learned import require_overlap
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.rgb_enlargement import RgbEnlargement
-from forensic.stages.stage import StageCard
+from forensic.stages.stage import Applied, StageCard
 from forensic.stages.suited import purpose
+
+if TYPE_CHECKING:
+    from forensic.registry.loading import LoadedModel
 
 
 class GenerativeUpscaleParameters(Parameters):
@@ -46,9 +53,11 @@ class GenerativeUpscaleParameters(Parameters):
         le=256,
         description="Surroundings that each piece sees on every side; at least what the model's card asks for.",
     )
+    device: Device = device_parameter()
+    precision: Precision = precision_parameter()
 
 
-class GenerativeUpscale(RunsModel, RgbEnlargement[GenerativeUpscaleParameters]):
+class GenerativeUpscale(ComputedAsChosen, RgbEnlargement[GenerativeUpscaleParameters]):
     """A super-resolution network that was trained to make pictures look real."""
 
     name = "generative-upscale"
@@ -90,10 +99,14 @@ class GenerativeUpscale(RunsModel, RgbEnlargement[GenerativeUpscaleParameters]):
         self.require_factor()
         require_overlap(self.name, parameters.overlap, card)
 
-    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Planes:
+    def made_by(self, model: LoadedModel, picture: np.ndarray, frame: int) -> np.ndarray:
+        """As :meth:`ComputedAsChosen.made_by`; the frame's number changes nothing."""
         from forensic.registry.pictures import enlarged_picture
 
+        return enlarged_picture(model, picture, self.parameters.tile, self.parameters.overlap)
+
+    def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame = window[at]
         self.prepare()
-        made = enlarged_picture(self._loaded, self.seen(frame), self.parameters.tile, self.parameters.overlap)
-        return self.shown(made, frame)
+        made = self.made_by(self._loaded, self.seen(frame), frame.timing.index)
+        return Applied(self.shown(made, frame), dict(self._difference))

@@ -14,6 +14,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.registry.cards import load_card
 from forensic.stages.fill_from_neighbours import LEFT, FillFromNeighbours, FillFromNeighboursParameters
 from forensic.stages.learned import RunsModel
+from forensic.stages.movement import MARKED_DAMAGE, Bound
 from forensic.stages.parameters import parameter, read_parameters
 from forensic.stages.rgb import planes_of, rgb_of
 from forensic.stages.stage import Applied, Stage, StageCard
@@ -110,6 +111,11 @@ class Inpaint(RunsModel, Stage[InpaintParameters]):
     def uninvented(self) -> FillFromNeighbours:
         """The same damage filled from neighbours only."""
         return self._fill
+
+    @property
+    def bound(self) -> Bound | None:
+        """What a person has marked."""
+        return MARKED_DAMAGE if self.parameters.names_places else None
 
     def after_crop(self, x: int, y: int) -> Inpaint:
         """With the same places of the picture marked."""

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from forensic.errors import UsageError
-from forensic.frames.layout import PixelLayout
 from forensic.frames.stageclass import StageClass
-from forensic.fusion.motion import placed, project
+from forensic.fusion.motion import project
 from forensic.fusion.tracking import Track, rounded
 from forensic.stages.catalogue import build, stage_type
-from forensic.stages.follow import Follow, FollowParameters
 from forensic.stages.informing import DEINTERLACE, informed
 from forensic.stages.masking import MaskParameters
 from forensic.stages.parameters import read_parameters
@@ -26,30 +24,30 @@ _FUSING = ("fusion", "refined-fusion")
 _STRENGTH = {"fusion": {"strength": 0.4}}
 
 
-def locked(base: Recipe, track: Track, layout: PixelLayout, source: str) -> Recipe:
+def locked(base: Recipe, track: Track, source: str) -> Recipe:
     """``base`` behind a crop of the size of the region that ``track`` followed.
 
-    Stages that fuse frames are given the motions that were found, in pixels of the crop: they register nothing
-    anew, and use no frame in which the region was lost or could not be registered. Where a stage before them moves or
+    Stages that fuse frames are given the motions that were found: they register nothing anew, and use no frame in which
+    the region was lost or could not be registered. Motions that the recipe states go before those; what both are of is
+    the recorded picture, and the stage takes the crop's own way into account. Where a stage before them moves or
     turns pixels, they register by themselves, up to a homography. ``fusion`` smooths less than usual, unless the recipe
-    says how much. ``layout``: of the exhibit's pictures, on whose colour grid the crop moves.
+    says how much.
 
-    Raises ``UsageError`` (``recipe.roi``) where a stage names places in the picture: the crop moves under them.
+    Raises ``UsageError`` (``recipe.roi``) where a stage names places in the picture, or motions of a picture that was
+    moved or turned: the crop moves under them.
     """
     for step in base.steps:
         if _names_places(step):
-            raise UsageError(
-                "recipe.roi",
-                f"Stage {step.name!r} of recipe {base.name!r} names places in the picture, which a region that moves "
-                "does not keep.",
-                "Leave --track out, or take the places out of the recipe.",
-            )
-    follow = follow_parameters(track)
+            raise _moved_under(base, step, "names places in the picture", "take the places out of the recipe")
     given: dict[str, dict[str, Any]] = {}
     still = True  # nothing between the crop and here has moved a pixel
     for step in base.steps:
         if step.name in _FUSING:
-            motions = {"motions": given_motions(track, follow, layout)} if still else {}
+            own = step.parameters.get("motions")
+            if own and not still:
+                raise _moved_under(base, step, "is given motions of pictures that a stage before it moves",
+                                   "leave the motions out: they are then estimated")  # fmt: skip
+            motions = {"motions": own or tracked_motions(track), "motions_in": "before-follow"} if still else {}
             softer = {} if "strength" in step.parameters else _STRENGTH.get(step.name, {})
             given[step.name] = {"registration": "homography"} | softer | motions
         kind = stage_type(step.name)
@@ -58,10 +56,18 @@ def locked(base: Recipe, track: Track, layout: PixelLayout, source: str) -> Reci
     return informed(
         base,
         prefix="tracked",
-        first={"follow": follow},
+        first={"follow": follow_parameters(track)},
         parameters=given,
         why=f"It follows the region marked in frame {track.marked}.",
         source=source,
+    )
+
+
+def _moved_under(base: Recipe, step: RecipeStage, what: str, remedy: str) -> UsageError:
+    return UsageError(
+        "recipe.roi",
+        f"Stage {step.name!r} of recipe {base.name!r} {what}, which a region that moves does not keep.",
+        f"Leave --track out, or {remedy}.",
     )
 
 
@@ -70,7 +76,7 @@ def _names_places(step: RecipeStage) -> bool:
     kind = stage_type(step.name)
     if issubclass(kind.parameter_model, MaskParameters):
         return read_parameters(kind.parameter_model, step.name, step.parameters).names_places
-    # Motions are given anew to stages that fuse; the block grid is no place that somebody marked.
+    # Motions, and the grid of blocks, are taken as of the recorded picture; every frame says where it lies in that.
     if step.name in (*_FUSING, "deblock") or getattr_static(kind, "positional") is Stage.__dict__["positional"]:
         return False
     return build(step.name, step.parameters).positional
@@ -85,19 +91,6 @@ def follow_parameters(track: Track) -> dict[str, Any]:
     return {"points": points, "width": track.region.width, "height": track.region.height}
 
 
-def given_motions(track: Track, follow: dict[str, Any], layout: PixelLayout) -> list[list[float]]:
-    """Parameter ``motions`` of a fusion behind ``follow``: from the crop in the marked frame to that in each.
-
-    The crop moves by whole colour samples; what is left of the motion (the fraction, the turn, the growth) is here.
-    """
-    crop = Follow(read_parameters(FollowParameters, Follow.name, follow))
-    corners = {sight.frame: crop.corner(sight.frame, layout) for sight in track.sights}
-    origin = corners[track.marked]
-    found = []
-    for sight in track.sights:
-        corner = corners[sight.frame]
-        if origin is None or corner is None or not sight.registered:
-            continue
-        matrix = placed(-corner[0], -corner[1]) @ sight.matrix @ placed(*origin)
-        found.append([sight.frame, *np.ravel(rounded(matrix / matrix[2, 2])).tolist()])
-    return found
+def tracked_motions(track: Track) -> list[list[float]]:
+    """Parameter ``motions`` of a fusion: from the marked frame to each, in pixels of the recorded picture."""
+    return [[sight.frame, *np.ravel(rounded(sight.matrix)).tolist()] for sight in track.sights if sight.registered]

@@ -9,19 +9,20 @@ from forensic.errors import BadInput
 from forensic.frames.frame import Geometry
 from forensic.frames.stageclass import StageClass
 from forensic.stages.crop import Crop
+from forensic.stages.deblock import Deblock
 from forensic.stages.deinterlace import Deinterlace
 from forensic.stages.masking import MaskParameters, require_whole
+from forensic.stages.movement import Movement
 from forensic.stages.stage import Stage
 
 
 def check_order(stages: Sequence[Stage[Any]]) -> None:
     """Raise ``BadInput`` (``recipe.order``) if a stage names pixels of an already resampled picture, separates fields
-    after their lines may have moved, masks named places after the picture was moved by more than a fixed crop, or is
-    made for another enlargement than there is before it.
+    after their lines may have moved, says of the recording what no longer holds behind a stage that moves the picture
+    (``Stage.bound``), or is made for another enlargement than there is before it.
     """
     resampled = False
     moved: Stage[Any] | None = None
-    displaced: Stage[Any] | None = None  # by more than a fixed crop, which carries places along
     for number, stage in enumerate(stages):
         if moved is not None and isinstance(stage, Deinterlace):
             raise BadInput(
@@ -30,16 +31,9 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
                 "it may change.",
                 f"Put {stage.name!r} before it.",
             )
-        masks = isinstance(stage.parameters, MaskParameters) and stage.parameters.names_places
-        if masks and displaced is not None:
-            raise BadInput(
-                "recipe.order",
-                f"Stage {stage.name!r} masks places of the recording, which stage {displaced.name!r} before it moves.",
-                f"Put {stage.name!r} before it.",
-            )
-        if stage.effective_class is StageClass.GEOMETRIC or stage.resamples or stage.scale != 1.0:
+        _check_bound(stage, stages[:number])
+        if stage.movement is not Movement.NONE:
             moved = stage
-            displaced = displaced if isinstance(stage, Crop) else stage
         if resampled and stage.positional:
             raise BadInput(
                 "recipe.order",
@@ -50,13 +44,33 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
         _check_enlargement(stage, stages[:number])
 
 
+def _check_bound(stage: Stage[Any], before: Sequence[Stage[Any]]) -> None:
+    bound = stage.bound
+    if bound is None:
+        return
+    for earlier in before:
+        if earlier.movement not in bound.behind:
+            raise BadInput(
+                "recipe.order",
+                f"Stage {stage.name!r} {bound.what}, which stage {earlier.name!r} before it moves.",
+                bound.remedy or f"Put {stage.name!r} before it.",
+            )
+
+
 def check_places(stages: Sequence[tuple[Stage[Any], Geometry]]) -> None:
-    """Raise ``BadInput`` (``mask.picture``) if a mask picture is of another size than the picture it was drawn on.
+    """Raise ``BadInput``: ``mask.picture`` if a mask picture is of another size than the picture it was drawn on;
+    ``stage.grid`` if nobody stated the grid of blocks of a picture that was cropped.
 
     ``stages``: each with the geometry that it is given.
     """
     before: list[tuple[Geometry, tuple[int, int] | None]] = []
+    corner, moving = (0, 0), False  # of the recording, as fixed crops have it; one that moves tells its own
     for stage, given in stages:
+        if isinstance(stage, Deblock):
+            stage.require_grid(*corner, given.layout)
+        moving = moving or stage.movement is Movement.MOVING_CUT
+        if isinstance(stage, Crop) and not moving:
+            corner = (corner[0] + stage.parameters.x, corner[1] + stage.parameters.y)
         if isinstance(stage.parameters, MaskParameters):
             require_whole(stage.parameters, before)
         before.append((given, (stage.parameters.x, stage.parameters.y) if isinstance(stage, Crop) else None))

@@ -17,17 +17,15 @@ from typing import Any
 import numpy as np
 
 from forensic.errors import InternalError, UsageError
-from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
-from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.stages.comparison import chains_for_recorded, recorded_through
 from forensic.stages.order import check_order, check_places
 from forensic.stages.stage import Stage
+from forensic.stages.standin import WHITE, standing_in
 
 AnyStage = Stage[Any]
 Notes = tuple[dict[str, Any], ...]
-_WHITE = 255.0
 
 
 @dataclass(frozen=True)
@@ -139,15 +137,15 @@ class Pipeline:
         A white picture is sent through the geometric stages of the chain: they give a darker value to what
         lies outside. A pixel interpolated in part from outside counts as outside.
         """
-        geometry = source.geometry
-        gray = Geometry(geometry.width, geometry.height, layout_named("gray"), geometry.sample_aspect)
-        white = np.full(gray.plane_shapes[0], _WHITE, np.float32)
-        picture = WorkingFrame((white,), gray, ColourSpec(), source.timing, source.stage_class)
+        actual = source.geometry
+        plane = np.full(actual.plane_shapes[0], WHITE, np.float32)
         by_position = {note["position"]: note for note in notes}
         for position, stage in enumerate(self.stages, start=1):
             if stage.in_reference_chain and stage.effective_class is StageClass.GEOMETRIC and not stage.shows_source:
-                picture = stage.repeat(picture, by_position.get(position, {}))
-        return np.asarray(picture.planes[0] >= _WHITE - 0.5)
+                picture = standing_in(plane, actual.layout, source)
+                plane = stage.repeat(picture, by_position.get(position, {})).planes[0]
+            actual = stage.output_geometry(actual)
+        return np.asarray(plane >= WHITE - 0.5)
 
     # --- one frame --------------------------------------------------------------------------
 

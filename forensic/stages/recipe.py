@@ -16,6 +16,7 @@ from forensic.errors import BadInput, ForensicError, PolicyRefused, StorageFaile
 from forensic.resources import recipes_dir as shipped_recipes_dir
 from forensic.stages import catalogue
 from forensic.stages.deinterlace import Deinterlace
+from forensic.stages.movement import FOLLOWING
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.stage import Stage
 
@@ -190,7 +191,10 @@ class Recipe:
         # Fields are told by the number of the line, and a crop may change it: it comes after deinterlacing.
         place = max((number for number, stage in enumerate(stages, 1) if isinstance(stage, Deinterlace)), default=0)
         turned: Stage[Any] | None = None
+        followed = False
         for number, before in enumerate(stages[place:], place):
+            if followed and (before.bound is None or not before.bound.uncut):
+                continue
             if turned is not None and before.positional:
                 raise UsageError(
                     "recipe.roi",
@@ -211,7 +215,9 @@ class Recipe:
             stages[number] = after
             _note_changes(before, after, "--roi", overrides)
             if before.anchors:  # what it hands on is the same as without the region
-                break
+                followed = before.movement in FOLLOWING
+                if not followed:
+                    break
         stages.insert(place, crop)
         whys.insert(place, "Region of interest given on the command line.")
 

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import Geometry, WorkingFrame
-from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.media.opencv import opencv
 from forensic.stages.reach import reach_of
 from forensic.stages.stage import Stage
+from forensic.stages.standin import WHITE, standing_in
 
-_WHITE = 255.0
 _LEAST_WEIGHT = 0.5  # of 255: from which a replaced pixel counts in one that was interpolated
 _SPREAD = 8  # px: least by which places are widened, once a later stage looks at surroundings
 
@@ -59,36 +57,30 @@ def _carried(
     actual = source.geometry  # of the enhanced picture; the reference has not been through what resamples
     for stage in stages[:position]:
         actual = stage.output_geometry(actual)
-    rows, columns = pixels.shape
-    geometry = Geometry(columns, rows, layout_named("gray"), source.geometry.sample_aspect)
-    plane = np.where(pixels, np.float32(0.0), np.float32(_WHITE))
-    picture = WorkingFrame((plane,), geometry, ColourSpec(), source.timing, source.stage_class)
+    plane = np.where(pixels, np.float32(0.0), np.float32(WHITE))
     least = _SPREAD
     for number, stage in later:
         reach = reach_of(stage, actual)
         if reach is None:
             return np.ones_like(shown)
         if reach:
-            picture, least = _widened(picture, reach, actual, least), 0
+            plane, least = _widened(plane, reach, actual, least), 0
         if stage.in_reference_chain and stage.effective_class is StageClass.GEOMETRIC:
-            picture = stage.repeat(picture, by_position.get(number, {}))
+            picture = standing_in(plane, actual.layout, source)
+            plane = stage.repeat(picture, by_position.get(number, {})).planes[0]
         actual = stage.output_geometry(actual)
     # Replaced, or outside the recording; beyond white where a kernel weighs a replaced pixel negatively.
-    other = np.abs(picture.planes[0] - np.float32(_WHITE)) > _LEAST_WEIGHT
+    other = np.abs(plane - np.float32(WHITE)) > _LEAST_WEIGHT
     return np.asarray(other & shown) if other.shape == shown.shape else np.ones_like(shown)
 
 
-def _widened(picture: WorkingFrame, reach: int, actual: Geometry, least: int) -> WorkingFrame:
-    """``picture`` with what is not white widened by ``reach`` pixels of a picture of ``actual``, at least ``least``."""
+def _widened(plane: np.ndarray, reach: int, actual: Geometry, least: int) -> np.ndarray:
+    """``plane`` with what is not white widened by ``reach`` pixels of a picture of ``actual``, at least ``least``."""
+    rows, columns = plane.shape
     across, down = (
-        max(least, math.ceil(reach * own / other))
-        for own, other in (
-            (picture.geometry.width, actual.width),
-            (picture.geometry.height, actual.height),
-        )
+        max(least, math.ceil(reach * own / other)) for own, other in ((columns, actual.width), (rows, actual.height))
     )
-    marked = (np.abs(picture.planes[0] - np.float32(_WHITE)) > _LEAST_WEIGHT).astype(np.uint8)
+    marked = (np.abs(plane - np.float32(WHITE)) > _LEAST_WEIGHT).astype(np.uint8)
     wide = opencv().dilate(marked, np.ones((1, 2 * across + 1), np.uint8))
     wide = opencv().dilate(wide, np.ones((2 * down + 1, 1), np.uint8))
-    plane = np.where(wide > 0, np.float32(0.0), np.float32(_WHITE))
-    return WorkingFrame((plane,), picture.geometry, picture.colour, picture.timing, picture.stage_class)
+    return np.where(wide > 0, np.float32(0.0), np.float32(WHITE))

@@ -16,6 +16,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.stages.camera import Model, Similarity, View, motion, view
 from forensic.stages.kernels import KERNELS
 from forensic.stages.mesh import Mesh, mesh_motion, mesh_shape
+from forensic.stages.movement import UNALIKE, Bound, Movement
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import AxisMap, chroma_siting, resample
 from forensic.stages.stage import Applied, Stage, StageCard
@@ -138,6 +139,29 @@ class Stabilise(Stage[StabiliseParameters]):
     def radius(self) -> int:
         """Frames on either side; none with a reference frame, whose path is given."""
         return 0 if self.parameters.reference is not None else self.parameters.radius
+
+    @property
+    def movement(self) -> Movement:
+        """By what was measured."""
+        return Movement.UNSTEADY
+
+    @property
+    def bound(self) -> Bound | None:
+        """A path that is given is that of the whole picture."""
+        behind = frozenset(Movement) - UNALIKE
+        return None if self.parameters.path is None else Bound("is given the path of the recorded picture", behind)
+
+    def after_crop(self, x: int, y: int) -> Stabilise:
+        """The same path, if it has shifts only. Raises ``BadInput`` (``stage.stabilise``) for one that turns and
+        grows about the middle of the whole picture.
+        """
+        if self.parameters.path is not None and self.parameters.model != "translation":
+            raise BadInput(
+                "stage.stabilise",
+                "The given path turns the picture about its middle, which a region would move.",
+                "Leave the region out, or put a crop behind the stage.",
+            )
+        return self
 
     def output_geometry(self, geometry: Geometry) -> Geometry:
         """As it comes in. Raises ``BadInput`` (``stage.stabilise``) for a reference frame without a path."""

@@ -19,8 +19,10 @@ import numpy as np
 
 from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.colour import ColourSpec
+from forensic.frames.cut import NOWHERE, Cut
 from forensic.frames.frame import Coding, Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
+from forensic.stages.movement import KEEPING, Bound, Movement
 from forensic.stages.parameters import Parameters, describe, read_parameters, unit_of
 
 if TYPE_CHECKING:
@@ -102,6 +104,11 @@ class Stage(ABC, Generic[P]):
         return None
 
     @property
+    def engines(self) -> tuple[str, ...]:
+        """What computes the learned model: its engine, and a device where one was chosen; none without a model."""
+        return () if self.model is None else (self.model.engine,)
+
+    @property
     def learned(self) -> bool:
         """Whether a learned model makes pixels here."""
         return self.model is not None
@@ -137,6 +144,18 @@ class Stage(ABC, Generic[P]):
         """Whether a shift of its input shifts its result alike: not so where pixels are turned or stretched."""
         return True
 
+    @property
+    def movement(self) -> Movement:
+        """What it does to the places of what is shown."""
+        if self.effective_class is StageClass.GEOMETRIC or self.scale != 1.0:
+            return Movement.WARPED
+        return Movement.REMADE if self.resamples else Movement.NONE
+
+    @property
+    def bound(self) -> Bound | None:
+        """What its parameters say of the recording itself; None where they speak of its input, whatever that shows."""
+        return None
+
     def with_scale(self, factor: int) -> Stage[P]:
         """This stage with the resampling factor ``factor``. Raises ``UsageError`` where it cannot have it."""
         raise UsageError("recipe.scale", f"Stage {self.name!r} has no scale to set.")
@@ -158,6 +177,12 @@ class Stage(ABC, Generic[P]):
     def after_crop(self, x: int, y: int) -> Stage[P]:
         """This stage for a picture whose origin was moved to (``x``, ``y``) by cropping; most do not care."""
         return self
+
+    def turned(self, matrix: np.ndarray, window: Sequence[WorkingFrame]) -> Stage[P] | None:
+        """This stage for the frames of ``window`` once their pixels were moved by ``matrix`` (float64 (3, 3), x and y):
+        turned or mirrored whole; None where it names places that do not move along.
+        """
+        return None if self.positional else self
 
     def varied(self, **values: Any) -> Self:
         """This stage with some parameters replaced; the others stay given or defaulted as they are."""
@@ -183,6 +208,10 @@ class Stage(ABC, Generic[P]):
         """How the samples of the result were coded: kept by stages whose samples are those of their input, moved or
         interpolated between, no more."""
         return None
+
+    def output_cut(self, frame: WorkingFrame) -> Cut | None:
+        """Where the result of ``frame`` lies in the picture that a moving rectangle was cut out of, if one was."""
+        return frame.cut if frame.cut is None or self.movement in KEEPING else NOWHERE
 
     def output_colour(self, geometry: Geometry, colour: ColourSpec) -> ColourSpec:
         """Colour description of the result of a picture of ``geometry``."""
@@ -230,6 +259,7 @@ class Stage(ABC, Generic[P]):
                 colour=self.output_colour(frame.geometry, frame.colour),
                 sources=window,
                 coding=None if frame.coding is None else self.output_coding(frame.coding),
+                cut=self.output_cut(frame),
             )
         except InternalError as error:
             raise InternalError(error.code, f"Stage {self.name!r}: {error.message}", error.remedy) from error
@@ -278,6 +308,7 @@ class Stage(ABC, Generic[P]):
             geometry=self.output_geometry(frame.geometry),
             colour=self.output_colour(frame.geometry, frame.colour),
             coding=None if frame.coding is None else self.output_coding(frame.coding),
+            cut=self.output_cut(frame),
         )
 
     # --- what it says of itself -------------------------------------------------------------

@@ -12,6 +12,7 @@ from forensic.errors import BadInput
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.lens import Lens
+from forensic.stages.movement import UNALIKE, Bound, Movement
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import MAXIMUM_SIDE, Applied, Stage, StageCard
 from forensic.stages.warping import LARGEST_SHRINK, Coverage, coverage, warp
@@ -100,6 +101,11 @@ class Undistort(Stage[UndistortParameters]):
     def positional(self) -> bool:
         """The centre is a place."""
         return True
+
+    @property
+    def bound(self) -> Bound:
+        """The lens stands still before the recording, not before what was cut out of it or moved."""
+        return Bound("goes by the middle of the lens", frozenset(Movement) - UNALIKE)
 
     def after_crop(self, x: int, y: int) -> Undistort:
         """The same lens behind a cropped picture."""

@@ -33,7 +33,7 @@ from forensic.simulation.simulator import Recording, simulate
 from forensic.stages.rgb import rgb_of
 
 SEED = 20261211
-CLIPS = 10  # recordings of every training photograph
+CLIPS = 16  # recordings of every training photograph
 SIZE = (96, 128)  # rows and columns of a recording
 MARGIN = 32  # more of the scene on every side, so that the camera's motion uncovers real scene
 FRAMES, KEPT = 4, (0, 3)  # an intra frame and one that was predicted

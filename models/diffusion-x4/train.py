@@ -54,8 +54,7 @@ class Plan:
     nothing of the truth is seen; the places of the others are uniform. ``seeming``: weight of LPIPS beside the
     Charbonnier loss. ``grey``: share of examples without colour. From step ``own_from`` on, the share ``own`` of the
     examples at later steps of the schedule has no truth in it, but what the network took the first step for: as when
-    it is used. The rate is constant up to step ``decay_from``, then falls as a cosine
-    that is zero at ``decay_to``; the training ends before.
+    it is used. The rate is constant up to step ``decay_from``, then falls as a cosine that is zero at ``decay_to``.
     """
 
     hyperparameters: Mapping[str, int] = field(
@@ -63,15 +62,15 @@ class Plan:
     )
     patch: int = 32
     batch: int = 4
-    steps: int = 2_100
-    decay_from: int = 1_900
-    decay_to: int = 2_250
+    steps: int = 20_000
+    decay_from: int = 12_000
+    decay_to: int = 20_000
     rate: float = 6e-4
     warming: int = 300
     from_noise: float = 0.3
     seeming: float = 1.0
     grey: float = 0.15
-    own_from: int = 1_800
+    own_from: int = 4_000
     own: float = 0.5
     seed: int = SEED
 

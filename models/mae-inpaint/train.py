@@ -41,23 +41,27 @@ LOG_EVERY, KEEP_EVERY = 100, 25
 
 @dataclass(frozen=True)
 class Plan:
-    """What the training depends on. The rate is constant up to step ``decay_from``, then falls to zero as a cosine."""
+    """What the training depends on. The rate is constant up to step ``decay_from``, then falls to zero as a cosine.
+
+    ``rate``: of the convolutions that end in pixels; ``tokens``: times that for everything else.
+    """
 
     hyperparameters: Mapping[str, int] = field(
         default_factory=lambda: {
             "window": 64,
             "width": 128,
-            "blocks": 6,
+            "blocks": 4,
             "decoder_width": 96,
             "decoder_blocks": 2,
-            "fine": 24,
+            "fine": 32,
         }
     )
     batch: int = 16
-    steps: int = 300
-    decay_from: int = 300
-    rate: float = 1e-3
-    warming: int = 100
+    steps: int = 6_000
+    decay_from: int = 3_500
+    rate: float = 2e-3
+    tokens: float = 0.25
+    warming: int = 200
     seed: int = windows.SEED
 
     def rate_at(self, step: int) -> float:
@@ -102,14 +106,9 @@ def _charbonnier(error: Tensor) -> Tensor:
 
 
 def _begin(network: MaskedAutoencoder) -> None:
-    """First weights: signals keep their size on the way, and nothing is added to the smooth filling."""
-    for layer in (*network.stem, *network.tail):
-        if isinstance(layer, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.bias is not None:
-                torch.nn.init.zeros_(layer.bias)
-    torch.nn.init.zeros_(network.tail[-1].weight)  # type: ignore[arg-type]
-    torch.nn.init.normal_(network.spread.weight, std=0.05)
+    """First weights: nothing is added to the smooth filling, next to nothing by the transformer to what pixels say."""
+    torch.nn.init.zeros_(network.tail.weight)
+    torch.nn.init.normal_(network.spread.weight, std=0.002)
     torch.nn.init.zeros_(network.spread.bias)
     torch.nn.init.normal_(network.absent, std=0.02)
 
@@ -123,13 +122,17 @@ class Run(State[MaskedAutoencoder]):
         network = build(ARCHITECTURE, 1, plan.hyperparameters)
         assert isinstance(network, MaskedAutoencoder)
         _begin(network)
-        optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.02)
+        at_each_pixel = [*network.pixels.parameters(), *network.continued.parameters(), *network.tail.parameters()]
+        fine = set(map(id, at_each_pixel))
+        rest = [weight for weight in network.parameters() if id(weight) not in fine]
+        groups = [{"params": at_each_pixel}, {"params": rest}]
+        optimiser = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.99), weight_decay=0.02)
         super().__init__(network, optimiser, plan.seed)
 
     def one(self, learnt: np.ndarray) -> None:
         """One step."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.plan.rate_at(self.step)
+        for group, share in zip(self.optimiser.param_groups, (1.0, self.plan.tokens), strict=True):
+            group["lr"] = share * self.plan.rate_at(self.step)
         truth, missing = batch(learnt, self.rng, self.plan)
         start = pull_push(truth, missing)
         given = torch.cat((start, missing), 1)

@@ -13,6 +13,7 @@ from forensic.case.enhance import FinishedRun, enhance, exhibit_for
 from forensic.case.layout import GENERATIVE_OUTPUT
 from forensic.case.plan import EnhanceRequest
 from forensic.case.progress import Silent
+from forensic.case.reproduce import reproduce
 from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, create_workspace
 from forensic.errors import PolicyRefused, UsageError
@@ -20,6 +21,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.media.label import is_labelled
 from forensic.media.reader import ExhibitReader
 from forensic.policy.acknowledgement import SENTENCE
+from forensic.resources import policies_dir
 from tests.case.reviewing import approve
 
 
@@ -62,11 +64,11 @@ def test_labelled_with_its_seed_on_the_record_and_the_recording_beside(workspace
     made = run(workspace, real_clip)
     assert made.predicate["output"]["stage_class"] == "generative" and made.predicate["output"]["labelled"] is True
     (stage,) = (each for each in made.predicate["recipe"]["stages"] if each["name"] == "diffusion-upscale")
-    assert stage["parameters"]["seed"]["value"] == 0 and stage["parameters"]["steps"]["value"] == 4
+    assert stage["parameters"]["seed"]["value"] == 0 and stage["parameters"]["steps"]["value"] == 1
     assert stage["model"]["id"] == "diffusion-x4" and stage["model"]["class"] == "generative"
     notes = [json.loads(line) for line in (made.folder / "notes.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [note["notes"][-1]["drawn"] for note in notes] == [
-        {"frame": frame, "seed": 0, "steps": 4} for frame in range(2)
+        {"frame": frame, "seed": 0, "steps": 1} for frame in range(2)
     ]
     with ExhibitReader(made.folder / GENERATIVE_OUTPUT, StageClass.GENERATIVE) as reader:
         assert all(is_labelled(frame) for frame in reader.frames())
@@ -88,3 +90,19 @@ def test_workers_change_no_byte_and_other_sizes_work(workspace: Workspace, real_
     assert half.predicate["output"]["geometry"]["width"] == 80
     with pytest.raises(UsageError, match=r"recipe\.scale"):
         run(workspace, real_clip, scale=8)
+
+
+def test_shorter_numbers_are_on_the_record_and_reproduced(
+    workspace: Workspace, real_clip: Path, tmp_path: Path
+) -> None:
+    shipped = (policies_dir() / "recipes" / "creative-diffusion.toml").read_text(encoding="utf-8")
+    recipe = tmp_path / "shorter.toml"
+    recipe.write_text(shipped.replace("overlap = 32", 'overlap = 32, precision = "bfloat16"'), encoding="utf-8")
+    made = run(workspace, real_clip, recipe=str(recipe))
+    (stage,) = (each for each in made.predicate["recipe"]["stages"] if each["name"] == "diffusion-upscale")
+    assert stage["parameters"]["precision"]["value"] == "bfloat16" and stage["parameters"]["device"]["default"] is True
+    notes = [json.loads(line) for line in (made.folder / "notes.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [note["notes"][-1]["computed"] for note in notes]
+    assert told[0] == told[1] and 0 < told[0]["mean_difference"] < 2
+    assert made.predicate["output"]["labelled"] is True
+    assert reproduce(workspace, made.run_id, Silent()).succeeded

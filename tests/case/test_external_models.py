@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from forensic.case import modeladd
+from forensic.case import modelrecord
 from forensic.case.bundle.issuing import BundleRequest, disclose
 from forensic.case.bundle.selecting import scope_for
 from forensic.case.enhance import FinishedRun, enhance, exhibit_for
@@ -283,14 +283,14 @@ def test_an_interrupt_that_comes_after_the_entry_comes_too_late(
 def test_a_store_that_takes_no_line_leaves_no_usable_model(
     network: Path, store: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = modeladd.note
+    write = modelrecord.note
 
     def full(place: Path, record: dict[str, object]) -> None:
         if record["event"] == "model.added":
             raise StorageFailed("storage.failed", "No space left on device.")
         write(place, record)
 
-    monkeypatch.setattr(modeladd, "note", full)
+    monkeypatch.setattr(modelrecord, "note", full)
     with pytest.raises(StorageFailed):
         added(network, workspace)
     assert external_ids(store) == []

@@ -27,6 +27,35 @@ FILES = {
     "vqvae/config.json": {"_class_name": "VQModel", "latent_channels": 3},
 }
 
+FIRST, LAST = "<|startoftext|>", "<|endoftext|>"
+#: The usual local upscaler of diffusers, which takes words: index and settings.
+UPSCALER = {
+    "model_index.json": {
+        "_class_name": "StableDiffusionUpscalePipeline",
+        "_diffusers_version": "0.42.1",
+        "feature_extractor": [None, None],
+        "low_res_scheduler": ["diffusers", "DDPMScheduler"],
+        "max_noise_level": 350,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", SCHEDULER],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "watermarker": [None, None],
+    },
+    "low_res_scheduler/scheduler_config.json": {"_class_name": "DDPMScheduler"},
+    "scheduler/scheduler_config.json": {"_class_name": SCHEDULER, "prediction_type": "v_prediction"},
+    "text_encoder/config.json": {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model"},
+    "tokenizer/tokenizer_config.json": {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"},
+    "tokenizer/special_tokens_map.json": {
+        "bos_token": {"content": FIRST, "lstrip": False}, "eos_token": LAST, "pad_token": "!",
+    },
+    "tokenizer/vocab.json": {"!": 0, "a": 1, FIRST: 2, LAST: 3},
+    "unet/config.json": {"_class_name": "UNet2DConditionModel", "in_channels": 7},
+    "vae/config.json": {"_class_name": "AutoencoderKL", "scaling_factor": 0.08333},
+}  # fmt: skip
+
 
 class Planted:
     """Unpickled by pickle, it makes a folder."""
@@ -70,17 +99,24 @@ def onnx_network(*, scale: int = 2, seed: int = 0, change: Callable[[Any], None]
 
 def pipeline_folder(folder: Path, **changes: Any) -> Path:
     """A folder that looks like a pipeline; ``changes`` are files by name, None to leave one out."""
-    numbers = safetensors.numpy.save({"weight": np.zeros((2, 2), np.float32)})
-    files: dict[str, bytes] = {name: json.dumps(table).encode() for name, table in FILES.items()}
-    files |= {f"{part}/diffusion_pytorch_model.safetensors": numbers for part in ("unet", "vqvae")}
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    for name, value in changes.items():
-        path = folder / name
-        if value is None:
-            path.unlink()
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
+    return _folder(folder, FILES, ("unet/diffusion_pytorch_model", "vqvae/diffusion_pytorch_model"), changes)
+
+
+def upscaler_folder(folder: Path, **changes: Any) -> Path:
+    """A folder that looks like an upscaler with words; ``changes`` as for :func:`pipeline_folder`."""
+    stems = ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model")
+    return _folder(folder, UPSCALER, stems, {"tokenizer/merges.txt": b"#version: 0.2\n", **changes})
+
+
+def numbers(kind: Any = np.float32) -> bytes:
+    """A safetensors file with one tensor."""
+    return safetensors.numpy.save({"weight": np.zeros((2, 2), kind)})
+
+
+def _folder(folder: Path, tables: dict[str, Any], stems: tuple[str, ...], changes: dict[str, Any]) -> Path:
+    files: dict[str, Any] = {**tables, **{f"{stem}.safetensors": numbers() for stem in stems}, **changes}
+    for name, value in files.items():
+        if value is not None:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
     return folder

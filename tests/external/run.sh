@@ -6,12 +6,13 @@
 set -eu
 cd "$(dirname "$0")/../.."
 venv=${1:?folder of the environment}
-if [ ! -e "$venv/.ready" ]; then
+script=tests/external/run.sh
+if ! cmp -s "$script" "$venv/.ready"; then
   "${2:-python3}" -m venv "$venv"
   "$venv/bin/python" -m pip install -q -c constraints.txt torch
   "$venv/bin/python" -m pip install -q -c constraints.txt -e . onnxruntime hypothesis pytest
-  "$venv/bin/python" -m pip install -q einops==0.8.2 diffusers==0.42.1
+  "$venv/bin/python" -m pip install -q einops==0.8.2 diffusers==0.42.1 transformers==5.23.0
   "$venv/bin/python" -m pip install -q --no-deps torchvision==0.16.2 spandrel==0.4.2
-  touch "$venv/.ready"
+  cp "$script" "$venv/.ready"
 fi
 OMP_NUM_THREADS=1 exec "$venv/bin/python" -W ignore -m pytest -q tests/external/with_engines.py

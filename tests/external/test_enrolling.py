@@ -14,7 +14,7 @@ from forensic.case.modeladd import add_model
 from forensic.errors import BadInput, ForensicError, PolicyRefused, UsageError
 from forensic.frames.stageclass import StageClass
 from forensic.registry.external import engine as engines
-from forensic.registry.external.card import ExternalCard, declared
+from forensic.registry.external.card import NO_WORDS, ExternalCard, LaboratoryCard, declared
 from forensic.registry.external.enrolling import Enrolled, read_laboratory_card, read_model
 from forensic.registry.external.enrolling import enrol as enrol_off_record
 from forensic.registry.external.loading import load_external_model
@@ -22,6 +22,7 @@ from forensic.registry.external.shelf import external_ids, load_external, read_c
 from forensic.registry.installed import require_usable
 from forensic.registry.packs.store import noted
 from forensic.stages import catalogue
+from forensic.stages.external_upscale import ExternalUpscaleParameters
 from tests.external.networks import onnx_network, pipeline_folder
 
 
@@ -318,6 +319,26 @@ def test_what_the_model_cannot_do_is_refused(network: Path, store: Path, values:
     with pytest.raises(BadInput) as caught:
         catalogue.build("external-upscale", {"model": "lab-x2", **values})
     assert caught.value.code == code
+
+
+def test_no_parameter_takes_words() -> None:
+    """The one text is the model's id: nothing that somebody types reaches a pipeline that takes words."""
+    fields = ExternalUpscaleParameters.model_fields
+    texts = {name for name, field in fields.items() if field.annotation is not int}
+    assert texts == {"model"} and not LaboratoryCard.model_fields.keys() & {"prompt", "words", "conditions"}
+
+
+def test_a_card_with_words_is_refused(network: Path, store: Path) -> None:
+    path = enrol(network, "lab-x2", store).card.folder / "card.toml"
+    said = 'prompt_tokens = "2, 3"\nnoise_level = 20\nguidance = 1.0\nscaling_factor = 0.08333\n'
+    whole = path.read_text("utf-8")
+    path.write_text(whole.replace("[[files]]", f'[conditions]\nwords = "a face"\n{said}\n[[files]]', 1), "utf-8")
+    with pytest.raises(PolicyRefused, match=r"model\.card-invalid"):
+        read_card("lab-x2")
+    path.write_text(whole.replace("[[files]]", f'[conditions]\nwords = "{NO_WORDS}"\n{said}\n[[files]]', 1), "utf-8")
+    refused_everywhere("lab-x2", read_card("lab-x2"), "model.external-unrecorded")
+    with pytest.raises(BadInput, match=r"model\.card-untrue"):
+        load_external_model(read_card("lab-x2"))
 
 
 def test_other_stages_know_nothing_of_it(network: Path, store: Path) -> None:

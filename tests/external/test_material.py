@@ -10,14 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import torch
 
 from forensic.errors import BadInput, ForensicError, UsageError
 from forensic.registry.external.material import WEIGHTS, read_material, source_digest
 from forensic.registry.external.pipeline_folder import read_folder
-from tests.external.networks import FILES, Planted, pipeline_folder
+from forensic.registry.external.pipeline_index import described
+from tests.external.networks import FILES, LAST, UPSCALER, Planted, numbers, pipeline_folder, upscaler_folder
 
 INDEX, UNET = FILES["model_index.json"], FILES["unet/config.json"]
+LARGER = UPSCALER["model_index.json"]
+ENCODER, WORDS, SPECIAL, VOCABULARY = (
+    UPSCALER[f"{part}.json"]
+    for part in ("text_encoder/config", "tokenizer/tokenizer_config", "tokenizer/special_tokens_map", "tokenizer/vocab")
+)
+HALF = "diffusion_pytorch_model.fp16.safetensors"
 
 
 @pytest.mark.parametrize("form", [".pth", ".pt", ".ckpt"])
@@ -131,7 +139,9 @@ def test_a_whole_pipeline_passes_and_texts_about_it_are_left_where_they_are(tmp_
         ({"vqvae/scheduler_config.json": {}}, "pipeline"),
         ({"unet/deep/config.json": {}}, "file"),
         ({"unet/diffusion_pytorch_model.safetensors.index.json": {}}, "file"),
-        ({"unet/diffusion_pytorch_model.fp16.safetensors": b""}, "file"),
+        ({"unet/diffusion_pytorch_model.fp32.safetensors": b""}, "file"),
+        ({"unet/model.safetensors": numbers()}, "pipeline"),
+        ({"unet/config.json": {**UNET, "quantization_config": {"bits": 4}}}, "pipeline"),
         ({"surprise": b""}, "file"),
         ({f"text{number}.md": b"" for number in range(70)}, "file"),
     ],
@@ -160,3 +170,125 @@ def test_settings_nested_without_end_are_an_error_like_any_other(tmp_path: Path)
     folder = pipeline_folder(tmp_path / "upscaler", **{"unet/config.json": b'{"a":' * 50_000 + b"1" + b"}" * 50_000})
     with pytest.raises(ForensicError):
         read_material(folder)
+
+
+def test_an_upscaler_with_words_passes_and_its_list_of_merges_is_left_where_it_is(tmp_path: Path) -> None:
+    files, left_out = read_folder(upscaler_folder(tmp_path / "upscaler", **{"README.md": b"# x4"}))
+    assert left_out == ("README.md", "tokenizer/merges.txt")
+    assert set(files) == {*UPSCALER, *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
+                          "text_encoder/model.safetensors"}  # fmt: skip
+    assert described(files).tokens == [2, 3] + [0] * 75
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"tokenizer/tokenizer_config.json": {**WORDS, "auto_map": {"AutoTokenizer": ["words.Mine", None]}}}, "code"),
+        ({"tokenizer/special_tokens_map.json": {**SPECIAL, "inner": {"trust_remote_code": True}}}, "code"),
+        ({"tokenizer/tokenizer_config.json": {**WORDS, "name_or_path": "https://example.org/words"}}, "address"),
+        ({"tokenizer/tokenizer.json": {"model": {"vocab": VOCABULARY}, "normalizer": {"auto_map": 1}}}, "code"),
+        ({"tokenizer/tokenizer.json": {"model": {"vocab": VOCABULARY}, "from": "https://example.org/"}}, "address"),
+        ({"tokenizer/words.py": b"raise SystemExit"}, "code"),
+        ({"tokenizer/added_tokens.json": {"word": 7}}, "file"),
+        ({"tokenizer/chat_template.jinja": b"{{ 1 }}"}, "file"),
+        ({"tokenizer/spiece.model": b""}, "file"),
+        ({"text_encoder/pytorch_model.bin": b"\x80\x04."}, "pickle"),
+        ({"x4-upscaler-ema.ckpt": b"\x80\x04."}, "pickle"),
+        ({"x4-upscaler-ema.safetensors": numbers()}, "file"),
+        ({"text_encoder/model-00001-of-00002.safetensors": numbers()}, "file"),
+        ({"safety_checker/config.json": {}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "text_encoder": ["diffusers", "CLIPTextModel"]}}, "code"),
+        ({"model_index.json": {**LARGER, "text_encoder": ["modeling", "CLIPTextModel"]}}, "code"),
+        ({"model_index.json": {**LARGER, "text_encoder": ["transformers", "AutoModel"]}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "text_encoder": ["transformers", "T5EncoderModel"]}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "text_encoder": [None, None]}}, "code"),
+        ({"model_index.json": {**LARGER, "tokenizer": ["transformers", "AutoTokenizer"]}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "unet": ["transformers", "UNet2DConditionModel"]}}, "code"),
+        ({"model_index.json": {**LARGER, "low_res_scheduler": ["diffusers", "EulerDiscreteScheduler"]}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "scheduler": ["diffusers", "CosineDPMSolverMultistepScheduler"]}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "safety_checker": ["stable_diffusion", "Checker"]}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "watermarker": ["diffusers", "Marker"]}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "requires_safety_checker": True}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "max_noise_level": 19}}, "pipeline"),
+        ({"model_index.json": {**LARGER, "max_noise_level": "350"}}, "pipeline"),
+        ({"model_index.json": {name: value for name, value in LARGER.items() if name != "tokenizer"}}, "pipeline"),
+        ({"text_encoder/config.json": {**ENCODER, "architectures": ["CLIPModel"]}}, "pipeline"),
+        ({"text_encoder/config.json": {**ENCODER, "use_attention_mask": True}}, "pipeline"),
+        (
+            {"text_encoder/config.json": {**ENCODER, "quantization_config": {"quant_method": "bitsandbytes"}}},
+            "pipeline",
+        ),
+        ({"text_encoder/model.safetensors": None}, "pipeline"),
+        ({"tokenizer/vocab.json": None}, "pipeline"),
+        ({"tokenizer/tokenizer_config.json": None}, "pipeline"),
+        ({"tokenizer/vocab.json": b'{"a":' * 50_000 + b"1" + b"}" * 50_000}, "pipeline"),
+    ],
+)
+def test_an_upscaler_with_words_that_holds_anything_else_is_refused(
+    tmp_path: Path, changes: dict[str, object], code: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_material(upscaler_folder(tmp_path / "upscaler", **changes))
+    assert caught.value.code == f"model.external-{code}", caught.value
+
+
+def test_a_pickle_in_the_place_of_a_text_encoders_numbers_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    for data in (pickle.dumps(Planted(trap)), b"", b"\x08" + bytes(7) + b"[1, 2] {"):
+        with pytest.raises(BadInput, match=r"model\.weights-invalid"):
+            read_material(upscaler_folder(tmp_path / "upscaler", **{"text_encoder/model.safetensors": data}))
+    assert not trap.exists()
+
+
+def test_a_link_to_a_tokenizer_is_not_followed(tmp_path: Path) -> None:
+    folder = upscaler_folder(tmp_path / "upscaler")
+    (folder / "tokenizer" / "vocab.json").rename(tmp_path / "vocab.json")
+    (folder / "tokenizer" / "vocab.json").symlink_to(tmp_path / "vocab.json")
+    with pytest.raises(BadInput, match=r"model\.external-link"):
+        read_material(folder)
+
+
+@pytest.mark.parametrize("variant", ["fp16", "bf16"])
+def test_a_folder_of_half_precision_is_taken_and_its_precision_told(tmp_path: Path, variant: str) -> None:
+    half = safetensors.torch.save(
+        {"weight": torch.zeros(2, dtype=getattr(torch, {"fp16": "half"}.get(variant, "bfloat16")))}
+    )
+    found = read_material(
+        pipeline_folder(
+            tmp_path / "upscaler",
+            **{
+                "unet/diffusion_pytorch_model.safetensors": None,
+                f"unet/diffusion_pytorch_model.{variant}.safetensors": half,
+                "vqvae/diffusion_pytorch_model.safetensors": half,
+            },
+        )
+    )
+    told = {file.name: file.precision for file in found.enrolled() if file.precision}
+    word = {"fp16": "float16", "bf16": "bfloat16"}[variant]
+    assert told == {
+        f"unet/diffusion_pytorch_model.{variant}.safetensors": word, "vqvae/diffusion_pytorch_model.safetensors": word,
+    }  # fmt: skip
+
+
+def test_of_full_and_half_precision_the_full_is_taken_and_the_half_is_said_to_be_left(tmp_path: Path) -> None:
+    folder = pipeline_folder(tmp_path / "upscaler", **{f"unet/{HALF}": b"not even looked at"})
+    files, left_out = read_folder(folder)
+    assert left_out == (f"unet/{HALF}",) and "unet/diffusion_pytorch_model.safetensors" in files
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / "unet" / "diffusion_pytorch_model.bf16.safetensors").write_bytes(numbers(np.float16))
+    with pytest.raises(BadInput, match=r"model\.external-pipeline.*two versions of the same numbers"):
+        read_folder(folder)
+
+
+def test_numbers_that_float32_does_not_hold_exactly_are_refused(tmp_path: Path) -> None:
+    eight = safetensors.torch.save({"weight": torch.zeros(2, dtype=torch.float8_e4m3fn)})
+    for data in (numbers(np.float64), eight, numbers(np.uint8)):
+        folder = pipeline_folder(tmp_path / "upscaler", **{"unet/diffusion_pytorch_model.safetensors": data})
+        with pytest.raises(BadInput, match=r"model\.external-precision"):
+            read_folder(folder)
+
+
+def test_what_a_folder_fills_the_empty_text_with_is_told(tmp_path: Path) -> None:
+    changed = {**SPECIAL, "pad_token": "a", "eos_token": {"content": LAST}}
+    files, _ = read_folder(upscaler_folder(tmp_path / "upscaler", **{"tokenizer/special_tokens_map.json": changed}))
+    assert described(files).tokens == [2, 3] + [1] * 75

@@ -94,11 +94,14 @@ class Method:
 
 
 def _settings(record: dict[str, Any]) -> dict[str, object]:
-    """What of a stage's record makes pixels. ``motions`` left empty is as if there were no such parameter.
+    """What of a stage's record makes pixels. ``motions`` left empty is as if there were no such parameter, nor that
+    which says what they are of.
 
     Of a model's card the words are left out: they hold, among others, what was measured with it.
     """
-    given = {name: one for name, one in record["parameters"].items() if name != "motions" or one["value"]}
+    stated = record["parameters"]
+    unused = set() if stated.get("motions", {}).get("value") else {"motions", "motions_in"}
+    given = {name: one for name, one in stated.items() if name not in unused}
     model = record["model"] and {name: record["model"][name] for name in MODEL}
     return {"name": record["name"], "parameters": given, "model": model}
 

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from forensic.frames.layout import LAYOUTS
 from forensic.fusion.tracking import Region, Track, joined, track_region
 from forensic.resources import reports_dir
 from forensic.simulation.degradation import Degradation, Motion, MovingObject
@@ -135,7 +134,7 @@ def following(one: Method, recording: Recording, drawn: Plate) -> tuple[np.ndarr
     """
     region = marked(recording, drawn)
     start = time.perf_counter()
-    recipe = locked(load_recipe(LOCKED[one.name]), tracked(recording, region), LAYOUTS["gray"], one.name)
+    recipe = locked(load_recipe(LOCKED[one.name]), tracked(recording, region), one.name)
     behind = Method(one.name, FACTOR, Pipeline(of_luma(recipe.bind(scale=FACTOR).stages)))
     made, _ = behind(recording.frames, (MIDDLE, MIDDLE + 1), recording)
     seconds = time.perf_counter() - start

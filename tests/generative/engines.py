@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,12 @@ from tests.footage import shared_data
 FACTOR = 4
 BICUBIC = "bicubic"
 #: In the order of the table; those whose recipe or weights are not here are left out, and said to be.
-ENGINES = (BICUBIC, "light", "single", "creative-gan", "creative-gan-drawn", "creative-diffusion")
+ENGINES = (
+    BICUBIC, "light", "single", "creative-gan", "creative-gan (bfloat16)", "creative-gan-drawn",
+    "creative-diffusion", "creative-diffusion (4 steps)", "creative-diffusion (bfloat16)",
+)  # fmt: skip
+#: What the words in brackets change, in the stage that has such a parameter.
+VARIANTS: dict[str, dict[str, Any]] = {"bfloat16": {"precision": "bfloat16"}, "4 steps": {"steps": 4}}
 SETS = ("set5", "recorded-none", "recorded-28", "set14")
 RECORDED = 12  # scenes of BSDS500 test
 FIELDS = (
@@ -121,7 +127,13 @@ def pipeline(engine: str) -> Pipeline:
     """The engine's stages. Raises ``ForensicError`` where it cannot be built here."""
     if engine == BICUBIC:
         return Pipeline([build("resize", {"scale": float(FACTOR), "kernel": "bicubic"})])
-    return Pipeline(stage for stage in load_recipe(engine).bind(scale=FACTOR).stages if not stage.keeps_luma)
+    recipe, _, variant = engine.partition(" (")
+    changes = VARIANTS[variant.removesuffix(")")] if variant else {}
+    stages = (stage for stage in load_recipe(recipe).bind(scale=FACTOR).stages if not stage.keeps_luma)
+    return Pipeline(
+        stage.varied(**changes) if changes.keys() <= type(stage.parameters).model_fields.keys() else stage
+        for stage in stages
+    )
 
 
 def settings(made: Pipeline) -> str:
@@ -204,7 +216,7 @@ def _append(path: Path, row: Row) -> None:
 def measure(path: Path, engines: Sequence[str], sets: Sequence[str]) -> None:
     """Each engine in a process of its own: its memory is then its own."""
     for engine in engines:
-        if engine != BICUBIC and engine not in recipe_names():
+        if engine != BICUBIC and engine.partition(" (")[0] not in recipe_names():
             print(f"{engine}: there is no such recipe here", flush=True)
             continue
         command = [sys.executable, "-m", "tests.generative", "engine", engine, "--out", str(path)]

@@ -134,15 +134,47 @@ def test_interlaced_pictures_say_so(real_clip: Path, tmp_path: Path) -> None:
             assert {frame.coding and frame.coding.fault for frame in reader.frames()} == {"the picture is interlaced"}
 
 
-def test_blocks_of_a_picture_whose_left_side_is_cut_off_by_the_stream_are_not_told(
-    real_clip: Path, tmp_path: Path
+def _unevenly_coded(clip: Path, folder: Path, *more: object) -> Path:
+    finer = ("-vf", "addroi=0:0:96:80:-0.3", "-c:v", "libx264", "-crf", 28)
+    return _encoded(clip, folder / "whole.mkv", *finer, *more, frames=3)
+
+
+def _cut(whole: Path, *sides: str) -> Path:
+    """``whole`` with its stream told to show less of what is coded: not a sample is coded anew."""
+    cut = whole.with_name(f"cut{len(list(whole.parent.iterdir()))}.mkv")
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", "h264_metadata=" + ":".join(sides), cut)
+    return cut
+
+
+def _shown(path: Path) -> list[tuple[np.ndarray, BlockQuantisers | None]]:
+    with ExhibitReader(path, coding=True) as reader:
+        return [(frame.planes[0], frame.coding and frame.coding.blocks) for frame in reader.frames()]
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("crop_top=6",), ("crop_top=2", "crop_bottom=4"), ("crop_top=14", "crop_left=4"), ("crop_left=64",),
+        ("crop_left=70", "crop_top=18", "crop_right=6"), ("crop_left=6", "crop_right=10"), ("crop_bottom=30",),
+    ],
+    ids=",".join,
+)  # fmt: skip
+def test_blocks_lie_where_they_were_coded_whatever_the_stream_cuts_off(
+    real_clip: Path, tmp_path: Path, sides: tuple[str, ...]
 ) -> None:
-    """FFmpeg cuts the picture and leaves the blocks where they were: they would be another place's."""
-    whole = _encoded(real_clip, tmp_path / "a.mkv", *_X264[:-1], _X264[-1] + "27", frames=3)
-    cut = tmp_path / "b.mkv"
-    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", "h264_metadata=crop_left=64", cut)
-    assert all(coding.blocks is not None for coding in _codings(whole))
-    assert all(coding.blocks is None and coding.mean == 27.0 for coding in _codings(cut))
+    """Where the picture lies is looked for in the whole one. FFmpeg cuts less off the left side than it is told."""
+    whole = _unevenly_coded(real_clip, tmp_path)
+    for (full, grid), (part, blocks) in zip(_shown(whole), _shown(_cut(whole, *sides)), strict=True):
+        rows, columns = part.shape
+        (found,) = [
+            (left, top)
+            for top in range(full.shape[0] - rows + 1)
+            for left in range(full.shape[1] - columns + 1)
+            if np.array_equal(full[top : top + rows, left : left + columns], part)
+        ]
+        assert grid is not None and blocks is not None
+        for x, y in ((0, 0), (24, 40), (37, 51), (columns - 9, rows - 7)):
+            assert blocks.moved(x, y).mean(9, 7) == grid.moved(found[0] + x, found[1] + y).mean(9, 7)
 
 
 def test_h265_says_that_nothing_is_exported(real_clip: Path, tmp_path: Path) -> None:
@@ -151,7 +183,15 @@ def test_h265_says_that_nothing_is_exported(real_clip: Path, tmp_path: Path) -> 
         assert coding.scale is None and coding.mean is None and "gives no quantisers" in str(coding.why_not)
 
 
-@pytest.mark.parametrize("options", [(*_X264[:-1], _X264[-1] + "27"), ("-c:v", "mjpeg"), ("-c:v", "ffv1")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (*_X264[:-1], _X264[-1] + "27"),
+        ("-c:v", "libx264", "-bsf:v", "h264_metadata=crop_top=6"),
+        ("-c:v", "mjpeg"),
+        ("-c:v", "ffv1"),
+    ],
+)
 def test_the_confined_decoder_says_the_same(real_clip: Path, tmp_path: Path, options: tuple[object, ...]) -> None:
     path = _encoded(real_clip, tmp_path / "a.mkv", *options, frames=5)
     assert _codings(path, SandboxedReader) == _codings(path)
@@ -229,9 +269,19 @@ def test_codings_cross_the_pipe_unchanged() -> None:
         FrameCoding("P", "h264", ((20, 256), (31, 512))),
         FrameCoding("I", "jpeg", tables=(tuple(range(1, 65)),)),
         FrameCoding("B", why_not="no word"),
-        FrameCoding("P", "h264", ((20, 512),), blocks=BlockQuantisers(2, b"\x14\x14"), size=70, interlaced=True),
+        FrameCoding("P", "h264", ((20, 512),), blocks=BlockQuantisers(2, b"\x14\x14", 17, 6), size=70, interlaced=True),
     ):
         assert coding_of(coding.to_record()) == coding
+
+
+GRID = {"columns": 1, "values": "FBQU", "left": 0, "top": 0}  # three blocks, one below the other
+
+
+def test_blocks_as_the_parent_expects_them_are_taken() -> None:
+    honest = FrameCoding("P", "h264", ((20, 256),)).to_record()
+    assert coding_of(honest | {"blocks": GRID | {"left": 15, "top": 47}}).blocks == BlockQuantisers(
+        1, b"\x14\x14\x14", 15, 47
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,9 +290,10 @@ def test_codings_cross_the_pipe_unchanged() -> None:
         {"picture_type": "X"}, {"scale": "h266"}, {"scale": None}, {"counts": [[20, -1]]}, {"counts": [[20.0, 1]]},
         {"counts": [[1]]}, {"counts": [[300, 1]]}, {"counts": []}, {"tables": [[0] * 64]}, {"tables": [[1] * 64]},
         {"tables": None}, {"why_not": "also"}, {"why_not": "\x1b[31m"}, {"more": 1},
-        {"blocks": {"columns": 2, "values": "FBQU"}}, {"blocks": {"columns": 0, "values": "FBQU"}},
-        {"blocks": {"columns": 1, "values": "not base64"}}, {"blocks": {"columns": 1, "values": ""}},
-        {"blocks": {"columns": 1, "values": "FBQU", "left": 4}}, {"blocks": ["FBQU"]},
+        {"blocks": GRID | {"columns": 2}}, {"blocks": GRID | {"columns": 0}}, {"blocks": GRID | {"side": 8}},
+        {"blocks": GRID | {"values": "not base64"}}, {"blocks": GRID | {"values": ""}}, {"blocks": GRID | {"left": 16}},
+        {"blocks": GRID | {"left": -1}}, {"blocks": GRID | {"top": 48}}, {"blocks": GRID | {"top": None}},
+        {"blocks": {"columns": 1, "values": "FBQU"}}, {"blocks": ["FBQU"]},
         {"interlaced": None}, {"size": -1},
     ],
 )  # fmt: skip

@@ -29,6 +29,15 @@ def test_the_eight_transforms_differ_and_are_undone():
         np.testing.assert_array_equal(transform.undo(transform.apply(plane)), plane)
 
 
+def test_a_place_is_where_its_pixel_went():
+    plane = np.arange(35, dtype=np.float32).reshape(5, 7)
+    for transform in DIHEDRAL:
+        made, matrix = transform.apply(plane), transform.matrix(7, 5)
+        for y, x in np.ndindex(5, 7):
+            column, row, _ = matrix @ (x, y, 1)
+            assert made[int(row), int(column)] == plane[y, x], transform.label
+
+
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv444p", "gray", "rgb24", "yuv422p", "yuv411p", "yuv440p"])
 def test_an_equivariant_process_has_no_dispersion(coded, layout):
     frame = coded(_scene(), layout).to_working()

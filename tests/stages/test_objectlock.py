@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from forensic.errors import BadInput, UsageError
-from forensic.frames.layout import layout_named
 from forensic.fusion.motion import placed, project
 from forensic.fusion.tracking import Region, Sight, Track, joined, track_region
 from forensic.simulation.degradation import MovingObject
 from forensic.stages import catalogue
-from forensic.stages.objectlock import follow_parameters, given_motions, locked
+from forensic.stages.objectlock import locked
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import Recipe, load_recipe, parse_recipe
 from tests.fidelity.methods import coded
@@ -50,7 +49,7 @@ def test_the_region_is_fused_as_if_it_stood_still(passing, track) -> None:
     """Nothing is registered within the small crop, where a turn cannot be seen: what was tracked is taken."""
     region = track.region
     assert region.height < 16
-    bound = locked(load_recipe("fuse"), track, layout_named("gray"), "test").bind(scale=4)
+    bound = locked(load_recipe("fuse"), track, "test").bind(scale=4)
     bound = [stage if stage.name == "follow" else stage.varied(self_similarity=False) for stage in bound.stages]
     (output,) = Pipeline(bound).run(iter(coded(passing.frames)), workers=1, keep=(AT, AT + 1))
     box = (slice(4 * region.y, 4 * (region.y + region.height)), slice(4 * region.x, 4 * (region.x + region.width)))
@@ -62,14 +61,20 @@ def test_the_region_is_fused_as_if_it_stood_still(passing, track) -> None:
     assert note["motion_source"] == "given" and note["frames_used"] == 9
 
 
-def test_motions_in_the_crop_are_those_that_were_tracked(track) -> None:
-    layout = layout_named("yuv420p")
-    follow = catalogue.build("follow", follow_parameters(track))
+@pytest.mark.parametrize("layout", ["gray", "yuv420p", "yuv411p"])
+def test_motions_in_the_crop_are_those_that_were_tracked(track, layout, working) -> None:
+    """Whatever grid of colour the crop keeps to in a frame, and however it was moved by hand since."""
+    recipe = locked(load_recipe("fuse"), track, "test")
+    points = [[frame, x + (7 if frame == 3 else 0), y] for frame, x, y in recipe.steps[0].parameters["points"]]
+    follow, fusion = (catalogue.build(step.name, step.parameters) for step in recipe.steps)
+    follow = follow.varied(points=tuple(map(tuple, points)))
     point = track.region.middle
-    origin = np.array(follow.corner(AT, layout))
-    for frame, *numbers in given_motions(track, follow_parameters(track), layout):
-        (sight,) = (one for one in track.sights if one.frame == frame)
-        there = project(np.reshape(numbers, (3, 3)), point - origin) + follow.corner(frame, layout)
+    whole = [working(88, 56, layout, index=sight.frame) for sight in track.sights]
+    window = [follow.process([frame], 0) for frame in whole]
+    corners = [np.array(follow.corner(frame.timing.index, frame.geometry.layout)) for frame in whole]
+    own = project(track.sights[AT].matrix, point) - corners[AT]
+    for sight, corner, motion in zip(track.sights, corners, fusion._motions(window, AT), strict=True):
+        there = motion.of(own) + corner
         assert np.abs(there - project(sight.matrix, point)).max() < 1e-6
 
 
@@ -84,7 +89,7 @@ def _fused(passing, recipe: Recipe, at: int) -> dict[str, Any]:
 def test_frames_without_a_fit_are_not_used_and_said_to_be_so(passing, track) -> None:
     sights = tuple(replace(one, registered=one.frame != 6) for one in track.sights if one.frame != 2)
     without = replace(track, sights=sights, lost=(2,))
-    recipe = locked(load_recipe("fuse"), without, layout_named("gray"), "test")
+    recipe = locked(load_recipe("fuse"), without, "test")
     assert [motion[0] for motion in recipe.steps[1].parameters["motions"]] == [0, 1, 3, 4, 5, 7, 8]
     note = _fused(passing, recipe, AT)
     assert {row["frame"]: row["rejected"] for row in note["frames"] if row["rejected"]} == {
@@ -93,7 +98,7 @@ def test_frames_without_a_fit_are_not_used_and_said_to_be_so(passing, track) -> 
 
 
 def test_another_frame_of_the_track_is_fused_with_the_same_motions(passing, track) -> None:
-    recipe = locked(load_recipe("fuse"), track, layout_named("gray"), "test")
+    recipe = locked(load_recipe("fuse"), track, "test")
     note = _fused(passing, recipe, 6)
     assert note["frames_used"] == len(note["frames"]) == 7
     # Every crop is placed to within half a pixel.
@@ -109,13 +114,13 @@ def test_where_a_stage_between_turns_pixels_fusion_registers_by_itself() -> None
     text = 'name = "x"\ntitle = "X"\nwhy = "Test."\n'
     for name, parameters in (("rotate-flip", "{ rotate = 90 }"), ("fusion", "{ scale = 2 }")):
         text += f'[[stage]]\nname = "{name}"\nwhy = "Test."\nparameters = {parameters}\n'
-    recipe = locked(parse_recipe(text.encode(), "x.toml"), _sights(3), layout_named("gray"), "test")
+    recipe = locked(parse_recipe(text.encode(), "x.toml"), _sights(3), "test")
     assert [step.name for step in recipe.steps] == ["follow", "rotate-flip", "fusion"]
     assert recipe.steps[2].parameters == {"scale": 2, "registration": "homography", "strength": 0.4}
 
 
 def test_a_fusion_that_a_model_refines_is_given_the_motions_and_smooths_as_it_was_trained() -> None:
-    recipe = locked(load_recipe("multi"), _sights(3), layout_named("gray"), "test")
+    recipe = locked(load_recipe("multi"), _sights(3), "test")
     (step,) = (step for step in recipe.steps if step.name == "refined-fusion")
     assert [motion[0] for motion in step.parameters["motions"]] == [0, 1, 2]
     assert "strength" not in step.parameters
@@ -124,9 +129,69 @@ def test_a_fusion_that_a_model_refines_is_given_the_motions_and_smooths_as_it_wa
 def test_a_recipe_that_says_how_much_to_smooth_is_believed() -> None:
     text = 'name = "x"\ntitle = "X"\nwhy = "Test."\n[[stage]]\nname = "fusion"\nwhy = "Test."\n'
     text += "parameters = { strength = 2.0 }\n"
-    recipe = locked(parse_recipe(text.encode(), "x.toml"), _sights(3), layout_named("gray"), "test")
+    recipe = locked(parse_recipe(text.encode(), "x.toml"), _sights(3), "test")
     assert recipe.steps[1].parameters["strength"] == 2.0
     assert [motion[0] for motion in recipe.steps[1].parameters["motions"]] == [0, 1, 2]
+
+
+def _with_motions(*before: str, motions: list[list[float]]) -> Recipe:
+    """Stages with no parameters but those of a turn, then a fusion that is given ``motions``."""
+    text = 'name = "own"\ntitle = "X"\nwhy = "Test."\n'
+    for name in before:
+        values = "rotate = 180" if name == "rotate-flip" else ""
+        text += f'[[stage]]\nname = "{name}"\nwhy = "Test."\nparameters = {{ {values} }}\n'
+    text += f'[[stage]]\nname = "fusion"\nwhy = "Test."\nparameters = {{ scale = 1, motions = {motions} }}\n'
+    return parse_recipe(text.encode(), "x.toml")
+
+
+@pytest.mark.parametrize("between", [(), ("nlmeans",), ("deblock", "levels")])
+def test_motions_that_a_recipe_states_hold_behind_the_region_and_go_before_the_tracked_ones(between, working) -> None:
+    """They are of the recorded picture; the region lies elsewhere in every frame."""
+    motions = [[frame, 1.0, 0.01 * frame, 0.4 * frame, -0.01 * frame, 1.0, -0.3, 0.0, 0.0, 1.0] for frame in (0, 1, 3)]
+    base = _with_motions(*between, motions=motions)
+    recipe = locked(base, _sights(4), "test")
+    assert recipe.steps[-1].parameters["motions"] == motions, "not those of the track"
+    whole = [working(96, 64, "yuv420p", index=index) for index in range(4)]
+    *_, alone = base.bind().stages
+    follow, *_, fusion = recipe.bind().stages
+    corners = [np.array(follow.corner(index, whole[0].geometry.layout)) for index in range(4)]
+    assert len({tuple(corner) for corner in corners}) == 4
+    window = [follow.process([frame], 0) for frame in whole]
+    points = np.array([[0.0, 0.0], [20.0, 11.0]])
+    for stated, made, corner in zip(alone._motions(whole, 1), fusion._motions(window, 1), corners, strict=True):
+        assert (stated is None) == (made is None)
+        if stated is not None:
+            assert np.abs(made.of(points) + corner - stated.of(points + corners[1])).max() < 1e-9
+
+
+@pytest.mark.parametrize("between", ["rotate-flip", "stabilise"])
+def test_motions_of_pictures_that_a_stage_moves_are_refused_with_a_region_that_moves(between) -> None:
+    identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    recipe = _with_motions(between, motions=[[0, *identity], [1, *identity]])
+    with pytest.raises(UsageError) as refusal:
+        locked(recipe, _sights(3), "test")
+    assert refusal.value.code == "recipe.roi" and "motions" in refusal.value.message
+
+
+def test_where_the_region_shows_nothing_given_motions_are_not_used(working) -> None:
+    identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    recipe = locked(_with_motions(motions=[[frame, *identity] for frame in range(6)]), _sights(3), "test")
+    follow, fusion = recipe.bind().stages
+    window = [follow.process([working(96, 64, "gray", index=index)], 0) for index in range(1, 5)]
+    assert [motion is None for motion in fusion._motions(window, 0)] == [False, False, True, True]
+
+
+def test_a_recipe_that_deblocks_finds_the_blocks_behind_a_region_that_moves(working) -> None:
+    recipe = locked(load_recipe("classic"), _sights(4), "test")
+    follow, deblock, *_ = recipe.bind().stages
+    assert (follow.name, deblock.name) == ("follow", "deblock")
+    blocks = np.tile(110 + 4.0 * (np.arange(96) // 8 % 2), (64, 1)).astype(np.float32)
+    for index in range(4):
+        frame = follow.process([working(96, 64, "gray", planes=(blocks,), index=index)], 0)
+        changed = np.abs(deblock.process([frame], 0).planes[0] - frame.planes[0])[:, 4:-4].max(axis=0) > 0
+        left = int(follow.corner(index, frame.geometry.layout)[0])
+        found = {(column + left) % 8 for column in np.flatnonzero(changed) + 4}
+        assert found and found <= {5, 6, 7, 0, 1, 2}, "within three samples of an edge on either side"
 
 
 def test_given_motions_move_with_a_crop_and_are_places() -> None:
@@ -170,8 +235,8 @@ def test_a_recipe_that_names_places_is_not_put_behind_a_region_that_moves(track,
     text = f'name = "own"\ntitle = "t"\nwhy = "w"\n[[stage]]\nname = "{name}"\nwhy = "w"\nparameters = {parameters}'
     recipe = parse_recipe(text.encode(), "test")
     if not refused:
-        assert locked(recipe, track, layout_named("yuv420p"), "test").steps[0].name == "follow"
+        assert locked(recipe, track, "test").steps[0].name == "follow"
         return
     with pytest.raises(UsageError) as refusal:
-        locked(recipe, track, layout_named("yuv420p"), "test")
+        locked(recipe, track, "test")
     assert refusal.value.code == "recipe.roi" and name in refusal.value.message

@@ -22,4 +22,5 @@ cd "$scratch"
 # What the wheel can have wrong is what it ships and how it finds it; the rest was tested on the checkout.
 "$scratch/venv/bin/python" -m pytest -n 2 -q "$scratch"/tests/registry "$scratch"/tests/report "$scratch"/tests/policy \
   "$scratch"/tests/stages "$scratch"/tests/compat "$scratch"/tests/case/test_main_job.py \
-  "$scratch"/tests/case/test_contract.py "$scratch"/tests/case/test_ladder.py --rootdir "$scratch" -p no:cacheprovider
+  "$scratch"/tests/case/test_contract.py "$scratch"/tests/case/test_ladder.py "$scratch"/tests/case/test_sourcecode.py \
+  --rootdir "$scratch" -p no:cacheprovider

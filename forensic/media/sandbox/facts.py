@@ -239,7 +239,10 @@ def _blocks(value: Any) -> BlockQuantisers:
         raise Breach("quantisers of blocks that are none") from error
     if not values or len(values) % columns:
         raise Breach("quantisers of blocks that are no grid")
-    return BlockQuantisers(columns, values)
+    side = BlockQuantisers.SIDE
+    left = whole(fields.get("left"), 0, side * columns - 1)
+    top = whole(fields.get("top"), 0, side * (len(values) // columns) - 1)
+    return BlockQuantisers(columns, values, left, top)
 
 
 def coding_of(value: Any) -> FrameCoding:

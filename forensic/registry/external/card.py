@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -17,10 +17,14 @@ from forensic.errors import InternalError, PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import sha256_bytes
 from forensic.registry.card import ID_PATTERN, Text
+from forensic.registry.external.tensor_list import spoken
 from forensic.registry.packs.description import Digest
 
 SCHEMA = "tag:forensic-tool,2026:external-model/v1"
 NOT_STATED = "not stated by the laboratory"
+COMPUTED = "float32"
+"""What spandrel and diffusers compute in here, whatever precision a file has: numbers of half precision fit exactly."""
+NO_WORDS: Final = "none: the prompt is the empty text, always"
 EngineName = Literal["spandrel", "onnxruntime", "diffusers"]
 Version = Annotated[str, Field(pattern=r"\A[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}\z")]
 #: Names inside a model's folder: at most one folder deep, nothing that leads out of it.
@@ -32,11 +36,27 @@ class _Part(BaseModel):
 
 
 class EnrolledFile(_Part):
-    """One file of the model as it lies beside the card: name, bytes, SHA-256."""
+    """One file of the model as it lies beside the card; ``precision``, of safetensors: the kinds of its numbers."""
 
     name: Annotated[str, Field(pattern=_FILE)]
     size: Annotated[int, Field(ge=0)]
     sha256: Digest
+    precision: Text | None = None
+
+
+class Conditions(_Part):
+    """What an upscaler with words is given beside the picture, the same for every picture; no parameter changes it.
+
+    ``words`` says that there are none, ``prompt_tokens`` are the token numbers of the empty text; ``noise_level`` is
+    the strength of the noise over the recording; ``guidance`` 1 is none (with an empty text there is nothing to guide
+    by); ``scaling_factor`` is by what latents are divided before they are decoded.
+    """
+
+    words: Literal["none: the prompt is the empty text, always"]
+    prompt_tokens: Text
+    noise_level: Annotated[int, Field(ge=0)]
+    guidance: float
+    scaling_factor: float
 
 
 class Source(_Part):
@@ -88,6 +108,7 @@ class ExternalCard(_Part):
     alignment: Annotated[int, Field(ge=1, le=256)]
     parameters: Annotated[int, Field(ge=0)]
     noise: bool  # its result depends on a seed
+    computed_precision: Literal["float32"] | None = None  # of ONNX it is what the file says, operator by operator
     licence: Text
     explanation: Text
     training: Text
@@ -95,6 +116,7 @@ class ExternalCard(_Part):
     limitations: list[Text]
     references: list[Text]
     source: Source
+    conditions: Conditions | None = None
     files: Annotated[list[EnrolledFile], Field(min_length=1, max_length=64)]
 
     _folder: Path | None = PrivateAttr(default=None)
@@ -123,6 +145,12 @@ class ExternalCard(_Part):
     def weights_sha256(self) -> str:
         """SHA-256 of the one file; of several, that of their list as ``sha256sum`` prints it, sorted by name."""
         return files_digest(self.files)
+
+    @property
+    def stored_precision(self) -> str | None:
+        """Kinds of numbers in its safetensors files together; None if it has none."""
+        kinds = {kind for file in self.files if file.precision is not None for kind in file.precision.split(", ")}
+        return spoken(kinds) if kinds else None
 
     @property
     def folder(self) -> Path:
@@ -158,11 +186,18 @@ class ExternalCard(_Part):
             "scale": self.scale,
             "channels": "rgb",
             "parameters": self.parameters,
+            **self.how_computed(),
             "weights_sha256": self.weights_sha256,
             "card_sha256": self.card_sha256,
             "licence": self.licence,
             "calibration": "uncalibrated",
         }
+
+    def how_computed(self) -> dict[str, Any]:
+        """Precision of the files and of the arithmetic, and what is the same for every picture, where there is such."""
+        told = {"stored_precision": self.stored_precision, "computed_precision": self.computed_precision}
+        given = {} if self.conditions is None else {"conditions": self.conditions.model_dump()}
+        return {name: value for name, value in told.items() if value is not None} | given
 
     def to_record(self) -> dict[str, Any]:
         """The whole card, JSON-able, with ``card_sha256`` added."""
@@ -203,10 +238,12 @@ def files_digest(files: list[EnrolledFile]) -> str:
 
 def card_text(card: dict[str, Any]) -> str:
     """``card``, a JSON-able table of an :class:`ExternalCard`, as TOML (a JSON text is one too, but for U+007F)."""
-    tables = ("source", "files")
+    tables = ("source", "conditions", "files")
     lines = ["# A laboratory's own model, enrolled by `forensic models add`. The program refuses it if a file differs."]
     lines += [f"{name} = {_value(value)}" for name, value in card.items() if name not in tables]
-    lines += ["", "[source]", *(f"{name} = {_value(value)}" for name, value in card["source"].items())]
+    for table in ("source", "conditions"):
+        if table in card:
+            lines += ["", f"[{table}]", *(f"{name} = {_value(value)}" for name, value in card[table].items())]
     for file in card["files"]:
         lines += ["", "[[files]]", *(f"{name} = {_value(value)}" for name, value in file.items())]
     return "\n".join(lines) + "\n"

@@ -9,14 +9,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from forensic.errors import UsageError
-from forensic.registry.external.card import EngineName
+from forensic.registry.external.card import Conditions, EngineName
 
-#: By engine: what to install, and the distributions whose versions go on the record.
+#: By engine: what to install, and the distributions whose versions go on the record, those that it needs first.
 EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "spandrel": ("external", ("spandrel", "torchvision", "einops")),
     "onnxruntime": ("int8", ("onnxruntime",)),
-    "diffusers": ("diffusers", ("diffusers", "huggingface-hub", "transformers")),
+    "diffusers": ("diffusers", ("diffusers", "transformers", "huggingface-hub")),
 }
+_NEEDED = {"diffusers": 2}
+"""How many of them a model cannot do without, where that is more than one."""
 
 
 class ExternalEngine(Protocol):
@@ -45,6 +47,11 @@ class ExternalEngine(Protocol):
     @property
     def noise(self) -> bool:
         """Whether its result depends on a seed."""
+        ...
+
+    @property
+    def conditions(self) -> Conditions | None:
+        """What it is given beside the picture, the same for every picture, if anything."""
         ...
 
     def run(self, picture: np.ndarray, seed: int, steps: int) -> np.ndarray:
@@ -79,11 +86,13 @@ def make_engine(name: EngineName, files: Mapping[str, bytes], who: str) -> Exter
 def require_engine(name: EngineName, who: str) -> None:
     """Raise ``UsageError`` (``model.engine-missing``) if what computes the model is not installed; imports nothing."""
     extra, distributions = EXTRAS[name]
-    if versions(distributions[:1]):
+    there = versions(needed := distributions[: _NEEDED.get(name, 1)])
+    if len(there) == len(needed):
         return
     raise UsageError(
         "model.engine-missing",
-        f"{who} is computed by {distributions[0]}, which is not installed.",
+        f"{who} is computed by {' and '.join(needed)}; not installed: "
+        f"{', '.join(one for one in needed if one not in there)}.",
         f"Install this program with its extra {extra}: pip install 'forensic-video[{extra}]'.",
     )
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from forensic.errors import BadInput, ForensicError, PolicyRefused, StorageFailed
 from forensic.registry.cards import CARD_FILE, MAXIMUM_CARD_BYTES, reasons
 from forensic.registry.external.card import (
+    COMPUTED,
     SCHEMA,
     ExternalCard,
     LaboratoryCard,
@@ -200,6 +201,7 @@ def _table(
         "alignment": engine.alignment,
         "parameters": engine.parameters,
         "noise": engine.noise,
+        "computed_precision": None if material.engine == "onnxruntime" else COMPUTED,
         "licence": said.licence,
         "explanation": said.explanation,
         "training": said.training,
@@ -207,7 +209,8 @@ def _table(
         "limitations": [_UNEXAMINED, _UNCALIBRATED, *said.limitations],
         "references": said.references,
         "source": material.source.model_dump(exclude_none=True),
-        "files": [file.model_dump() for file in material.enrolled()],
+        "conditions": None if engine.conditions is None else engine.conditions.model_dump(),
+        "files": [file.model_dump(exclude_none=True) for file in material.enrolled()],
     }
     return {name: value for name, value in table.items() if value is not None}
 

@@ -54,14 +54,16 @@ def load_external_model(card: ExternalCard) -> ExternalModel:
     is not what the card says.
     """
     engine = make_engine(card.engine, read_files(card), f"model {card.id}")
-    found = (engine.architecture, engine.scale, engine.alignment, engine.parameters, engine.noise)
-    said = (card.architecture, card.scale, card.alignment, card.parameters, card.noise)
+    found, said = _stated(engine), _stated(card)
     if found != said:
         raise BadInput(
             "model.card-untrue",
-            f"Model {card.id} is {', '.join(map(str, found))} (architecture, scale, alignment, parameters, noise); "
-            f"its card "
-            f"says {', '.join(map(str, said))}.",
+            f"Model {card.id} is {', '.join(map(str, found))} (architecture, scale, alignment, parameters, noise, "
+            f"conditions); its card says {', '.join(map(str, said))}.",
             "Another version of the engine may see it otherwise: enrol the model again under another id.",
         )
     return ExternalModel(card, engine)
+
+
+def _stated(one: ExternalEngine | ExternalCard) -> tuple[object, ...]:
+    return one.architecture, one.scale, one.alignment, one.parameters, one.noise, one.conditions

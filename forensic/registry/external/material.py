@@ -20,6 +20,7 @@ from forensic.hashes import sha256_bytes
 from forensic.registry.external import pipeline_folder
 from forensic.registry.external.card import EngineName, EnrolledFile, Source, files_digest
 from forensic.registry.external.shelf import MAXIMUM_FILE_BYTES, MOST_TOLD, told
+from forensic.registry.external.tensor_list import spoken, stored_precisions
 from forensic.registry.packs.torchfile import torch_tensors
 
 WEIGHTS, PROGRAM = "weights.safetensors", "network.onnx"
@@ -38,11 +39,8 @@ class Material:
     left_out: tuple[str, ...] = ()
 
     def enrolled(self) -> list[EnrolledFile]:
-        """The files with size and digest, sorted by name."""
-        return [
-            EnrolledFile(name=name, size=len(data), sha256=sha256_bytes(data))
-            for name, data in sorted(self.files.items())
-        ]
+        """The files with size, digest and, where they are safetensors, kinds of numbers, sorted by name."""
+        return [_described(name, data) for name, data in sorted(self.files.items())]
 
 
 def told_name(path: Path) -> str:
@@ -84,13 +82,13 @@ def read_material(path: Path, root: str | None = None) -> Material:
         raise UsageError("model.external-root", f"--root is a text of 1 to {MOST_TOLD} characters.")
     if path.is_dir():
         files, left_out = pipeline_folder.read_folder(path)
-        listed = [EnrolledFile(name=name, size=len(data), sha256=sha256_bytes(data)) for name, data in files.items()]
+        listed = [_described(name, data) for name, data in files.items()]
         source = Source(name=told_name(path), sha256=files_digest(listed), form="diffusers")
         return Material("diffusers", files, source, left_out)
     data = _read(path)
     digest = sha256_bytes(data)
     if form == ".safetensors":
-        pipeline_folder.require_safetensors(data, told_name(path))
+        stored_precisions(data, told_name(path))  # else it is no safetensors
         return Material("spandrel", {WEIGHTS: data}, Source(name=told_name(path), sha256=digest, form="safetensors"))
     if form == ".onnx":
         return Material("onnxruntime", {PROGRAM: data}, Source(name=told_name(path), sha256=digest, form="onnx"))
@@ -103,6 +101,11 @@ def read_material(path: Path, root: str | None = None) -> Material:
         f"{path.name} is of no form that is known: safetensors, ONNX, a torch file (.pth), or a folder of diffusers.",
         "Convert it to safetensors where it was made.",
     )
+
+
+def _described(name: str, data: bytes) -> EnrolledFile:
+    precision = spoken(stored_precisions(data, name)) if name.endswith(".safetensors") else None
+    return EnrolledFile(name=name, size=len(data), sha256=sha256_bytes(data), precision=precision)
 
 
 def _read(path: Path) -> bytes:

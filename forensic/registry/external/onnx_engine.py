@@ -32,6 +32,7 @@ class OnnxNetwork:
     alignment: int = 1
     architecture: str = "ONNX"
     noise: bool = False
+    conditions: None = None
 
     @property
     def parameters(self) -> int:

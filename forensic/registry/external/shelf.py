@@ -3,7 +3,7 @@
 They lie in the models store (:mod:`forensic.registry.packs.store`), in ``external.models/ID/``: the card and, beside
 it, the files that it names. ``external.models`` is no model's id, so that no fetched weights can come to lie there.
 A card is used only if the store's own record has a line ``model.added`` with its digest: a folder that was copied there
-or made by hand was never enrolled, and a card that was edited is another card.
+or made by hand was never enrolled, and a card that was edited is another card. So is one that was removed since.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,7 +21,7 @@ from forensic.hashes import sha256_bytes
 from forensic.registry.card import ID_PATTERN
 from forensic.registry.cards import CARD_FILE, MAXIMUM_CARD_BYTES, model_ids, reasons
 from forensic.registry.external.card import ExternalCard
-from forensic.registry.packs.store import JOURNAL, default_store, noted
+from forensic.registry.packs.store import FETCHED, JOURNAL, REMOVE_STARTED, REMOVED, default_store, noted, stands
 
 FOLDER = "external.models"
 ADDED = "model.added"
@@ -58,9 +59,23 @@ def external_ids(store: Path | None = None) -> list[str]:
 def load_external(model_id: str, store: Path | None = None) -> ExternalCard:
     """Read and validate the card of an enrolled model, which must be on the store's record; its files are not touched.
 
-    Raises as :func:`read_card`, ``PolicyRefused`` (``model.external-unrecorded``) and ``StorageFailed``.
+    Raises as :func:`read_card`, ``PolicyRefused`` (``model.external-unrecorded``, ``model.external-removed``) and
+    ``StorageFailed``.
     """
-    card = read_card(model_id, store)
+    try:
+        card = read_card(model_id, store)
+    except PolicyRefused as error:
+        line = removal_of(model_id, store) if error.code == "model.external-unknown" else None
+        if line is None:
+            raise
+        raise PolicyRefused(
+            "model.external-removed",
+            f"Model {model_id} was taken out of the models store on {line.get('utc')} (card SHA-256 "
+            f"{line.get('card_sha256', 'unknown')}). What was made with it verifies as before, and cannot be computed "
+            f"again.",
+            "To compute it again, enrol the very same model by the same id and with the same --card; the digests of "
+            "its files are on the record.",
+        ) from error
     if not is_recorded(card.card_sha256, store):
         raise PolicyRefused(
             "model.external-unrecorded",
@@ -73,9 +88,22 @@ def load_external(model_id: str, store: Path | None = None) -> ExternalCard:
 
 
 def is_recorded(card_sha256: str, store: Path | None = None) -> bool:
-    """Whether the store's own record says that a card with this digest was enrolled. Raises ``StorageFailed``."""
-    lines = noted(default_store() if store is None else store)
-    return any(line.get("event") == ADDED and line.get("card_sha256") == card_sha256 for line in lines)
+    """Whether the store's own record says that a card with this digest was enrolled, and not that it was removed since.
+
+    Raises ``StorageFailed``.
+    """
+    return stands(default_store() if store is None else store, ADDED, "card_sha256", card_sha256)
+
+
+def removal_of(model_id: str, store: Path | None = None) -> dict[str, Any] | None:
+    """The last line of the store's record by which the model was removed, or that was begun; None if it was enrolled or
+    fetched since, or never removed. Raises ``StorageFailed``.
+    """
+    found = None
+    for line in noted(default_store() if store is None else store):
+        if line.get("model") == model_id and line.get("event") in (ADDED, FETCHED, REMOVED, REMOVE_STARTED):
+            found = None if line["event"] in (ADDED, FETCHED) else line
+    return found
 
 
 def read_card(model_id: str, store: Path | None = None) -> ExternalCard:

@@ -33,6 +33,7 @@ class SpandrelNetwork:
     """A network that spandrel built. Calls from several threads wait for one another."""
 
     noise = False
+    conditions = None
 
     def __init__(self, descriptor: Any, parameters: int, who: str) -> None:
         self._descriptor = descriptor

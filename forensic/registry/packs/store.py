@@ -2,7 +2,7 @@
 
 ``FORENSIC_MODEL_STORE`` names it; else it is the folder where the system keeps a user's data of programs.
 Weights lie in ``ID/DIGEST/FILE``, DIGEST being the first 16 digits of their SHA-256, so that versions of a
-card do not disturb each other. ``fetches.jsonl`` beside them has a line for every attempt to fetch.
+card do not disturb each other. ``fetches.jsonl`` beside them has a line for every attempt to fetch, enrol or remove.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "FORENSIC_MODEL_STORE"
 JOURNAL = "fetches.jsonl"
+FETCHED, REMOVED, REMOVE_STARTED = "model.fetched", "model.removed", "model.remove-started"
+"""Events: weights came into the store; a model was taken out of it, and that was begun. What is put back by hand
+afterwards is on no record."""
 
 
 def default_store(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
@@ -63,7 +66,7 @@ def keep_weights(card: ModelCard, data: bytes, store: Path) -> Path:
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -105,7 +108,20 @@ def noted(store: Path) -> Iterator[dict[str, Any]]:
             yield record
 
 
-def _sync_folder(folder: Path) -> None:
+def stands(store: Path, event: str, name: str, digest: str) -> bool:
+    """Whether the store's record has a line ``event`` with ``digest`` under ``name``, and none since by which the model
+    was removed. Raises ``StorageFailed``.
+    """
+    there, model = False, None
+    for line in noted(store):
+        if line.get("event") == event and line.get(name) == digest:
+            there, model = True, line.get("model")
+        elif line.get("event") == REMOVED and line.get("model") == model:
+            there = False
+    return there
+
+
+def sync_folder(folder: Path) -> None:
     """Make a rename in ``folder`` durable. Windows has no such call."""
     if os.name == "nt":
         return

@@ -3,8 +3,9 @@
 K. He, X. Chen, S. Xie, Y. Li, P. Dollar, R. Girshick, "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022,
 arXiv:2111.06377: the encoder sees the patches of which something is known and no others; a smaller decoder gets their
 codes, one learnt token for every other patch, and says what all patches look like. Here besides: holes are marked
-pixel by pixel and come filled smoothly (``filling.pull_push``); convolutions before and after the transformer work at
-full resolution; and what the network says is added to the smooth filling.
+pixel by pixel and come filled smoothly (``filling.pull_push``); convolutions at full resolution stand before the
+transformer, and dilated ones after it, which see the pixels too (F. Yu, V. Koltun, "Multi-Scale Context Aggregation by
+Dilated Convolutions", ICLR 2016, arXiv:1511.07122); and what the network says is added to the smooth filling.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PATCH = 8
+REACHES = (1, 2, 4, 8, 4, 2, 1)  # dilations of the convolutions after the transformer
 _CONTRAST = 4.0  # by which differences are multiplied: inputs of about unit variance
 
 
@@ -40,6 +42,20 @@ class Block(nn.Module):
         seen = scores.softmax(3).to(value.dtype) @ value
         tokens = tokens + self.joined(seen.transpose(1, 2).reshape(n, count, width))
         out: Tensor = tokens + self.narrow(functional.gelu(self.wide(self.between(tokens))))
+        return out
+
+
+class Continued(nn.Module):
+    """Residual block of convolutions at full resolution: pixels ``reach`` apart, then each pixel by itself."""
+
+    def __init__(self, channels: int, reach: int) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(channels, channels, 3, padding=reach, dilation=reach)
+        self.within = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, channels, H, W] to the same."""
+        out: Tensor = features + self.within(functional.relu(self.around(functional.relu(features))))
         return out
 
 
@@ -75,13 +91,9 @@ class MaskedAutoencoder(nn.Module):
         self.decoder = nn.ModuleList(Block(decoder_width, decoder_width // 32) for _ in range(decoder_blocks))
         self.decoded = nn.LayerNorm(decoder_width)
         self.spread = nn.Linear(decoder_width, fine * PATCH * PATCH)
-        self.tail = nn.Sequential(
-            nn.Conv2d(2 * fine + 4, fine, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(fine, fine, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(fine, 3, 3, padding=1, bias=False),
-        )
+        self.pixels = nn.Conv2d(4, fine, 3, padding=1)
+        self.continued = nn.ModuleList(Continued(fine, reach) for reach in REACHES)
+        self.tail = nn.Conv2d(fine, 3, 3, padding=1, bias=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.places: Tensor
         self.decoder_places: Tensor
@@ -111,8 +123,8 @@ class MaskedAutoencoder(nn.Module):
         """
         picture, missing = given[:, :3], given[:, 3:]
         seen = torch.cat(((picture - 0.5) * _CONTRAST, missing), 1)
-        features = self.stem(seen.contiguous(memory_format=torch.channels_last))
-        tokens = self.embed(features).flatten(2).transpose(1, 2) + self.places
+        seen = seen.contiguous(memory_format=torch.channels_last)
+        tokens = self.embed(self.stem(seen)).flatten(2).transpose(1, 2) + self.places
         known = (functional.avg_pool2d(missing, PATCH) < 1.0).flatten(1)  # [N, T]: something of the patch is known
         counts = known.sum(1)
         most = int(counts.max())
@@ -129,8 +141,10 @@ class MaskedAutoencoder(nn.Module):
         for block in self.decoder:
             whole = block(whole, None)
         spread = self.spread(self.decoded(whole)).transpose(1, 2)
-        fine = functional.fold(spread, self.window, PATCH, stride=PATCH)
-        out: Tensor = picture + self.tail(torch.cat((fine, features, seen), 1)) / _CONTRAST
+        features = self.pixels(seen) + functional.fold(spread, self.window, PATCH, stride=PATCH)
+        for part in self.continued:
+            features = part(features)
+        out: Tensor = picture + self.tail(features) / _CONTRAST
         return out
 
 
