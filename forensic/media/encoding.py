@@ -24,6 +24,7 @@ from av.video.frame import PictureType, VideoFrame
 
 from forensic.errors import InternalError, UsageError
 from forensic.media.libav import messages, wording
+from forensic.media.parametersets import ParameterSets
 from forensic.media.quantisers import EXPORT_OPTION, FrameCoding, coding_of_picture
 
 CodecName = Literal["h264", "h265", "mpeg4", "mjpeg"]
@@ -120,10 +121,14 @@ def transcode(
     arrived = {packet.pts: bytes(packet) for packet in packets}
     jpegs = arrived if codec == "mjpeg" else {}
     sizes = tuple(len(arrived.get(picture.pts, b"")) for picture in pictures)
-    codings = tuple(
-        coding_of_picture(picture, jpegs.get(picture.pts), size) for picture, size in zip(pictures, sizes, strict=True)
-    )
     coded = tuple(bytes(packet) for packet in packets)
+    sets = ParameterSets(None)
+    for packet in coded if codec == "h264" else ():
+        sets.take(packet)
+    codings = tuple(
+        coding_of_picture(picture, jpegs.get(picture.pts), size, coded=sets.picture)
+        for picture, size in zip(pictures, sizes, strict=True)
+    )
     return Encoded(
         data=b"".join(coded),
         packets=coded,

@@ -117,3 +117,11 @@ def test_what_is_told_of_planted_places_follows_from_their_table() -> None:
         for limit in ("16", "32"):
             wrong, marked = (sum(int(row[name + limit]) for row in own) for name in ("wrong_", "marked_wrong_"))
             assert f"| {kind}s | {limit} | {len(own)} | {wrong} | {marked / wrong:.2f} [" in told
+
+
+def test_the_table_of_engines_follows_from_the_measurements() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    rows = engines.read(docs / "creative" / "engines.csv")
+    lines = engines.table(rows)
+    assert len(lines) == len(engines.SETS) * len(engines.ENGINES)
+    assert "\n".join(lines) in (docs / "creative.md").read_text(encoding="utf-8")
