@@ -20,8 +20,8 @@ _DISTRIBUTIONS = (
 )  # fmt: skip
 
 _PLATFORM = (
-    "forensic", "source_sha256", "machine", "processor", "packages", "ffmpeg", "opencv", "torch", "onnxruntime",
-    "spandrel", "diffusers", "cuda",
+    "forensic", "machine", "processor", "packages", "ffmpeg", "opencv", "torch", "onnxruntime", "spandrel",
+    "diffusers", "cuda",
 )  # fmt: skip
 
 
@@ -73,7 +73,10 @@ def environment(*, engines: tuple[str, ...]) -> dict[str, Any]:
 
 
 def platform_key(facts: dict[str, Any]) -> dict[str, Any]:
-    """The part of the facts on which identical bytes depend."""
+    """The part of the facts on which identical bytes depend.
+
+    The digest of the source is none of it: another build of one version has to give the same bytes, or be found out.
+    """
     return {key: facts.get(key) for key in _PLATFORM}
 
 

@@ -293,6 +293,7 @@ def _stage_request(planned: PlannedStage) -> StageRequest:
     stage, model = planned.stage, None
     if stage.model is not None:
         model = require_usable(stage.model)  # raises PolicyRefused on any doubt, before the policy is even asked
+        stage.require_here()
     return StageRequest(
         stage=stage.name,
         stage_class=stage.effective_class,

@@ -125,14 +125,23 @@ def load_model(card: ModelCard, computing: Computing = USUAL) -> LoadedModel:
     return LoadedModel(card, engine)
 
 
+def require_computable(card: ModelCard, computing: Computing) -> None:
+    """Raise ``UsageError`` (``model.device-missing``, ``model.precision``) where this machine cannot compute so."""
+    if card.engine == "onnxruntime" and not computing.usual:
+        raise UsageError(
+            "model.precision",
+            f"Model {card.id} is computed by ONNX Runtime, on the processor and in the numbers of its file.",
+            "Leave device and precision out.",
+        )
+    if not computing.usual:
+        from forensic.registry.engines.pytorch import require_device
+
+        require_device(computing)
+
+
 def _engine(card: ModelCard, data: bytes, computing: Computing) -> Engine:
+    require_computable(card, computing)
     if card.engine == "onnxruntime":
-        if not computing.usual:
-            raise UsageError(
-                "model.precision",
-                f"Model {card.id} is computed by ONNX Runtime, on the processor and in the numbers of its file.",
-                "Leave device and precision out.",
-            )
         from forensic.registry.engines import onnx_runtime
 
         return onnx_runtime.make_engine(card, data)

@@ -132,6 +132,6 @@ class DiffusionUpscale(ComputedAsChosen, RgbEnlargement[DiffusionUpscaleParamete
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame, given = window[at], self.parameters
         self.prepare()
-        made = self.made_by(self._loaded, self.seen(frame), frame.timing.index)
+        made = self._made(self.seen(frame), frame.timing.index)
         drawn = {"steps": given.steps, "seed": given.seed, "frame": frame.timing.index}
         return Applied(self.shown(made, frame), {"drawn": drawn, **self._difference})

@@ -108,5 +108,5 @@ class GenerativeUpscale(ComputedAsChosen, RgbEnlargement[GenerativeUpscaleParame
     def _apply(self, window: Sequence[WorkingFrame], at: int) -> Applied:
         frame = window[at]
         self.prepare()
-        made = self.made_by(self._loaded, self.seen(frame), frame.timing.index)
+        made = self._made(self.seen(frame), frame.timing.index)
         return Applied(self.shown(made, frame), dict(self._difference))

@@ -108,6 +108,9 @@ class Stage(ABC, Generic[P]):
         """What computes the learned model: its engine, and a device where one was chosen; none without a model."""
         return () if self.model is None else (self.model.engine,)
 
+    def require_here(self) -> None:
+        """Refuse what this machine cannot compute, before a run begins. Raises ``UsageError``."""
+
     @property
     def learned(self) -> bool:
         """Whether a learned model makes pixels here."""

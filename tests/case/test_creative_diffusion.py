@@ -106,3 +106,18 @@ def test_shorter_numbers_are_on_the_record_and_reproduced(
     assert told[0] == told[1] and 0 < told[0]["mean_difference"] < 2
     assert made.predicate["output"]["labelled"] is True
     assert reproduce(workspace, made.run_id, Silent()).succeeded
+
+
+def test_a_device_that_is_not_there_is_refused_before_the_run_and_no_approval_is_spent(
+    workspace: Workspace, real_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    shipped = (policies_dir() / "recipes" / "creative-diffusion.toml").read_text(encoding="utf-8")
+    recipe = tmp_path / "elsewhere.toml"
+    recipe.write_text(shipped.replace("overlap = 32", 'overlap = 32, device = "cuda"'), encoding="utf-8")
+    exhibit = exhibit_for(workspace, str(real_clip), Silent())
+    with pytest.raises(UsageError, match=r"model\.device-missing"):
+        enhance(workspace, exhibit, request(recipe=str(recipe)), Silent())
+    events = [entry.event for entry in workspace.ledger.entries()]
+    assert "run.started" not in events and events[-1] == "run.refused"
+    assert list(workspace.layout.runs.iterdir()) == []

@@ -72,10 +72,46 @@ def test_a_device_that_computes_something_else_is_refused_before_the_first_frame
 def test_numbers_that_are_none_do_not_pass_for_near(models, monkeypatch, working):
     from forensic.stages import computed
 
-    monkeypatch.setattr(computed, "check_picture", lambda: np.full((3, 48, 48), np.nan, np.float32))
-    with pytest.raises(Exception) as caught:
+    made = computed.ComputedAsChosen._made
+    monkeypatch.setattr(computed.ComputedAsChosen, "_made", lambda self, *given: made(self, *given) * np.nan)
+    with pytest.raises(BadInput) as caught:
         sampler(models, precision="bfloat16").process([working(40, 24)], 0)
-    assert caught.value.code in ("model.computing-differs", "model.not-finite")
+    assert caught.value.code == "model.computing-differs"
+
+
+def test_an_overflow_of_shorter_numbers_is_no_defect_of_the_program(models, monkeypatch, working):
+    compute = TorchEngine.compute
+
+    def overflowing(self, function, *given, exactly=False):
+        made = compute(self, function, *given, exactly=exactly)
+        return made if self.computing.usual else made * np.inf
+
+    monkeypatch.setattr(TorchEngine, "compute", overflowing)
+    with pytest.raises(BadInput) as caught:
+        sampler(models, precision="bfloat16").process([working(40, 24)], 0)
+    assert caught.value.code == "model.not-finite" and "float32" in caught.value.remedy
+
+
+def test_one_wrong_pixel_is_enough(models, monkeypatch, working):
+    compute = TorchEngine.compute
+
+    def faulty(self, function, *given, exactly=False):
+        made = compute(self, function, *given, exactly=exactly).clone()
+        if not self.computing.usual:
+            made[..., 3, 3] += 0.5
+        return made
+
+    monkeypatch.setattr(TorchEngine, "compute", faulty)
+    with pytest.raises(BadInput, match="in one pixel"):
+        sampler(models, precision="bfloat16").process([working(40, 24)], 0)
+
+
+def test_another_seed_is_checked_once_and_other_numbers_again(models, working):
+    built = sampler(models, precision="bfloat16")
+    built.prepare()
+    assert built.varied(seed=3).__dict__["_loaded"] is built.__dict__["_loaded"]
+    assert "_difference" in built.varied(seed=3).__dict__ and "_difference" not in built.varied(steps=3).__dict__
+    assert "_loaded" not in built.varied(precision="float32").__dict__
 
 
 @pytest.mark.parametrize(
@@ -85,8 +121,10 @@ def test_numbers_that_are_none_do_not_pass_for_near(models, monkeypatch, working
 def test_what_the_machine_cannot_compute_is_refused(values, code, models, monkeypatch, working):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError) as caught:
+        sampler(models, **values).require_here()
+    assert caught.value.code == code
+    with pytest.raises(UsageError):
         sampler(models, **values).process([working(40, 24)], 0)
-    assert caught.value.code == code and "cpu" in caught.value.remedy + "on the processor: cpu"
 
 
 @pytest.mark.parametrize("values", [{"device": "tpu"}, {"precision": "int8"}, {"precision": 16}, {"device": ""}])

@@ -16,9 +16,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Computing:
-    """``device`` is one of DEVICES, ``precision`` one of PRECISIONS: that of convolutions and matrix products.
+    """``device`` is one of DEVICES, ``precision`` one of PRECISIONS: of the numbers inside the network.
 
-    Weights and sums stay float32, and so does what comes out.
+    Weights are kept in float32 and rounded for each convolution; what comes out is float32.
     """
 
     device: str = "cpu"
@@ -39,9 +39,10 @@ USUAL = Computing()
 
 
 class _Spent:
-    """Seconds for which a graphics processor was held by networks of this process."""
+    """Seconds for which a graphics processor was held by networks of this process; ``alone`` is held meanwhile."""
 
     def __init__(self) -> None:
+        self.alone = Lock()
         self._lock, self._seconds = Lock(), 0.0
 
     def add(self, seconds: float) -> None:

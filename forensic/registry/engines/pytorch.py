@@ -11,8 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,6 @@ class TorchEngine:
     parameters: int
     scale: int
     computing: Computing = USUAL
-    _alone: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def radius(self) -> int | None:
@@ -81,7 +79,7 @@ class TorchEngine:
             with torch.inference_mode():
                 return function(*given).contiguous()
         kind = self.computing.device
-        with torch.inference_mode(), self._precision(exactly), nullcontext() if kind == "cpu" else self._alone:
+        with torch.inference_mode(), self._precision(exactly), nullcontext() if kind == "cpu" else GPU.alone:
             begun = time.monotonic()
             try:
                 moved = (each.to(kind) if isinstance(each, Tensor) else each for each in given)
@@ -89,10 +87,11 @@ class TorchEngine:
             except RuntimeError as error:
                 if kind == "cpu":
                     raise
+                full = isinstance(error, torch.OutOfMemoryError)
                 raise BadInput(
                     "model.device-failed",
                     f"The graphics processor could not compute a piece: {' '.join(str(error).split())[:300]}.",
-                    "Use smaller tiles, or device = 'cpu'.",
+                    "Use smaller tiles, or device = 'cpu'." if full else "Use device = 'cpu'.",
                 ) from error
             if kind != "cpu":
                 GPU.add(time.monotonic() - begun)
@@ -124,11 +123,10 @@ def require_device(computing: Computing) -> None:
 def make_engine(card: ModelCard, data: bytes, computing: Computing = USUAL) -> TorchEngine:
     """Build the card's network from ``data``, the checked bytes of its safetensors file, strictly.
 
-    Raises as :func:`require_device`, and ``BadInput``: ``model.weights-invalid`` (not safetensors, not float32, not
-    finite), ``model.weights-mismatch`` (other tensors than the architecture has), ``model.architecture-unknown``,
-    ``model.hyperparameters``.
+    What ``computing`` asks for has to be there (:func:`require_device`). Raises ``BadInput``: ``model.weights-invalid``
+    (not safetensors, not float32, not finite), ``model.weights-mismatch`` (other tensors than the architecture has),
+    ``model.architecture-unknown``, ``model.hyperparameters``.
     """
-    require_device(computing)
     try:
         state = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
