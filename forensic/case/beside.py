@@ -71,7 +71,8 @@ def write_beside(plan: RunPlan, folder: RunFolder, window: list[WorkingFrame], a
 
 def remake(plan: RunPlan, window: list[WorkingFrame], at: int) -> CodedFrame:
     """What stands beside the still of ``window[at]``. Raises ``InternalError`` (``beside.generative``)."""
-    pipeline = Pipeline([kept for _, kept in _uninvented(plan) if kept is not None])
+    kept = [kept for _, kept in _uninvented(plan) if kept is not None]
+    pipeline = Pipeline(kept, recorded=plan.recipe.recorded)
     made = pipeline.process_window(window, at).quantise()
     if made.stage_class is StageClass.GENERATIVE:
         raise InternalError("beside.generative", "What is to stand beside a generative picture is generative itself.")

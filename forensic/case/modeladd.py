@@ -21,7 +21,7 @@ from forensic.registry.external.enrolling import Enrolled, Enrolment, read_model
 from forensic.registry.external.material import source_digest, told_name
 from forensic.registry.external.shelf import ADDED, external_root, is_recorded, told
 from forensic.registry.packs.store import default_store
-from forensic.registry.removing import clear_remains
+from forensic.registry.remains import beside
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
@@ -57,11 +57,12 @@ def add_model(
         there = enrolment.present()
         if there is not None and _is_on_record(there.card_sha256, model_id, workspace, place):
             return Enrolled(there, False, enrolment.left_out)
+        lying = beside(external_root(place) / model_id, place)
+        data |= lying.facts
         if workspace is not None:
             begun["started"] = workspace.ledger.append(STARTED, data).seq
         put_line(place, STARTED, data)
-        if clear_remains(external_root(place) / model_id):
-            data["unfinished_removal_cleared"] = True
+        data |= lying.clear()
         enrolled = enrolment.keep()
         del data["given"]
         data |= _kept(enrolled)

@@ -19,7 +19,7 @@ from forensic.registry.card import ModelCard
 from forensic.registry.cards import load_card, verify_card, weights_path
 from forensic.registry.packs.fetching import fetch, pack_of
 from forensic.registry.packs.store import FETCHED, default_store, note, stands
-from forensic.registry.removing import clear_remains
+from forensic.registry.remains import beside
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
@@ -55,8 +55,9 @@ def fetch_model(
         if there:
             path, source = weights_path(card, place), FOUND
         else:
-            if clear_remains(place / card.id):
-                data["unfinished_removal_cleared"] = True
+            lying = beside(place / card.id, place)
+            data |= lying.facts
+            data |= lying.clear()
             fetched = fetch(card, place, brought=brought, index_url=index_url)
             path, source = fetched.path, fetched.source
         data |= {"source": source, "weights_sha256": card.weights.sha256}

@@ -4,7 +4,8 @@ Every attempt is a line of the store's own record; where there is a workspace, i
 ``model.remove-started`` with the digests of all files before anything is touched, then ``model.removed``,
 ``model.remove-failed`` or ``model.remove-cancelled``; ``model.remove-refused`` for what is not to be removed.
 ``taken_out`` in the last three says whether the model was out of its place by then. A removal that a kill broke off
-has begun and not ended on record; giving the command again ends it.
+has begun and not ended on record; giving the command again ends it. Until then no model by that id counts as enrolled.
+The lines of one attempt name the same folder (``set_aside``), under which the files are deleted.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ from forensic.case.ending import record_end, why_ended
 from forensic.case.modelrecord import put_entry, put_line
 from forensic.errors import Interrupted, PolicyRefused, StorageFailed
 from forensic.registry.external.shelf import told
-from forensic.registry.packs.store import REMOVE_STARTED, REMOVED, default_store
+from forensic.registry.packs.store import (
+    REMOVE_CANCELLED,
+    REMOVE_FAILED,
+    REMOVE_REFUSED,
+    REMOVE_STARTED,
+    REMOVED,
+    default_store,
+)
 from forensic.registry.removing import Held, held
 
 if TYPE_CHECKING:
     from forensic.case.workspace import Workspace
-
-REFUSED, FAILED, CANCELLED = "model.remove-refused", "model.remove-failed", "model.remove-cancelled"
 
 
 def remove_model(
@@ -30,8 +36,8 @@ def remove_model(
 ) -> dict[str, Any]:
     """Take the model out of the store, and return what is on record of it.
 
-    Raises as :func:`forensic.registry.removing.held`; ``StorageFailed``; ``Interrupted`` (``model.remove-cancelled``)
-    after Ctrl-C.
+    Raises as :func:`forensic.registry.removing.held`; ``PolicyRefused`` (``model.remove-changed``);
+    ``StorageFailed``; ``Interrupted`` (``model.remove-cancelled``) after Ctrl-C.
     """
     place = default_store() if store is None else store
     data: dict[str, Any] = {"model": told(model_id)}
@@ -51,7 +57,7 @@ def remove_model(
     except BaseException as error:
         event = _event_of(error)
         code, reason = why_ended(error)
-        data |= {"code": code, "reason": reason, "taken_out": found is not None and not found.folder.exists()}
+        data |= {"code": code, "reason": reason, "taken_out": found is not None and found.is_out}
         try:
             put_line(place, event, data)
         except StorageFailed as failure:
@@ -66,5 +72,5 @@ def remove_model(
 
 def _event_of(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return CANCELLED
-    return REFUSED if isinstance(error, PolicyRefused) else FAILED
+        return REMOVE_CANCELLED
+    return REMOVE_REFUSED if isinstance(error, PolicyRefused) else REMOVE_FAILED

@@ -240,7 +240,7 @@ def settle_bound(
     made: MadeRecipe | None = None,
 ) -> RunPlan:
     """The plan for stages already bound (a reproduction binds those of the record)."""
-    pipeline = Pipeline(bound.stages)
+    pipeline = bound.pipeline
     source = exhibit.geometry()
     output = pipeline.output_geometry(source)
     if max(output.width, output.height) > _LONGEST_SIDE or output.width * output.height > _MOST_PIXELS:

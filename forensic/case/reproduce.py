@@ -130,13 +130,16 @@ def _tolerable(levels: float, share: float) -> bool:
 
 
 def bind_recorded(record: dict[str, Any]) -> BoundRecipe:
-    """The recipe of a record, with the effective parameters that stand there, defaults included."""
+    """The recipe of a record, with the effective parameters that stand there, defaults included.
+
+    Rules about what may be said of the recording that came after the first runs do not keep one from being repeated.
+    """
     recipe = Recipe(record["name"], record["title"], record["why"], (), record["sha256"], record["source"], "")
     stages = tuple(
         build(stage["name"], {name: entry["value"] for name, entry in stage["parameters"].items()})
         for stage in record["stages"]
     )
-    return BoundRecipe(recipe, stages, tuple(stage["why"] for stage in record["stages"]), ())
+    return BoundRecipe(recipe, stages, tuple(stage["why"] for stage in record["stages"]), (), recorded=True)
 
 
 def recorded_plan(workspace: Workspace, run_id: str, predicate: dict[str, Any]) -> RunPlan:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from forensic.registry.external.shelf import ExternalCheck
 
 
-_UNFINISHED = "A removal was broken off; what is left is no model. Give `forensic models remove` again to clear it."
+_UNFINISHED = (
+    "A removal was broken off; what is left is no model. Give `forensic models remove` again to clear it: what is not "
+    "on the record of a removal is left alone."
+)
 
 
 @click.group()
@@ -80,7 +83,7 @@ def models_verify(store: Path | None, as_json: bool) -> None:
     from forensic.registry.cards import verify_all
     from forensic.registry.external.shelf import verify_all_external
     from forensic.registry.packs.store import default_store
-    from forensic.registry.removing import broken_off
+    from forensic.registry.remains import broken_off
 
     checks: list[CardCheck | ExternalCheck] = [*verify_all(store=store), *verify_all_external(store)]
     left = broken_off(default_store() if store is None else store)

@@ -3,6 +3,9 @@
 FFmpeg cuts a decoded picture (ITU-T H.264, clause 7.4.2.1.1, ``frame_cropping_flag``), though less off its left side
 where samples would lose their alignment in memory, and says nowhere by how much. What a decoder tells of the coded
 picture's blocks can be placed on the picture only by who reads these sets too.
+
+FFmpeg also follows sets where none belong, and reads some in more than one way. Such a stream is not read here: of a
+stream that says anything but one thing, or is not in order, nothing is said.
 """
 
 from __future__ import annotations
@@ -17,10 +20,14 @@ _SEQUENCE = 7  # nal_unit_type
 _LONGEST = 4096  # bytes that are read of one: far more than its fields can take
 _MOST_SETS = 64  # different ones that are read of a stream: it has a few
 _START = b"\x00\x00\x01"
+_NEVER_INSIDE = re.compile(b"\x00\x00[\x01\x02]")  # of a unit (clause 7.4.1): FFmpeg ends it there and looks for more
+_ESCAPED = b"\x00\x00\x03"  # the last byte only keeps start codes out of a unit
 _MACROBLOCK = 16
 _MOST_MACROBLOCKS = 1 << 12  # along a side
 # Profiles whose sets go on with the chroma format (clause 7.3.2.1.1).
-_HIGH = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
+_HIGH = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 138, 244})
+# Those of which the Recommendation says so and FFmpeg does not, and the other way round (144).
+_DISPUTED = frozenset({134, 135, 139, 144})
 _SUBSAMPLING = {0: (1, 1), 1: (2, 2), 2: (2, 1), 3: (1, 1)}  # SubWidthC, SubHeightC; crop units of a grey picture
 
 
@@ -56,7 +63,7 @@ class ParameterSets:
         self._seen: set[bytes] = set()
         self._found: set[CodedPicture] = set()
         self._readable = True
-        self._length = 0  # bytes of the length before a unit; 0: units stand between start codes
+        self._length: int | None = None  # bytes of the length before a unit; 0: units stand between start codes
         self.announce(head)
 
     @property
@@ -68,26 +75,31 @@ class ParameterSets:
         """Take ``head`` as at the beginning; a container may replace it on the way."""
         if not head:
             return
-        if head[0] != 1:
-            self._length = 0
-            self._take(_between_start_codes(head))
-        elif len(head) < 7:
+        framed = head[0] == 1
+        if framed and len(head) < 7:
             self._readable = False
-        else:
-            self._length = (head[4] & 3) + 1
-            self._take(_listed(head))
+            return
+        length = (head[4] & 3) + 1 if framed else 0
+        if self._length not in (None, length):  # FFmpeg may stay with the former one
+            self._readable = False
+        self._length = length
+        self._take(_listed(head) if framed else _between_start_codes(head))
 
     def take(self, packet: bytes) -> None:
         """Take a packet, before the decoder does."""
         if not self._readable:
             return
-        # As FFmpeg does: units between start codes in spite of what the head says.
-        framed = self._length and not (self._length == 4 and packet.startswith(b"\x00" + _START))
-        self._take(_with_lengths(packet, self._length) if framed else _between_start_codes(packet))
+        if self._length is None:
+            self._length = 0
+        if self._length and _may_be_no_units(packet, self._length):
+            self._readable = False
+            return
+        self._take(_with_lengths(packet, self._length) if self._length else _between_start_codes(packet))
 
     def _take(self, units: Iterator[bytes]) -> None:
         try:
-            for unit in units:
+            for whole in units:
+                unit = whole[:_LONGEST]
                 if unit in self._seen:
                     continue
                 if len(self._seen) == _MOST_SETS:
@@ -101,13 +113,27 @@ class ParameterSets:
 def parse_sequence_parameter_set(unit: bytes) -> CodedPicture:
     """Size and cropping of the coded pictures of a sequence. ``unit``: one NAL unit, from its header on.
 
-    Raises ``BadInput`` (``media.parameter-set``) for what is no such set, ends before the cropping, or has a field out
-    of range.
+    Raises ``BadInput`` (``media.parameter-set``) for what is no such set, ends before the cropping, has a field out
+    of range, or would be read otherwise by FFmpeg, which takes a set that it cannot use for one whose bytes were never
+    escaped.
     """
-    bits = _Bits(unit)
+    unit = unit[:_LONGEST]
+    if _NEVER_INSIDE.search(unit):
+        raise _malformed("it holds a start code")
+    plain = unit.replace(_ESCAPED, _ESCAPED[:2])
+    found = _parsed(plain)
+    if plain != unit and _parsed(unit) != found:
+        raise _malformed("it can be read in two ways")
+    return found
+
+
+def _parsed(plain: bytes) -> CodedPicture:
+    bits = _Bits(plain)
     if bits.take(8) & 0x9F != _SEQUENCE:
         raise _malformed("it is of another kind")
     profile = bits.take(8)
+    if profile in _DISPUTED:
+        raise _malformed("its profile is read in two ways")
     bits.take(16)  # constraints, level
     bits.count(31)  # its number
     chroma = 1
@@ -160,10 +186,9 @@ def _skip_scaling(bits: _Bits, lists: int) -> None:
 
 
 class _Bits:
-    """Bits of a NAL unit, most significant first, without the bytes that only keep start codes out of it."""
+    """Bits of a NAL unit, most significant first."""
 
-    def __init__(self, unit: bytes) -> None:
-        plain = unit[:_LONGEST].replace(b"\x00\x00\x03", b"\x00\x00")
+    def __init__(self, plain: bytes) -> None:
         self._left = 8 * len(plain)
         self._value = int.from_bytes(plain, "big")
 
@@ -192,6 +217,15 @@ class _Bits:
         return (value + 1) // 2 if value % 2 else -(value // 2)
 
 
+def _may_be_no_units(packet: bytes, length: int) -> bool:
+    """Whether FFmpeg may take ``packet`` for something else than units with their length before each: units between
+    start codes, to which it then keeps, or an ``avcC`` box.
+    """
+    if length == 4 and packet.startswith(b"\x00" + _START):
+        return True
+    return len(packet) > 8 and packet[0] == 1 and packet[2] == 0 and packet[4] & 0xFC == 0xFC
+
+
 def _between_start_codes(data: bytes) -> Iterator[bytes]:
     """Sequence parameter sets among units that stand between start codes."""
     for start in re.finditer(_START, data):
@@ -209,19 +243,29 @@ def _with_lengths(data: bytes, length: int) -> Iterator[bytes]:
         place = first + int.from_bytes(data[place:first], "big")
         if first > len(data) or place > len(data):
             raise _malformed("a unit runs past the end of its packet")
+        if _NEVER_INSIDE.search(data, first, place):
+            raise _malformed("a unit holds a start code")
         if first < place and data[first] & 0x9F == _SEQUENCE:
             yield data[first:place].rstrip(b"\x00")
 
 
 def _listed(box: bytes) -> Iterator[bytes]:
-    """Sequence parameter sets of an ``avcC`` box (ISO/IEC 14496-15, clause 5.3.3.1)."""
-    place = 6
-    for _ in range(box[5] & 0x1F):
-        first = place + 2
-        place = first + int.from_bytes(box[place:first], "big")
-        if place > len(box) or first >= place:
-            raise _malformed("a set runs past the end of its list")
-        yield box[first:place].rstrip(b"\x00")
+    """Sequence parameter sets of an ``avcC`` box (ISO/IEC 14496-15, clause 5.3.3.1), in either of its lists: FFmpeg
+    looks for them in that of the picture parameter sets too.
+    """
+    place = 5
+    for mask in (0x1F, 0xFF):
+        count = box[place] & mask if place < len(box) else 0
+        place += 1
+        for _ in range(count):
+            first = place + 2
+            place = first + int.from_bytes(box[place:first], "big")
+            if place > len(box) or first >= place:
+                raise _malformed("a set runs past the end of its list")
+            if _NEVER_INSIDE.search(box, first, place):
+                raise _malformed("a set holds a start code")
+            if box[first] & 0x9F == _SEQUENCE:
+                yield box[first:place].rstrip(b"\x00")
 
 
 def _malformed(what: str) -> BadInput:

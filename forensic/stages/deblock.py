@@ -11,7 +11,7 @@ from forensic.errors import BadInput
 from forensic.frames.frame import Geometry, WorkingFrame
 from forensic.frames.layout import PixelLayout
 from forensic.frames.stageclass import StageClass
-from forensic.stages.movement import CUTTING, KEEPING, Bound
+from forensic.stages.movement import CUTTING, KEEPING, Bound, Movement
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.stage import Applied, Stage, StageCard
 
@@ -97,8 +97,24 @@ class Deblock(Stage[DeblockParameters]):
 
     @property
     def bound(self) -> Bound:
-        """Blocks lie where they were coded; a frame behind a rectangle that moves says where that is."""
-        return Bound("goes by the blocks of the recording", KEEPING | CUTTING, uncut=True)
+        """Blocks lie where they were coded; a frame behind a rectangle that moves says where that is. Turned by right
+        angles they are blocks still (:meth:`require_stated`).
+        """
+        behind = KEEPING | CUTTING | {Movement.PERMUTED}
+        return Bound("goes by the blocks of the recording", behind, uncut=True)
+
+    def require_stated(self, before: str) -> None:
+        """Refuse a grid that nobody stated behind the stage ``before``, which turns the picture by right angles or
+        mirrors it. Raises ``BadInput`` (``stage.grid``).
+        """
+        if missing := [name for name in ("grid_x", "grid_y") if name not in self.parameters.model_fields_set]:
+            raise BadInput(
+                "stage.grid",
+                f"Deblocking: stage {before!r} before it turns or mirrors the picture, and "
+                f"{' and '.join(missing)} would be taken for 0.",
+                f"Put it before {before!r}, or state {' and '.join(missing)}: where the first block edge lies in the "
+                "turned picture.",
+            )
 
     def after_crop(self, x: int, y: int) -> Deblock:
         """The same grid of the exhibit, seen from the new corner."""

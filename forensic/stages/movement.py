@@ -12,6 +12,7 @@ class Movement(Enum):
     NONE = "none"
     REMADE = "made anew in place"
     CUT = "a fixed rectangle, sample for sample"
+    PERMUTED = "turned by right angles or mirrored, sample for sample"
     MOVING_CUT = "a rectangle that moves by whole samples"
     MOVING_BETWEEN = "a rectangle that moves, between samples"
     UNSTEADY = "every picture by what was found in it"
@@ -33,13 +34,15 @@ class Bound:
     """What parameters say of the recording, wherever a stage stands: ``what`` goes on "Stage 'x' ... , which stage 'y'
     before it moves"; it holds behind stages that move what they are given as in ``behind``. ``remedy``: where putting
     the stage before the other one is not the way. ``uncut``: behind a rectangle that moves it speaks of the picture
-    that this is cut out of, and each frame says where."""
+    that this is cut out of, and each frame says where. ``of_records``: recorded runs too are held to it, as they were
+    when they were made; other rules came after the first of them."""
 
     what: str
     behind: frozenset[Movement]
     remedy: str | None = None
     uncut: bool = False
+    of_records: bool = False
 
 
-MARKED_DAMAGE = Bound("masks places of the recording", frozenset({Movement.NONE, Movement.CUT}))
+MARKED_DAMAGE = Bound("masks places of the recording", frozenset({Movement.NONE, Movement.CUT}), of_records=True)
 """Of stages to whom a person has marked damaged pixels: only a fixed crop carries the marks along."""

@@ -16,10 +16,14 @@ from forensic.stages.movement import Movement
 from forensic.stages.stage import Stage
 
 
-def check_order(stages: Sequence[Stage[Any]]) -> None:
+def check_order(stages: Sequence[Stage[Any]], *, recorded: bool = False) -> None:
     """Raise ``BadInput`` (``recipe.order``) if a stage names pixels of an already resampled picture, separates fields
     after their lines may have moved, says of the recording what no longer holds behind a stage that moves the picture
-    (``Stage.bound``), or is made for another enlargement than there is before it.
+    (``Stage.bound``), or is made for another enlargement than there is before it; ``stage.grid`` for deblocking behind
+    a turn by right angles if nobody stated the grid.
+
+    ``recorded``: the stages are those of a run that was made. It is what it is: of what is said of the recording, only
+    what was asked of the first runs too is asked (``Bound.of_records``).
     """
     resampled = False
     moved: Stage[Any] | None = None
@@ -31,7 +35,7 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
                 "it may change.",
                 f"Put {stage.name!r} before it.",
             )
-        _check_bound(stage, stages[:number])
+        _check_bound(stage, stages[:number], recorded)
         if stage.movement is not Movement.NONE:
             moved = stage
         if resampled and stage.positional:
@@ -44,17 +48,23 @@ def check_order(stages: Sequence[Stage[Any]]) -> None:
         _check_enlargement(stage, stages[:number])
 
 
-def _check_bound(stage: Stage[Any], before: Sequence[Stage[Any]]) -> None:
+def _check_bound(stage: Stage[Any], before: Sequence[Stage[Any]], recorded: bool) -> None:
     bound = stage.bound
-    if bound is None:
+    if bound is None or (recorded and not bound.of_records):
         return
+    followed = False
     for earlier in before:
-        if earlier.movement not in bound.behind:
+        followed = followed or earlier.movement is Movement.MOVING_CUT
+        # Once its picture is turned, the moving rectangle no longer says where it lies.
+        lost = bound.uncut and followed and earlier.movement is Movement.PERMUTED
+        if lost or earlier.movement not in bound.behind:
             raise BadInput(
                 "recipe.order",
                 f"Stage {stage.name!r} {bound.what}, which stage {earlier.name!r} before it moves.",
                 bound.remedy or f"Put {stage.name!r} before it.",
             )
+        if earlier.movement is Movement.PERMUTED and isinstance(stage, Deblock):
+            stage.require_stated(earlier.name)
 
 
 def check_places(stages: Sequence[tuple[Stage[Any], Geometry]]) -> None:

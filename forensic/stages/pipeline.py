@@ -79,11 +79,15 @@ class _Segment:
 class Pipeline:
     """An ordered chain of stages."""
 
-    def __init__(self, stages: Iterable[AnyStage]) -> None:
-        """Raises ``BadInput`` (``recipe.order``) as :func:`check_order` does."""
+    def __init__(self, stages: Iterable[AnyStage], *, recorded: bool = False) -> None:
+        """Raises ``BadInput`` (``recipe.order``, ``stage.grid``) as :func:`check_order` does.
+
+        ``recorded``: they are the stages of a run that was made, or some of them.
+        """
         self.stages = tuple(stages)
+        self.recorded = recorded
         self._recorded = chains_for_recorded(self.stages)
-        check_order(self.stages)
+        check_order(self.stages, recorded=recorded)
 
     # --- what it declares -------------------------------------------------------------------
 
@@ -115,7 +119,8 @@ class Pipeline:
 
     def reference(self) -> Pipeline:
         """The chain that the risk map's reference picture goes through (``Stage.in_reference_chain``)."""
-        return Pipeline(stage for stage in self.stages if stage.in_reference_chain)
+        kept = (stage for stage in self.stages if stage.in_reference_chain)
+        return Pipeline(kept, recorded=self.recorded)
 
     def reference_picture(self, source: WorkingFrame, notes: Notes) -> WorkingFrame:
         """The picture that the risk map compares with: ``source``, the decoded frame, through :meth:`reference`.

@@ -86,17 +86,20 @@ class Override:
 
 @dataclass(frozen=True)
 class BoundRecipe:
-    """A recipe made ready for one run: stages with all parameters fixed, and what was overridden."""
+    """A recipe made ready for one run: stages with all parameters fixed, and what was overridden. ``recorded``: the
+    run was made before, and these are its stages.
+    """
 
     recipe: Recipe
     stages: tuple[Stage[Any], ...]
     whys: tuple[str, ...]
     overrides: tuple[Override, ...]
+    recorded: bool = False
 
     @cached_property
     def pipeline(self) -> Pipeline:
         """The stages as a pipeline."""
-        return Pipeline(self.stages)
+        return Pipeline(self.stages, recorded=self.recorded)
 
     def record(self) -> dict[str, Any]:
         """JSON-able facts: the recipe's identity, overrides, and every stage with every parameter."""

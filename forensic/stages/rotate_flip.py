@@ -11,6 +11,7 @@ import numpy as np
 from forensic.frames.frame import Coding, Geometry, Planes, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.stages.kernels import KERNELS
+from forensic.stages.movement import Movement
 from forensic.stages.parameters import Parameters, parameter
 from forensic.stages.resampling import AxisMap, chroma_siting, resample
 from forensic.stages.stage import Stage, StageCard
@@ -51,6 +52,11 @@ class RotateFlip(Stage[RotateFlipParameters]):
     def keeps_places(self) -> bool:
         """Only where it turns and mirrors nothing."""
         return self.parameters.rotate == 0 and self.parameters.flip == "none"
+
+    @property
+    def movement(self) -> Movement:
+        """Every sample of luma as it was, somewhere else."""
+        return Movement.PERMUTED
 
     def output_coding(self, coding: Coding) -> Coding:
         """Of the same samples, which no longer lie where they were coded."""

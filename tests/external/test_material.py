@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 from pathlib import Path
@@ -17,6 +18,7 @@ from forensic.errors import BadInput, ForensicError, UsageError
 from forensic.registry.external.material import WEIGHTS, read_material, source_digest
 from forensic.registry.external.pipeline_folder import read_folder
 from forensic.registry.external.pipeline_index import described
+from forensic.registry.external.tensor_list import stored_precisions
 from tests.external.networks import FILES, LAST, UPSCALER, Planted, numbers, pipeline_folder, upscaler_folder
 
 INDEX, UNET = FILES["model_index.json"], FILES["unet/config.json"]
@@ -292,3 +294,28 @@ def test_what_a_folder_fills_the_empty_text_with_is_told(tmp_path: Path) -> None
     changed = {**SPECIAL, "pad_token": "a", "eos_token": {"content": LAST}}
     files, _ = read_folder(upscaler_folder(tmp_path / "upscaler", **{"tokenizer/special_tokens_map.json": changed}))
     assert described(files).tokens == [2, 3] + [1] * 75
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_list_of_tensors_that_is_there_to_fill_the_memory_is_not_parsed(
+    monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """A valid list, filled up with blanks to the most that is read and to one byte more."""
+    parsed: list[int] = []
+    loads = json.loads
+
+    def counted(data: bytes) -> object:
+        parsed.append(len(data))
+        return loads(data)
+
+    monkeypatch.setattr(json, "loads", counted)
+    whole = safetensors.numpy.save({"a": np.zeros(1, np.float32)})
+    length = int.from_bytes(whole[:8], "little")
+    table = whole[8 : 8 + length].ljust((16 << 20) + more)
+    data = len(table).to_bytes(8, "little") + table + whole[8 + length :]
+    if more:
+        with pytest.raises(BadInput, match=r"model\.weights-invalid.*16777217 bytes"):
+            stored_precisions(data, "model.safetensors")
+    else:
+        assert stored_precisions(data, "model.safetensors") == ["float32"]
+    assert parsed == ([] if more else [16 << 20])

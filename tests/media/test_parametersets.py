@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,3 +160,203 @@ def test_a_flood_of_sets_ends_the_reading(units: list[bytes]) -> None:
     assert sets.picture is not None
     sets.take(b"".join(b"\x00\x00\x01" + units[0] + number.to_bytes(2, "big") + b"\x80" for number in range(1, 5000)))
     assert sets.picture is None
+
+
+# --- sets that FFmpeg obeys where a reader in good faith would not look ------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Every frame coded by itself; ``head``: an ``avcC`` box, its lengths of four bytes."""
+
+    head: bytes
+    packets: tuple[bytes, ...]
+
+    @property
+    def sets(self) -> tuple[bytes, bytes]:
+        """Sequence and picture parameter set."""
+        length = int.from_bytes(self.head[6:8], "big")
+        return self.head[8 : 8 + length], self.head[8 + length + 3 :][: int.from_bytes(self.head[9 + length :][:2])]
+
+    def shown(self) -> list[np.ndarray]:
+        """As FFmpeg decodes it."""
+        context = av.CodecContext.create("h264", "r")
+        context.extradata = self.head
+        context.options, context.thread_count = {"flags": "output_corrupt"}, 1
+        frames = []
+        for data in (*self.packets, None):
+            try:
+                frames += context.decode(None if data is None else av.Packet(data))
+            except (av.error.InvalidDataError, av.error.EOFError):
+                continue
+        return [frame.to_ndarray(format="gray") for frame in frames]
+
+    def told(self) -> CodedPicture | None:
+        sets = ParameterSets(self.head)
+        for packet in self.packets:
+            sets.take(packet)
+        return sets.picture
+
+
+def _sized(unit: bytes, length: int = 4) -> bytes:
+    return len(unit).to_bytes(length, "big") + unit
+
+
+def _box(sequence: list[bytes], picture: list[bytes], length: int) -> bytes:
+    listed = [b"".join(_sized(unit, 2) for unit in units) for units in (sequence, picture)]
+    start = b"\x01" + sequence[0][1:4] + bytes((0xFC | length - 1, 0xE0 | len(sequence)))
+    return start + listed[0] + bytes((len(picture),)) + listed[1]
+
+
+@pytest.fixture(scope="module")
+def cut_above_and_below(real_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stream, Stream]:
+    """The same pictures, of which one stream cuts off eight rows at the top, the other one at the bottom."""
+    made = []
+    for side in ("top", "bottom"):
+        path = tmp_path_factory.mktemp("cut") / f"{side}.mp4"
+        ffmpeg("-i", real_clip, "-frames:v", 4, "-an", "-c:v", "libx264", "-g", 1, "-pix_fmt", "yuv420p",
+               "-bsf:v", f"h264_metadata=crop_{side}=8", path)  # fmt: skip
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            packets = tuple(bytes(packet) for packet in container.demux(stream) if packet.size)
+            made.append(Stream(bytes(stream.codec_context.extradata), packets))
+    return made[0], made[1]
+
+
+def _with_two_bytes(stream: Stream) -> Stream:
+    packets = []
+    for packet in stream.packets:
+        place, units = 0, b""
+        while place < len(packet):
+            first = place + 4
+            place = first + int.from_bytes(packet[place:first], "big")
+            units += _sized(packet[first:place], 2)
+        packets.append(units)
+    return Stream(_box([stream.sets[0]], [stream.sets[1]], 2), tuple(packets))
+
+
+def _inside_a_unit(one: Stream, other: Stream) -> Stream:
+    sequence, picture = other.sets
+    hidden = _sized(b"\x0c\xff\x80\x00\x00\x01" + sequence + b"\x00\x00\x01" + picture)
+    return Stream(one.head, (hidden + one.packets[0], *one.packets[1:]))
+
+
+def _behind_a_unit_of_one_byte(one: Stream, other: Stream) -> Stream:
+    """Its length reads like a start code."""
+    units = _sized(b"\x0c") + b"".join(map(_sized, other.sets))
+    return Stream(one.head, (units + one.packets[0], *one.packets[1:]))
+
+
+def _in_the_list_of_the_others(one: Stream, other: Stream) -> Stream:
+    return Stream(_box([one.sets[0]], [*other.sets], 4), one.packets)
+
+
+def _inside_a_listed_one(one: Stream, other: Stream) -> Stream:
+    hidden = one.sets[0] + b"\x00\x00\x01" + other.sets[0]
+    return Stream(_box([hidden], [one.sets[1]], 4), one.packets)
+
+
+def _in_a_packet_that_is_a_box(one: Stream, other: Stream) -> Stream:
+    """Read by its lengths, it is one unit of no known kind."""
+    short = _with_two_bytes(one)
+    box = bytearray(_box([other.sets[0]], [other.sets[1]], 2))
+    box[2] = 0
+    box += bytes((0x80,)) * (2 + int.from_bytes(box[:2], "big") - len(box))
+    return Stream(short.head, (bytes(box), *short.packets))
+
+
+def _between_start_codes_behind_refuse(one: Stream, other: Stream) -> Stream:
+    head = b"".join(b"\x00\x00\x01" + unit for unit in one.sets)
+    mark = b"\x00\x00\x00\x01"
+    units = [mark.join((b"\x07\x67", *other.sets, b""))]
+    for packet in one.packets:
+        place, found = 0, b""
+        while place < len(packet):
+            first = place + 4
+            place = first + int.from_bytes(packet[place:first], "big")
+            found += mark + packet[first:place]
+        units.append(found)
+    return Stream(head, (units[0] + units[1], *units[2:]))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        _inside_a_unit,
+        _behind_a_unit_of_one_byte,
+        _in_the_list_of_the_others,
+        _inside_a_listed_one,
+        _in_a_packet_that_is_a_box,
+        _between_start_codes_behind_refuse,
+    ],
+)
+def test_a_set_that_ffmpeg_obeys_wherever_it_is_hidden_ends_what_is_told(
+    cut_above_and_below: tuple[Stream, Stream], attack: Callable[[Stream, Stream], Stream]
+) -> None:
+    one, other = cut_above_and_below
+    assert one.told() is not None and (one.told().top, one.told().bottom) == (8, 0)
+    assert other.told() is not None and (other.told().top, other.told().bottom) == (0, 8)
+    assert _with_two_bytes(one).told() == one.told()
+    hidden = attack(one, other)
+    shown = hidden.shown()
+    assert len(shown) == 4 and np.array_equal(shown[0], other.shown()[0]), "or FFmpeg would not have obeyed it"
+    assert not np.array_equal(shown[0], one.shown()[0])
+    assert hidden.told() is None
+
+
+def test_lengths_that_look_like_start_codes_are_no_reason_to_doubt(cut_above_and_below: tuple[Stream, Stream]) -> None:
+    """A unit of 0x167 bytes begins with 00 00 01 67."""
+    one, _ = cut_above_and_below
+    plain = Stream(one.head, (_sized(b"\x0c" + b"\xff" * 0x165 + b"\x80") + one.packets[0], *one.packets[1:]))
+    assert plain.told() == one.told() is not None
+    assert np.array_equal(plain.shown()[0], one.shown()[0])
+
+
+def test_a_head_that_changes_how_units_are_framed_ends_what_is_told(cut_above_and_below: tuple[Stream, Stream]) -> None:
+    one, _ = cut_above_and_below
+    for heads in ((one.head, b"\x00\x00\x01" + one.sets[0]), (one.head, _with_two_bytes(one).head)):
+        for order in (heads, heads[::-1]):
+            sets = ParameterSets(order[0])
+            assert sets.picture is not None
+            sets.announce(order[0])
+            assert sets.picture is not None
+            sets.announce(order[1])
+            assert sets.picture is None
+
+
+@pytest.mark.parametrize("profile", [134, 135, 139, 144])
+def test_a_profile_that_ffmpeg_reads_otherwise_is_refused(units: list[bytes], profile: int) -> None:
+    with pytest.raises(BadInput) as refusal:
+        parse_sequence_parameter_set(units[0][:1] + bytes((profile,)) + units[0][2:])
+    assert refusal.value.code == "media.parameter-set"
+
+
+def _baseline(offset: int) -> bytes:
+    """A set of 176x144 that counts pictures by given offsets, escaped where it needs to be."""
+
+    def count(value: int) -> str:
+        return "0" * ((value + 1).bit_length() - 1) + format(value + 1, "b")
+
+    bits = f"{0x67:08b}{66:08b}{0:08b}{30:08b}" + count(0) + count(0) + count(1) + "0" + count(offset) + count(0)
+    bits += count(0) + count(1) + "0" + count(10) + count(8) + "11" + "1" + count(0) * 2 + count(4) + count(0) + "01"
+    bits += "0" * (-len(bits) % 8)
+    plain = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    return re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", plain)
+
+
+def test_a_set_that_reads_otherwise_without_its_escapes_is_refused() -> None:
+    """FFmpeg falls back on the bytes as they stand, where it finds a fault behind the cropping."""
+    assert parse_sequence_parameter_set(_baseline(6)) == CodedPicture(176, 144, 0, 0, 8, 0)
+    escaped = _baseline((1 << 25) + 5)
+    assert b"\x00\x00\x03" in escaped
+    with pytest.raises(BadInput) as refusal:
+        parse_sequence_parameter_set(escaped)
+    assert "two ways" in refusal.value.message
+
+
+def test_what_is_remembered_of_sets_does_not_grow_with_their_packets(units: list[bytes]) -> None:
+    sets = ParameterSets(None)
+    sets.take(b"\x00\x00\x01" + units[0] + b"\x80" * (1 << 20))
+    sets.take(b"\x00\x00\x01" + units[0] + b"\x80" * (1 << 21))
+    assert sets.picture is not None
+    assert sum(map(len, sets._seen)) <= 4096

@@ -21,7 +21,16 @@ from forensic.hashes import sha256_bytes
 from forensic.registry.card import ID_PATTERN
 from forensic.registry.cards import CARD_FILE, MAXIMUM_CARD_BYTES, model_ids, reasons
 from forensic.registry.external.card import ExternalCard
-from forensic.registry.packs.store import FETCHED, JOURNAL, REMOVE_STARTED, REMOVED, default_store, noted, stands
+from forensic.registry.packs.store import (
+    FETCHED,
+    JOURNAL,
+    REMOVE_STARTED,
+    REMOVED,
+    default_store,
+    noted,
+    stands,
+    was_undone,
+)
 
 FOLDER = "external.models"
 ADDED = "model.added"
@@ -80,15 +89,16 @@ def load_external(model_id: str, store: Path | None = None) -> ExternalCard:
         raise PolicyRefused(
             "model.external-unrecorded",
             f"Model {model_id} is on no record: {JOURNAL} in the models store has no line {ADDED} with the SHA-256 of "
-            f"this card, {card.card_sha256}. Its folder was copied or made by hand, its card was changed, or the "
-            f"enrolment was broken off.",
+            f"this card, {card.card_sha256}. Its folder was copied or made by hand, its card was changed, or its "
+            f"enrolment or removal was broken off.",
             _AGAIN,
         )
     return card
 
 
 def is_recorded(card_sha256: str, store: Path | None = None) -> bool:
-    """Whether the store's own record says that a card with this digest was enrolled, and not that it was removed since.
+    """Whether the store's own record says that a card with this digest was enrolled, and not that it was removed since,
+    or that was begun and not ended with the model in its place.
 
     Raises ``StorageFailed``.
     """
@@ -97,12 +107,21 @@ def is_recorded(card_sha256: str, store: Path | None = None) -> bool:
 
 def removal_of(model_id: str, store: Path | None = None) -> dict[str, Any] | None:
     """The last line of the store's record by which the model was removed, or that was begun; None if it was enrolled or
-    fetched since, or never removed. Raises ``StorageFailed``.
+    fetched since, never removed, or the removal ended with the model in its place. Raises ``StorageFailed``.
     """
-    found = None
+    found = before = begun = None
     for line in noted(default_store() if store is None else store):
-        if line.get("model") == model_id and line.get("event") in (ADDED, FETCHED, REMOVED, REMOVE_STARTED):
-            found = None if line["event"] in (ADDED, FETCHED) else line
+        event = line.get("event")
+        if line.get("model") != model_id:
+            continue
+        if event in (ADDED, FETCHED):
+            found = begun = None
+        elif event == REMOVE_STARTED:
+            before, found, begun = found, line, line
+        elif event == REMOVED:
+            found, begun = line, None
+        elif was_undone(begun, line):
+            found, begun = before, None
     return found
 
 

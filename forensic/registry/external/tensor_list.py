@@ -14,6 +14,10 @@ _NAMES = {
 #: What float32 holds exactly, and whole numbers, which are positions and the like.
 WIDENED = frozenset({"float32", "float16", "bfloat16", "int64", "int32"})
 
+#: Bytes of JSON that are parsed, which take many times that in memory; a list of 100 000 tensors is shorter. The
+#: safetensors library itself takes 100 MB.
+_LONGEST = 16 << 20
+
 
 def stored_precisions(data: bytes, name: str) -> list[str]:
     """Kinds of numbers in a safetensors file, sorted: ``bfloat16``, ``float32`` …; others by the file's own word.
@@ -22,6 +26,12 @@ def stored_precisions(data: bytes, name: str) -> list[str]:
     ``BadInput`` (``model.weights-invalid``).
     """
     length = int.from_bytes(data[:8], "little")
+    if _LONGEST < length <= len(data) - 8:
+        raise BadInput(
+            "model.weights-invalid",
+            f"The list of tensors in {name} has {length} bytes; at most {_LONGEST} are read.",
+            "Nothing of it was parsed.",
+        )
     try:
         if not 2 <= length <= len(data) - 8:
             raise ValueError

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 VARIABLE = "FORENSIC_MODEL_STORE"
 JOURNAL = "fetches.jsonl"
 FETCHED, REMOVED, REMOVE_STARTED = "model.fetched", "model.removed", "model.remove-started"
-"""Events: weights came into the store; a model was taken out of it, and that was begun. What is put back by hand
-afterwards is on no record."""
+REMOVE_REFUSED, REMOVE_FAILED, REMOVE_CANCELLED = (
+    "model.remove-refused", "model.remove-failed", "model.remove-cancelled",
+)  # fmt: skip
+"""Events: weights came into the store; a model was taken out of it, and that was begun; it ended otherwise.
+What is put back by hand afterwards is on no record."""
 
 
 def default_store(environment: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
@@ -110,15 +113,37 @@ def noted(store: Path) -> Iterator[dict[str, Any]]:
 
 def stands(store: Path, event: str, name: str, digest: str) -> bool:
     """Whether the store's record has a line ``event`` with ``digest`` under ``name``, and none since by which the model
-    was removed. Raises ``StorageFailed``.
+    was removed, or that was begun and not ended with the model in its place. Raises ``StorageFailed``.
     """
     there, model = False, None
+    before, begun = False, None
     for line in noted(store):
         if line.get("event") == event and line.get(name) == digest:
-            there, model = True, line.get("model")
-        elif line.get("event") == REMOVED and line.get("model") == model:
-            there = False
+            there, model, begun = True, line.get("model"), None
+        elif line.get("model") != model:
+            continue
+        elif line.get("event") == REMOVE_STARTED:
+            there, before, begun = False, there, line
+        elif line.get("event") == REMOVED:
+            there, begun = False, None
+        elif was_undone(begun, line):
+            there, begun = before, None
     return there
+
+
+def was_undone(begun: Mapping[str, Any] | None, line: Mapping[str, Any]) -> bool:
+    """Whether ``line`` says that the removal which ``begun`` began has ended with the model in its place.
+
+    They are of one attempt if they name the same folder (``set_aside``, drawn anew by every attempt): a refusal of a
+    later attempt says nothing of one that was broken off.
+    """
+    return (
+        begun is not None
+        and line.get("event") in (REMOVE_REFUSED, REMOVE_FAILED, REMOVE_CANCELLED)
+        and line.get("taken_out") is False
+        and isinstance(line.get("set_aside"), str)
+        and line["set_aside"] == begun.get("set_aside")
+    )
 
 
 def sync_folder(folder: Path) -> None:
