@@ -14,8 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forensic.case.ending import record_end, why_ended
-from forensic.case.modelrecord import entered_last, put_entry, put_line
+from forensic.case.ending import why_ended
+from forensic.case.modelrecord import entered_last, put_end, put_entry, put_line
 from forensic.errors import BadInput, Interrupted, PolicyRefused, StorageFailed, VerificationFailed
 from forensic.registry.external.enrolling import Enrolled, Enrolment, read_model
 from forensic.registry.external.material import source_digest, told_name
@@ -73,12 +73,7 @@ def add_model(
         event = _event_of(error)
         code, reason = why_ended(error)
         data |= {"code": code, "reason": reason, **_withdrawn(enrolment, error)}
-        try:
-            put_line(place, event, data)
-        except StorageFailed as failure:
-            error.add_note(f"This could not be put on the store's record ({event}): {failure.message}")
-        if workspace is not None:
-            record_end(workspace.ledger, event, {**data, **begun}, error)
+        put_end(place, workspace, event, data, begun, error)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("model.add-cancelled", "Enrolling was cancelled; that is on the record.") from None
         raise

@@ -9,16 +9,16 @@ The ledger's entry comes first and the store's line last: weights for which the 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forensic.case.ending import record_end, why_ended
-from forensic.errors import BadInput, ForensicError, Interrupted, PolicyRefused, StorageFailed, VerificationFailed
+from forensic.case.ending import why_ended
+from forensic.case.modelrecord import put_end, put_line
+from forensic.errors import BadInput, ForensicError, Interrupted, PolicyRefused, VerificationFailed
 from forensic.registry.card import ModelCard
 from forensic.registry.cards import load_card, verify_card, weights_path
 from forensic.registry.packs.fetching import fetch, pack_of
-from forensic.registry.packs.store import FETCHED, default_store, note, stands
+from forensic.registry.packs.store import FETCHED, default_store, stands
 from forensic.registry.remains import beside
 
 if TYPE_CHECKING:
@@ -67,16 +67,11 @@ def fetch_model(
         event = _event_of(error)
         code, reason = why_ended(error)
         data |= {"code": code, "reason": reason}
-        try:
-            note(place, {"event": event, "utc": _now(), **data})
-        except StorageFailed as failure:
-            error.add_note(f"This could not be put on the store's record ({event}): {failure.message}")
-        if workspace is not None:
-            record_end(workspace.ledger, event, data, error)
+        put_end(place, workspace, event, data, {}, error)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("model.fetch-cancelled", "Fetching was cancelled; that is on the record.") from None
         raise
-    note(place, {"event": FETCHED, "utc": _now(), **data})
+    put_line(place, FETCHED, data)
     return path, not there
 
 
@@ -105,7 +100,3 @@ def _event_of(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return CANCELLED
     return REFUSED if isinstance(error, VerificationFailed | BadInput | PolicyRefused) else FAILED
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forensic.case.ending import record_end
 from forensic.case.workspace import utc_now, utc_text
+from forensic.errors import StorageFailed
 from forensic.registry.packs.store import REMOVED, note
 
 if TYPE_CHECKING:
@@ -25,6 +27,26 @@ def put_entry(workspace: Workspace, event: str, data: dict[str, Any]) -> None:
     except BaseException:
         if workspace.ledger.landed(event, data, after=before) is None:
             raise
+
+
+def put_end(
+    store: Path,
+    workspace: Workspace | None,
+    event: str,
+    data: dict[str, Any],
+    begun: dict[str, int],
+    error: BaseException,
+) -> None:
+    """Put on both records how an attempt ended that ``error`` broke off; what cannot be put there is added to it.
+
+    ``begun``: by ``started``, the ledger's entry with which it began.
+    """
+    try:
+        put_line(store, event, data)
+    except StorageFailed as failure:
+        error.add_note(f"This could not be put on the store's record ({event}): {failure.message}")
+    if workspace is not None:
+        record_end(workspace.ledger, event, {**data, **begun}, error)
 
 
 def entered_last(workspace: Workspace, event: str, card_sha256: str, model_id: str) -> bool:

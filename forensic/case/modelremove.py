@@ -13,9 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forensic.case.ending import record_end, why_ended
-from forensic.case.modelrecord import put_entry, put_line
-from forensic.errors import Interrupted, PolicyRefused, StorageFailed
+from forensic.case.ending import why_ended
+from forensic.case.modelrecord import put_end, put_entry, put_line
+from forensic.errors import Interrupted, PolicyRefused
 from forensic.registry.external.shelf import told
 from forensic.registry.packs.store import (
     REMOVE_CANCELLED,
@@ -58,12 +58,7 @@ def remove_model(
         event = _event_of(error)
         code, reason = why_ended(error)
         data |= {"code": code, "reason": reason, "taken_out": found is not None and found.is_out}
-        try:
-            put_line(place, event, data)
-        except StorageFailed as failure:
-            error.add_note(f"This could not be put on the store's record ({event}): {failure.message}")
-        if workspace is not None:
-            record_end(workspace.ledger, event, {**data, **begun}, error)
+        put_end(place, workspace, event, data, begun, error)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("model.remove-cancelled", "Removing was cancelled; that is on the record.") from None
         raise

