@@ -20,12 +20,11 @@ from forensic.case.layout import RunFolder
 from forensic.case.plan import RunPlan
 from forensic.case.storage import make_folder
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
+from forensic.frames.frame import CodedFrame, Geometry
 from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.options import SplitHalves
 from forensic.media.stills import write_gray, write_numbers
-from forensic.stages.pipeline import Pipeline
 
 SCHEMA = "tag:forensic-tool,2026:fusion/v1"
 UNITS = 256
@@ -34,26 +33,6 @@ _MOST = 65535
 _HALVES = ("even", "odd")
 RESULT, BEFORE_MODEL = "result", "fusion, before the model"
 NO_GENERATIVE = "the frame is of generative class, and the label in both halves would be missing from their difference"
-
-
-def combining(plan: RunPlan) -> int | None:
-    """Position (from 1) of the last stage of the plan that combines frames, or None."""
-    positions = [number for number, stage in enumerate(plan.recipe.stages, start=1) if stage.combines]
-    return positions[-1] if positions else None
-
-
-def halves_of(plan: RunPlan, window: list[WorkingFrame], at: int) -> SplitHalves | None:
-    """What the last combining stage tells of its picture of ``window[at]``, a window of decoded frames.
-
-    The window is as wide as the pipeline looks. None without such a stage.
-    """
-    position = combining(plan)
-    if position is None:
-        return None
-    stages = plan.recipe.stages
-    before, stage = Pipeline(stages[: position - 1]), stages[position - 1]
-    low, high = max(0, at - stage.radius), min(len(window), at + stage.radius + 1)
-    return stage.split_halves([before.process_window(window, place) for place in range(low, high)], at - low)
 
 
 def write_combined(
@@ -130,7 +109,7 @@ def difference(even: np.ndarray, odd: np.ndarray) -> dict[str, float]:
 
 def combined_record(plan: RunPlan, frames: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The run's record of what was combined, or None where no stage combines frames."""
-    position = combining(plan)
+    position = plan.pipeline.combining
     if position is None:
         return None
     stage = plan.recipe.stages[position - 1]

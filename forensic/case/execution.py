@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from forensic.case.beside import write_beside
-from forensic.case.combined import combining, halves_of, write_combined
+from forensic.case.combined import write_combined
 from forensic.case.exhibits import Exhibit
 from forensic.case.journal import FrameLine, Journal, MapLine
 from forensic.case.layout import RunFolder
@@ -232,7 +232,7 @@ def _write_frames(
     digest = hashlib.sha256()
     pending: list[Future[MapLine]] = []
     # Halves take as long as the frames themselves: as many are made at a time.
-    in_flight = MAPS_IN_FLIGHT if combining(plan) is None else max(MAPS_IN_FLIGHT, plan.workers - 1)
+    in_flight = MAPS_IN_FLIGHT if plan.pipeline.combining is None else max(MAPS_IN_FLIGHT, plan.workers - 1)
     with (
         _at_work(ThreadPoolExecutor(1, "risk"), ThreadPoolExecutor(in_flight + 1, "halves")) as (mapper, halver),
         storage(folder.frames, "writing"),
@@ -291,7 +291,7 @@ def _at_work(*executors: ThreadPoolExecutor) -> Iterator[tuple[ThreadPoolExecuto
 
 
 def _halves(plan: RunPlan, output: PipelineOutput) -> SplitHalves | None:
-    return halves_of(plan, [frame.to_working() for frame in output.window or ()], output.at)
+    return plan.pipeline.split_halves([frame.to_working() for frame in output.window or ()], output.at)
 
 
 def _still_and_map(
@@ -314,9 +314,11 @@ def _still_and_map(
     spread, no_spread = dispersion_of(plan, window, output.at)
     invention = invention_of(plan, output, window, spread)
     forward, about_psf = _forward(plan)
+    found = halves.result()
     assessment = assess(
-        reference, written, forward, dispersion=spread, shown=shown, replaced=replaced, calibration=plan.calibration
-    )
+        reference, written, forward, dispersion=spread, shown=shown, replaced=replaced, calibration=plan.calibration,
+        halves=found,
+    )  # fmt: skip
     paths = RiskPaths(
         folder.risk_map(number), folder.level_map(number), folder.overlay(number), folder.invention_map(number)
     )
@@ -327,7 +329,7 @@ def _still_and_map(
     remarks = [remark for remark in (no_spread and f"self-ensemble dispersion {no_spread}", about_psf) if remark]
     if remarks:
         record = {**record, "summary": {**record["summary"], "remarks": remarks}}
-    combined, found = None, halves.result()
+    combined = None
     if found is not None:
         more, combined = write_combined(folder, found, written)
         files |= more

@@ -26,6 +26,7 @@ from forensic.errors import BadInput, InternalError, UsageError
 from forensic.frames.frame import CodedFrame, WorkingFrame
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
+from forensic.fusion.options import SplitHalves
 from forensic.media.opencv import opencv
 from forensic.risk.calibration import domain
 from forensic.risk.calibration.artefact import QUANTILE, Calibration
@@ -34,7 +35,7 @@ from forensic.risk.calibration.shelf import head_of
 from forensic.risk.calibration.software import departure
 from forensic.risk.dihedral import Dispersion
 from forensic.risk.head import Head
-from forensic.risk.learned import HIGH_FROM, NO_ENSEMBLE, learned_score, missing, other_picture
+from forensic.risk.learned import HIGH_FROM, NO_ENSEMBLE, learned_score, missing, not_whole, other_picture
 from forensic.risk.measurement import SUM, Measurement, compare, incompatible
 from forensic.risk.regions import Region, TileMeasurements, find_regions
 from forensic.risk.tiles import (
@@ -125,6 +126,7 @@ def _judged(
     dispersion: Dispersion | None,
     calibration: Calibration | None,
     head: Head | None,
+    halves: SplitHalves | None,
 ) -> tuple[Measurement, Thresholds, Judgement | None, dict[str, float | None]]:
     """The measurement with the score that was asked for, the thresholds, the calibration's judgement, the measures.
 
@@ -132,15 +134,17 @@ def _judged(
     than are here, its score is worth nothing there and the measurement keeps ``sum/1``.
     """
     noise = float(measurement.facts["noise_sigma"])
-    measures = domain.measured(reference, measurement.conflict, noise)
+    measures = domain.measured(reference, measurement.conflict, noise, None if halves is None else halves.effective)
     if head is not None:
-        measurement, distance = learned_score(measurement, reference, head)
+        measurement, distance = learned_score(measurement, reference, head, halves)
         return measurement, _learned(limits), None, measures | {"features": _rounded(distance)}
     if calibration is None:
         return measurement, limits, None, measures
     lacking = departure(calibration)
     if lacking is None and calibration.score == QUANTILE:
         lacking = missing(reference, calibration.pictures)
+        if lacking is None and calibration.subject.frames is not None:
+            lacking = not_whole(halves, calibration.subject.frames)
     elif lacking is None:
         lacking = None if calibration.laboratory is None else other_picture(reference, calibration.pictures)
         if dispersion is None or dispersion.note is not None:
@@ -154,7 +158,7 @@ def _judged(
     judgement = judge_before(calibration, {name: value for name, value in measures.items() if name != "features"})
     if judgement is None:
         try:
-            learned, distance = learned_score(measurement, reference, head_of(calibration))
+            learned, distance = learned_score(measurement, reference, head_of(calibration), halves)
         except BadInput as error:
             judgement = unusable(calibration, measures, error.message)
         else:
@@ -230,6 +234,7 @@ def assess(
     replaced: Mapping[str, np.ndarray] | None = None,
     calibration: Calibration | None = None,
     head: Head | None = None,
+    halves: SplitHalves | None = None,
 ) -> RiskAssessment:
     """Assess ``output`` against ``reference``, the input after presentation and geometric stages only.
 
@@ -244,7 +249,8 @@ def assess(
     threshold, no tile is LOW. A calibration of the score ``quantile/2`` needs its
     head: without it the score is ``sum/1``, the map is UNCALIBRATED, no tile is LOW and the reason is recorded; a frame
     outside its domain has ``sum/1`` too. ``head``: take the score ``quantile/2`` of this head, to
-    calibrate it; then no calibration is heeded.
+    calibrate it; then no calibration is heeded. ``halves``: of an output that is made of several frames, what its stage
+    tells of them; a calibration of such outputs has no LOW without.
 
     Geometries, planes or ranges that do not fit each other give NOT ASSESSED everywhere and the
     reason, never an error. If ``output`` or ``reference`` is of generative class, every tile is
@@ -275,7 +281,7 @@ def assess(
     judgement, measures = None, None
     if measurement is not None:
         measurement, limits, judgement, measures = _judged(
-            measurement, reference, limits, dispersion, None if forced else calibration, head
+            measurement, reference, limits, dispersion, None if forced else calibration, head, halves
         )
     measured = None if measurement is None else tile_percentile(measurement.risk)
     if measurement is None or measured is None:

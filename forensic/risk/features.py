@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from forensic.fusion.forward import ForwardModel
-from forensic.risk.regions import DETAIL, INJECTION, MATERIAL, RECORDING
+from forensic.fusion.options import SplitHalves
+from forensic.risk.regions import DETAIL, FRAMES, INJECTION, MATERIAL, RECORDING
 
 CELL = 2  # output pixels
 _BORDER = cv2.BORDER_REFLECT
@@ -22,7 +23,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     DETAIL: ("bicubic",),
     MATERIAL: ("gradient", "gradient-wide", "deviation", "deviation-wide", "recorded-deviation", "headroom"),
     RECORDING: ("quantiser", "noise", "blur"),
+    FRAMES: ("halves", "effective"),
 }
+#: Of pictures that are made of one frame.
+SINGLE = tuple(name for group, members in GROUPS.items() if group != FRAMES for name in members)
 #: Features that are one number for the whole frame.
 WHOLE = frozenset(GROUPS[RECORDING])
 
@@ -54,17 +58,26 @@ def gradient(picture: np.ndarray) -> np.ndarray:
 
 
 def cells(plane: np.ndarray) -> np.ndarray:
-    """Mean of every cell: float32 (rows / 2, columns / 2) of a plane with even sides."""
+    """Mean of every cell: float32 (rows / 2, columns / 2), rounded up; the last of an odd side counts twice there."""
+    rows, columns = plane.shape
+    if rows % CELL or columns % CELL:
+        plane = cv2.copyMakeBorder(plane, 0, rows % CELL, 0, columns % CELL, cv2.BORDER_REPLICATE)
     size = (plane.shape[1] // CELL, plane.shape[0] // CELL)
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
 def features_of(
-    y: np.ndarray, x: np.ndarray, forward: ForwardModel, injection: np.ndarray, known: Circumstances
+    y: np.ndarray,
+    x: np.ndarray,
+    forward: ForwardModel,
+    injection: np.ndarray,
+    known: Circumstances,
+    halves: SplitHalves | None = None,
 ) -> dict[str, np.ndarray]:
     """All features by name, float32 on the grid of cells.
 
-    ``y``, ``x``: luma of input and output, float32; ``injection``: null-space injection at output resolution.
+    ``y``, ``x``: luma of input and output, float32; ``injection``: null-space injection at output resolution;
+    ``halves``: of an output of several frames. Without a pair of halves the features of the frames are not there.
     """
     s = forward.factor
     size = (x.shape[1], x.shape[0])
@@ -79,4 +92,7 @@ def features_of(
     shape = found["bicubic"].shape
     for name in sorted(WHOLE):
         found[name] = np.full(shape, np.float32(getattr(known, name) or 0.0))
+    if halves is not None and halves.halves is not None:
+        found["halves"] = cells(cv2.absdiff(*halves.halves))
+        found["effective"] = cells(forward.replicate(halves.effective))
     return found

@@ -136,9 +136,9 @@ class Head:
         return risk
 
 
-def on_output(plane: np.ndarray) -> np.ndarray:
-    """A plane of cells at output resolution."""
-    return plane.repeat(CELL, axis=0).repeat(CELL, axis=1)
+def on_output(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A plane of cells at output resolution: of ``shape`` (rows, columns)."""
+    return plane.repeat(CELL, axis=0).repeat(CELL, axis=1)[: shape[0], : shape[1]]
 
 
 def parse_head(data: bytes) -> Head:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from forensic.errors import BadInput
 from forensic.frames.frame import WorkingFrame
+from forensic.fusion.options import SplitHalves
 from forensic.risk.calibration import domain
 from forensic.risk.dihedral import DIHEDRAL, transforms_for
 from forensic.risk.features import CELL, Circumstances, features_of
@@ -61,22 +63,45 @@ def other_picture(frame: WorkingFrame, pictures: Sequence[str]) -> str | None:
     return f"the frame is of type {kind}: calibrated were {', '.join(pictures)} pictures"
 
 
+def not_whole(halves: SplitHalves | None, frames: int) -> str | None:
+    """Why an output of several frames is not made as those were that were calibrated; None if it is.
+
+    ``halves``: what its stage tells of them; ``frames``: how many it takes where the recording has them.
+    """
+    if halves is None:
+        return "nothing is told of the frames that the picture was made of"
+    if (found := len(halves.weights)) != frames:
+        return f"the picture was made of {found} frames, as at a recording's ends: calibrated were {frames}"
+    return None if halves.halves is not None else f"there is no split-half pair: {halves.why_none}"
+
+
 def picture_type(frame: WorkingFrame) -> str:
     """Type of the frame's coded picture (``I``, ``P``, ``B``, ...), ``unknown`` where the bitstream does not say."""
     return "unknown" if frame.coding is None else frame.coding.picture_type or "unknown"
 
 
-def learned_score(measurement: Measurement, reference: WorkingFrame, head: Head) -> tuple[Measurement, float]:
+def learned_score(
+    measurement: Measurement, reference: WorkingFrame, head: Head, halves: SplitHalves | None = None
+) -> tuple[Measurement, float]:
     """``measurement`` with the head's R as its risk and its contributions as components; the features' distance.
 
-    Output sides are even, as the factor is. Raises ``InternalError`` (``risk.not-finite``).
+    ``halves``: of an output of several frames, whole (:func:`not_whole`). Raises ``BadInput`` (``risk.head``) for a
+    head that needs what the output does not have, and ``InternalError`` (``risk.not-finite``).
     """
     noise = float(measurement.facts["noise_sigma"])
     plain = domain.measured(reference, measurement.conflict, noise)
     known = Circumstances(plain["quantiser"], noise, plain["blur"])
-    planes = features_of(measurement.y, measurement.x, measurement.forward, measurement.components[INJECTION], known)
+    injection = measurement.components[INJECTION]
+    planes = features_of(measurement.y, measurement.x, measurement.forward, injection, known, halves)
+    if lacking := sorted(set(head.features) - planes.keys()):
+        raise BadInput(
+            "risk.head",
+            f"The head asks for {', '.join(lacking)}, which a picture made like this one does not have.",
+            "Restore the model's folder from a trusted copy.",
+        )
     cells = head.risk(planes)
-    expected, conflict = on_output(cells), measurement.components[CONFLICT]
+    shape = measurement.risk.shape
+    expected, conflict = on_output(cells, shape), measurement.components[CONFLICT]
     risk = np.maximum(expected, conflict)
     facts = {
         **measurement.facts,
@@ -87,7 +112,7 @@ def learned_score(measurement: Measurement, reference: WorkingFrame, head: Head)
         },
         "head": {"sha256": head.sha256, "features": list(head.features), "cell_output_px": CELL},
     }
-    drivers = {name: on_output(plane) for name, plane in head.drivers(planes, cells).items()}
+    drivers = {name: on_output(plane, shape) for name, plane in head.drivers(planes, cells).items()}
     drivers[CONFLICT] = risk - expected  # by how much R would fall without it
     learned = replace(measurement, risk=risk, components=drivers, facts=facts, combination=COMBINATION)
     return learned, head.distance(planes)

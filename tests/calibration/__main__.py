@@ -35,7 +35,7 @@ from tests.calibration.rows import Table, row_of
 
 
 def _bound(recipe: str, model: str) -> BoundRecipe:
-    bound = load_recipe(recipe).bind()
+    bound = load_recipe(recipe).bind(scale=load_card(model).scale)
     named = [stage.model.id for stage in bound.stages if stage.model is not None and not stage.keeps_luma]
     if named != [model]:
         raise SystemExit(f"Recipe {recipe} runs {named}, not {model}.")
@@ -43,7 +43,7 @@ def _bound(recipe: str, model: str) -> BoundRecipe:
 
 
 def _measure(bound: BoundRecipe, model: str, split: str, most: int | None) -> None:
-    table = Table(models_dir() / model / f"calibration-{split}.csv")
+    table = Table(models_dir() / model / f"calibration-{split}.csv", frames=bound.pipeline.combining is not None)
     head = head_for(bound.stages)
     # A stratum after the other, so that what is there when time runs out is whole strata.
     pictures, factor = scenes.pictures(split), load_card(model).scale
@@ -95,7 +95,8 @@ def main() -> int:
     if asked.fit:
         fitting.write(asked.recipe, asked.model)
     if asked.footage:
-        _table(models_dir() / asked.model / "footage.csv", list(footage.rows(asked.recipe)))
+        rows = list(footage.rows(asked.recipe, load_card(asked.model).scale))
+        _table(models_dir() / asked.model / "footage.csv", rows)
     if asked.learn or asked.split or asked.evaluate or asked.plant or asked.unfamiliar:
         import torch
 
@@ -115,8 +116,8 @@ def main() -> int:
             _plant(bound, asked.model, asked.plant)
         if asked.unfamiliar:
             calibration = _calibration(asked.model)
-            rows = unfamiliar.rows(bound.pipeline, calibration, head_of(calibration), asked.unfamiliar)
-            evaluation.write(folder / "unfamiliar.csv", list(rows))
+            told = unfamiliar.rows(bound.pipeline, calibration, head_of(calibration), asked.unfamiliar)
+            evaluation.write(folder / "unfamiliar.csv", list(told))
     return 0
 
 

@@ -33,7 +33,10 @@ from tests.calibration import scenes
 from tests.calibration.ranking import Ranked, spearman
 from tests.calibration.recordings import STRATA, Enlarged, enlarged, recorded
 
-SCORES = ("quantile/2", "sum/1", "self-ensemble", "reprojection", "interpolation", "gradient", "constant")
+#: The self-ensemble of a model of several frames, eight fusions a picture, is not measured: split halves stand there.
+SCORES = (
+    "quantile/2", "sum/1", "self-ensemble", "split-half", "reprojection", "interpolation", "gradient", "constant",
+)  # fmt: skip
 FIELDS = ("stratum", "what", "value", "low", "high", "n")
 RESAMPLES = 400
 
@@ -52,15 +55,18 @@ class Held:
 
 def maps_of(made: Enlarged, head: Head, pipeline: Pipeline) -> tuple[counting.Mapped, dict[str, np.ndarray]]:
     """The frame as mapped, and the map of every score at output resolution."""
-    found = counting.mapped(made.frame, made.output, None, made.truth, head)
-    plain = assess(made.frame, made.output, dispersion=dispersion(pipeline.process_window, [made.frame], 0))
+    found = counting.mapped(made.frame, made.output, None, made.truth, head, made.halves)
+    spread = None if pipeline.radius else dispersion(pipeline.process_window, [made.frame], 0)
+    plain = assess(made.frame, made.output, dispersion=spread)
     x, y = made.output.to_working().luma, made.frame.luma
     assert found.assessment.risk is not None and plain.risk is not None and plain.conflict is not None
     size = (x.shape[1], x.shape[0])
-    return found, {
-        "quantile/2": found.assessment.risk,
-        "sum/1": plain.risk,
-        "self-ensemble": plain.components[DISPERSION],
+    maps = {"quantile/2": found.assessment.risk}
+    if spread is not None:
+        maps |= {"sum/1": plain.risk, "self-ensemble": plain.components[DISPERSION]}
+    if made.halves is not None and made.halves.halves is not None:
+        maps["split-half"] = np.asarray(cv2.absdiff(*made.halves.halves))
+    return found, maps | {
         "reprojection": np.asarray(cv2.resize(np.abs(plain.conflict), size, interpolation=cv2.INTER_NEAREST)),
         "interpolation": np.abs(x - cv2.resize(y, size, interpolation=cv2.INTER_CUBIC)),
         "gradient": gradient(x),
@@ -119,7 +125,7 @@ def _stratum(own: Sequence[Held], stratum: Stratum, calibration: Calibration) ->
         yield from _broken_down(inside, stratum, calibration)
     by_scene = list({one.scene: one for one in own}.values())
     picks = np.random.default_rng(1).integers(0, len(by_scene), (RESAMPLES, len(by_scene)))
-    for name in SCORES:
+    for name in (one for one in SCORES if one in own[0].ranked):
         yield from _ranking(name, by_scene, picks)
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from forensic import __version__
+from forensic.registry.cards import load_card
 from forensic.resources import models_dir
 from forensic.risk.calibration import artefact
 from forensic.risk.calibration.fitting import calibration_of
@@ -15,18 +16,25 @@ from forensic.risk.calibration.table import recording_of
 from forensic.simulation.degradation import VERSION
 from forensic.stages.recipe import load_recipe
 from tests.calibration import scenes
-from tests.calibration.recordings import STRATA
+from tests.calibration.recordings import SIZES, STRATA
 from tests.calibration.rows import read
 
 CLASS = (
     "One region of one frame of a simulated recording of a photograph of the set BSDS500 (train and val) among others: "
-    "a region of 48 to 112 by 40 to 72 pixels (or turned), wherever it lies, of a recorded frame of 176 by 144, 240 by "
-    "176 or 320 by 240; area sampling by four after Gaussian lens blur of 0.2 to 0.7 recorded pixels (uniform), shot "
+    "a region of 48 to 112 by 40 to 72 pixels (or turned), wherever it lies, of a recorded frame of {frames}; "
+    "{sampling} after Gaussian lens blur of 0.2 to 0.7 recorded pixels (uniform), shot "
     "noise of variance 0 to 0.04 per grey level and read noise of 0.5 to 2 grey levels (uniform), a camera that stands "
     "still or (as often) shakes by 0.5 recorded pixels, no moving objects, no sharpening by the camera, full range or "
     "(as often) limited range, 9 frames of H.264 (x264, preset medium, one intra picture, no B pictures) of which the "
     "middle one is mapped; 8 bits, luma. Real footage is not in this class as such."
 )
+_SAMPLING = {1: "no sampling", 2: "area sampling by two", 4: "area sampling by four"}
+
+
+def class_of(scale: int) -> str:
+    """What the calibrated recordings of a model that enlarges by ``scale`` are, in words."""
+    sizes = [f"{columns // scale} by {rows // scale}" for columns, rows in SIZES]
+    return CLASS.format(frames=f"{', '.join(sizes[:-1])} or {sizes[-1]}", sampling=_SAMPLING[scale])
 
 
 def groups(rows: Sequence[Mapping[str, str]]) -> list[Group]:
@@ -40,17 +48,18 @@ def groups(rows: Sequence[Mapping[str, str]]) -> list[Group]:
 
 def made(recipe: str, model: str) -> artefact.Calibration:
     """The artefact from the table of ``model``."""
-    found = subject_of(load_recipe(recipe).bind().stages)
+    stages = load_recipe(recipe).bind(scale=load_card(model).scale).stages
+    found = subject_of(stages)
     if found is None or found[0].model != model:
         raise SystemExit(f"Recipe {recipe} is not a calibration's subject with model {model}.")
     table = models_dir() / model / "calibration-calibrate.csv"
-    head = head_for(load_recipe(recipe).bind().stages)
+    head = head_for(stages)
     return calibration_of(
         groups(read(table)),
         found[0].model_copy(update={"region": True}),
         head_sha256=None if head is None else head.sha256,
         origin="shipped",
-        recordings_class=CLASS,
+        recordings_class=class_of(found[0].scale),
         scenes_sha256=hashlib.sha256(scenes.LIST.read_bytes()).hexdigest(),
         recordings_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
         software={"forensic": __version__, "simulator": str(VERSION)},

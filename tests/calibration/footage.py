@@ -27,7 +27,7 @@ REGIONS = {
 }
 
 
-def rows(recipe: str) -> Iterator[dict[str, object]]:
+def rows(recipe: str, scale: int) -> Iterator[dict[str, object]]:
     """One for each region. Raises ``SystemExit`` without the shared data."""
     shared = shared_data()
     if shared is None:
@@ -42,7 +42,7 @@ def rows(recipe: str) -> Iterator[dict[str, object]]:
             )  # fmt: skip
         frame = picture.to_working()
         for box in boxes:
-            stages = load_recipe(recipe).bind(roi=box)
+            stages = load_recipe(recipe).bind(roi=box, scale=scale)
             region = stages.stages[0].process([frame], 0)
             output = stages.pipeline.process_window([frame], 0).quantise()
             found = assess(region, output, calibration=shipped_for(stages.stages))

@@ -21,8 +21,11 @@ from forensic.hashes import sha256_bytes
 from forensic.risk.calibration.breakdown import AREAS, Area, Content
 from forensic.risk.calibration.criteria import THRESHOLDS, TOLERANCES
 from forensic.risk.calibration.domain import MEASURES
+from forensic.risk.calibration.table import FRAMES
 
 SIDE, SCALE = 32, 4
+
+OF_ONE = [name for name in MEASURES if name != FRAMES]
 
 
 def workspace(root: Path, lab: str = "Laboratory of Signals") -> Workspace:
@@ -67,7 +70,7 @@ def cells(number: int, fails_from: float) -> dict[str, str]:
     low = [int(10 * one) for one in THRESHOLDS]
     wrong = [share // 10 if one >= fails_from else 0 for one, share in zip(THRESHOLDS, low, strict=True)]
     nothing = " ".join("0" for _ in THRESHOLDS)
-    row: dict[str, Any] = dict.fromkeys(MEASURES, -1000000.0 if number % 2 else 1000000.0)
+    row: dict[str, Any] = dict.fromkeys(OF_ONE, -1000000.0 if number % 2 else 1000000.0)
     row |= {"pixels": 1000, "low": " ".join(map(str, low)), "edge_low": nothing}
     for tolerance in TOLERANCES:
         row |= {f"wrong_{tolerance}": " ".join(map(str, wrong)), f"largest_{tolerance}": nothing,

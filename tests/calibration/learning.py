@@ -18,7 +18,7 @@ from forensic.registry.cards import load_card
 from forensic.resources import models_dir
 from forensic.risk import head
 from forensic.risk.calibration import domain
-from forensic.risk.features import CELL, GROUPS, Circumstances, features_of
+from forensic.risk.features import CELL, GROUPS, SINGLE, Circumstances, features_of
 from forensic.risk.head import FILE, QUANTILE, inputs, network, written
 from forensic.risk.measurement import compare
 from forensic.risk.regions import INJECTION
@@ -29,7 +29,7 @@ from tests.calibration.recordings import STRATA, Enlarged, enlarged, recorded
 FEATURES = tuple(name for group in GROUPS.values() for name in group)
 WIDTH = 32
 STEPS = 1200
-BATCH, PATCH = 12, 40  # patches and cells a side
+BATCH, PATCH = 12, 40  # patches and cells a side; at scale 1, where no region holds one, four times as many of half
 RATE, WARM_UP, DECAY = 2e-3, 50, 1e-3
 SEED = 0
 #: How often every picture is recorded in every stratum.
@@ -52,12 +52,17 @@ def planes_of(made: Enlarged) -> dict[str, np.ndarray]:
     noise = float(found.facts["noise_sigma"])
     plain = domain.measured(made.frame, found.conflict, noise)
     known = Circumstances(plain["quantiser"], noise, plain["blur"])
-    return features_of(found.y, found.x, found.forward, found.components[INJECTION], known)
+    return features_of(found.y, found.x, found.forward, found.components[INJECTION], known, made.halves)
+
+
+def features_for(pipeline: Pipeline) -> tuple[str, ...]:
+    """What the head of ``pipeline``'s model is given: of pictures of several frames, what these show, too."""
+    return SINGLE if pipeline.combining is None else FEATURES
 
 
 def examples(pipeline: Pipeline, split: str, factor: int) -> Iterator[Example]:
     """Every scene of ``split`` in every stratum, as often as :data:`REPEATS` says."""
-    pictures = scenes.pictures(split)
+    pictures, features = scenes.pictures(split), features_for(pipeline)
     for repeat in range(REPEATS[split]):
         for number in range(len(pictures)):
             for stratum in STRATA:
@@ -65,15 +70,15 @@ def examples(pipeline: Pipeline, split: str, factor: int) -> Iterator[Example]:
                 if recording is not None:
                     made = enlarged(recording, pipeline)
                     error = np.abs(made.output.to_working().luma - made.truth)
-                    yield Example(inputs(planes_of(made), FEATURES), np.log1p(error))
+                    yield Example(inputs(planes_of(made), features), np.log1p(error))
 
 
-def _patch(one: Example, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A patch, turned and mirrored by chance."""
+def _patch(one: Example, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A patch of ``side`` cells, turned and mirrored by chance."""
     rows, columns = one.seen.shape[1:]
-    top, left = int(rng.integers(0, rows - PATCH + 1)), int(rng.integers(0, columns - PATCH + 1))
-    seen = one.seen[:, top : top + PATCH, left : left + PATCH]
-    target = one.target[CELL * top : CELL * (top + PATCH), CELL * left : CELL * (left + PATCH)]
+    top, left = int(rng.integers(0, rows - side + 1)), int(rng.integers(0, columns - side + 1))
+    seen = one.seen[:, top : top + side, left : left + side]
+    target = one.target[CELL * top : CELL * (top + side), CELL * left : CELL * (left + side)]
     turns = int(rng.integers(0, 4))
     seen, target = np.rot90(seen, turns, (1, 2)), np.rot90(target, turns)
     if rng.random() < 0.5:
@@ -81,14 +86,16 @@ def _patch(one: Example, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
     return np.ascontiguousarray(seen), np.ascontiguousarray(target)
 
 
-def fitted(training: list[Example], steps: int = STEPS) -> tuple[bytes, list[tuple[int, float]]]:
+def fitted(
+    training: list[Example], features: tuple[str, ...], steps: int = STEPS
+) -> tuple[bytes, list[tuple[int, float]]]:
     """The head's bytes and the curve of the pinball loss of log(1 + |error|), whose quantiles are those of |error|."""
     import torch
     from torch.nn.functional import interpolate
 
     torch.manual_seed(SEED)
     rng = np.random.default_rng(SEED)
-    model = network(len(FEATURES), WIDTH)
+    model = network(len(features), WIDTH)
     every = np.concatenate([one.seen[:, ::7, ::7].reshape(len(one.seen), -1) for one in training], axis=1)
     mean = np.mean([one.seen.mean(axis=(1, 2)) for one in training], axis=0)
     with torch.no_grad():
@@ -96,11 +103,14 @@ def fitted(training: list[Example], steps: int = STEPS) -> tuple[bytes, list[tup
         model.get_buffer("deviation").copy_(torch.from_numpy(every.std(axis=1) + 1e-3))
         model.get_parameter("leave.bias").fill_(2.5)  # an expectation of 11 grey levels to begin with
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+    side, batch = PATCH, BATCH
+    if any(min(one.seen.shape[1:]) < PATCH for one in training):
+        side, batch = PATCH // 2, 4 * BATCH
     curve, total = [], 0.0
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1.0 + np.cos(np.pi * step / steps))
-        chosen = [_patch(training[place], rng) for place in rng.integers(0, len(training), BATCH)]
+        chosen = [_patch(training[place], side, rng) for place in rng.integers(0, len(training), batch)]
         seen, target = (torch.from_numpy(np.stack(part)) for part in zip(*chosen, strict=True))
         beyond = target - interpolate(model(seen), scale_factor=CELL)[:, 0]
         loss = torch.maximum(QUANTILE * beyond, (QUANTILE - 1.0) * beyond).mean()
@@ -111,7 +121,7 @@ def fitted(training: list[Example], steps: int = STEPS) -> tuple[bytes, list[tup
         if (step + 1) % EVERY == 0:
             curve.append((step + 1, round(total / EVERY, 6)))
             total = 0.0
-    return written(model, FEATURES, WIDTH), curve
+    return written(model, features, WIDTH), curve
 
 
 def pinball(found: head.Head, made: list[tuple[dict[str, np.ndarray], np.ndarray]]) -> tuple[float, float]:
@@ -128,7 +138,7 @@ def pinball(found: head.Head, made: list[tuple[dict[str, np.ndarray], np.ndarray
 def write(pipeline: Pipeline, model: str) -> None:
     """Make the recordings, fit, write beside the card of ``model``."""
     scale = load_card(model).scale
-    data, curve = fitted([one for split in REPEATS for one in examples(pipeline, split, scale)])
+    data, curve = fitted([one for split in REPEATS for one in examples(pipeline, split, scale)], features_for(pipeline))
     folder = models_dir() / model
     (folder / FILE).write_bytes(data)
     with (folder / "risk.csv").open("w", encoding="utf-8", newline="") as stream:

@@ -116,7 +116,7 @@ def pair_of(
     if kind == "detail":
         return made, _detail(made, (made.output.geometry.width // 2, made.output.geometry.height // 2))
     if kind == "detail in LOW":
-        honest = assess(made.frame, made.output, calibration=calibration)
+        honest = assess(made.frame, made.output, calibration=calibration, halves=made.halves)
         centre = _inside_low(honest.levels == Level.LOW)
         return None if centre is None else (made, _detail(made, centre))
     other = record(scene if kind == "erased" else _plate(scene, PLATES[1]))
@@ -133,8 +133,8 @@ def held_against(
     false = _shown(made.output, luma)
     changed = np.abs(false.to_working().luma - made.output.to_working().luma) > CHANGED
     tiles = tile_share(changed) >= SHARE
-    before = assess(made.frame, made.output, calibration=calibration)
-    after = assess(made.frame, false, calibration=calibration)
+    before = assess(made.frame, made.output, calibration=calibration, halves=made.halves)
+    after = assess(made.frame, false, calibration=calibration, halves=made.halves)
     low, still = before.levels == Level.LOW, after.levels == Level.LOW
     return Planted(
         kind, scene, stratum.name, after.status, int(tiles.sum()), int((tiles & ~still).sum()),

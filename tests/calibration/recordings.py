@@ -12,6 +12,7 @@ from forensic.frames.colour import ColourSpec
 from forensic.frames.frame import CodedFrame, FrameTiming, Geometry, WorkingFrame
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
+from forensic.fusion.options import SplitHalves
 from forensic.risk.calibration import counting
 from forensic.risk.calibration.counting import Mapped
 from forensic.risk.head import Head
@@ -74,9 +75,14 @@ class Region:
     @property
     def frame(self) -> WorkingFrame:
         """The region of the middle frame, as a run's crop makes it: gray, with what is known of its coding."""
+        return self.window(0)[0]
+
+    def window(self, radius: int) -> list[WorkingFrame]:
+        """The region of the middle frame and of ``radius`` frames, at most four, on either side."""
         x, y, width, height = self.box
         crop = build("crop", {"x": x, "y": y, "width": width, "height": height})
-        return crop.process([source(self.recording)], 0)
+        places = range(_MIDDLE - radius, _MIDDLE + radius + 1)
+        return [crop.process([source(self.recording, place)], 0) for place in places]
 
     @property
     def truth(self) -> np.ndarray:
@@ -169,12 +175,12 @@ def _filled(scenes: Sequence[np.ndarray], number: int, height: int, width: int) 
     return np.concatenate(strips)[:height]
 
 
-def source(recording: Recording) -> WorkingFrame:
-    """The middle frame as the program reads it: gray, with what is known of its coding."""
-    plane = np.clip(np.rint(recording.frames[_MIDDLE]), 0, 255).astype(np.uint8)
+def source(recording: Recording, place: int = _MIDDLE) -> WorkingFrame:
+    """A frame, the middle one if no other is named, as the program reads it: gray, with what is known of its coding."""
+    plane = np.clip(np.rint(recording.frames[place]), 0, 255).astype(np.uint8)
     geometry = Geometry(plane.shape[1], plane.shape[0], LAYOUTS["gray"])
-    coding = None if recording.encoded is None else recording.encoded.codings[_MIDDLE].summary(plane.size, ())
-    timing = FrameTiming(_MIDDLE, _MIDDLE, Fraction(1, 25))
+    coding = None if recording.encoded is None else recording.encoded.codings[place].summary(plane.size, ())
+    timing = FrameTiming(place, place, Fraction(1, 25))
     full = recording.degradation.recorder.white == 255.0
     frame = CodedFrame((plane,), geometry, ColourSpec(full_range=full), timing, StageClass.PRESENTATION, coding)
     return frame.to_working()
@@ -182,20 +188,24 @@ def source(recording: Recording) -> WorkingFrame:
 
 @dataclass(frozen=True)
 class Enlarged:
-    """A region of a recording's middle frame, its enlargement, and the truth."""
+    """A region of a recording's middle frame, its enlargement, the truth, and what its frames taken apart show where
+    it was made of several."""
 
     frame: WorkingFrame
     output: CodedFrame
     truth: np.ndarray
+    halves: SplitHalves | None
 
 
 def enlarged(made: Region, pipeline: Pipeline) -> Enlarged:
     """Enlarge the region with ``pipeline``, as a run does."""
-    frame = made.frame
-    return Enlarged(frame, pipeline.process_window([frame], 0).quantise(), made.truth)
+    radius = pipeline.radius
+    window = made.window(radius)
+    output = pipeline.process_window(window, radius).quantise()
+    return Enlarged(window[radius], output, made.truth, pipeline.split_halves(window, radius))
 
 
 def mapped(made: Region, pipeline: Pipeline, head: Head) -> Mapped:
     """Enlarge and map the region, beside its truth."""
     done = enlarged(made, pipeline)
-    return counting.mapped(done.frame, done.output, None, done.truth, head)
+    return counting.mapped(done.frame, done.output, None, done.truth, head, done.halves)

@@ -27,20 +27,21 @@ def row_of(scene: Scene, stratum: Stratum, recording: Region | None, found: Mapp
 
 
 class Table:
-    """Rows in a file, kept as they come."""
+    """Rows in a file, kept as they come; ``frames``: of pictures that are made of several."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, frames: bool = False) -> None:
         self.path = path
+        self.fields = (*FIELDS, table.FRAMES) if frames else FIELDS
         if not path.exists():
             with path.open("w", encoding="utf-8", newline="") as stream:
-                csv.DictWriter(stream, FIELDS, lineterminator="\n").writeheader()
+                csv.DictWriter(stream, self.fields, lineterminator="\n").writeheader()
         self.rows = read(path)
         self.done = {(row["scene"], row["stratum"]) for row in self.rows}
 
     def add(self, row: dict[str, str]) -> None:
         """Append a row."""
         with self.path.open("a", encoding="utf-8", newline="") as stream:
-            csv.DictWriter(stream, FIELDS, lineterminator="\n").writerow(row)
+            csv.DictWriter(stream, self.fields, restval="", lineterminator="\n").writerow(row)
 
 
 def read(path: Path) -> list[dict[str, str]]:

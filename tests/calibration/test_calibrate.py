@@ -312,10 +312,11 @@ def test_what_cannot_be_begun_is_refused_on_record(tmp_path: Path, content: str,
     assert refused.value.code == code and (entry.event, entry.data["code"]) == ("calibration.refused", code)
 
 
-def test_a_recipe_that_has_no_score_to_calibrate_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["classic", "multi", "fuse"])
+def test_a_recipe_that_has_no_score_to_calibrate_is_refused(tmp_path: Path, recipe: str) -> None:
     pairs = laboratory.manifest(tmp_path / "pairs", 1)
     with laboratory.workspace(tmp_path / "ws") as workspace, pytest.raises(ForensicError) as refused:
-        calibrate(workspace, _request(pairs, recipe="classic"), Silent())
+        calibrate(workspace, _request(pairs, recipe=recipe), Silent())
     assert refused.value.code == "calibration.recipe"
 
 

@@ -155,6 +155,21 @@ def test_a_learned_stage_with_another_beside_it_than_a_crop_before_it_has_no_cal
     assert shelf.subject_of(stages[::-1]) is None and shelf.subject_of([stages[0], *stages]) is None
 
 
+def test_the_calibration_of_a_fusion_is_of_all_that_a_recipe_may_choose_of_it_and_of_no_given_motions() -> None:
+    stages = load_recipe("multi").bind(roi=(0, 0, 64, 64)).stages
+    crop, fusion = stages[:2]
+    found = shelf.subject_of(stages)
+    assert found is not None and found[0].frames == 9
+    assert found[0].parameters == {
+        "frames": 4.0, "psf_sigma": 0.35, "blur_error": 0.5, "registration": "affine", "largest_shift": 32.0
+    }  # fmt: skip
+    for changes in ({"frames": 2}, {"registration": "translation"}, {"noise": 2.0}, {"quantiser": 30.0}):
+        other = shelf.subject_of([crop, fusion.varied(**changes)])
+        assert other is not None and other[0] != found[0]
+    motions = ((0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),)
+    assert shelf.subject_of([crop, fusion.varied(motions=motions)]) is None
+
+
 def test_a_calibration_that_the_card_does_not_name_is_not_used_and_record_and_report_say_so(
     tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ SUBJECT: dict[str, Any] = {
 SPREAD = ("noise", "blur", "residual", "whiteness", "quantiser")
 LIKE: dict[str, float] = {
     "noise": 1.0, "blur": 2.0, "residual": 3.0, "whiteness": 0.1, "quantiser": 25.0, "bits": 0.5, "short": 60.0,
-    "long": 80.0, "depth": 8.0, "range": 1.0, "features": 1.0,
+    "long": 80.0, "depth": 8.0, "range": 1.0, "features": 1.0, "frames": None,
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -10,20 +11,22 @@ import pytest
 
 from forensic.errors import BadInput
 from forensic.frames.frame import Coding, Geometry, WorkingFrame
+from forensic.fusion.options import SplitHalves
 from forensic.hashes import sha256_bytes
 from forensic.risk import assessment, head
 from forensic.risk.assessment import assess
 from forensic.risk.calibration.artefact import QUANTILE, Calibration, Limits
-from forensic.risk.calibration.judging import CALIBRATED
+from forensic.risk.calibration.judging import CALIBRATED, OUTSIDE
 from forensic.risk.dihedral import dispersion
-from forensic.risk.features import GROUPS, WHOLE
+from forensic.risk.features import GROUPS, SINGLE, WHOLE
 from forensic.risk.head import CONTEXT, MOST_PARAMETERS, Head, parse_head, read_head, written
 from forensic.risk.learned import unfit
-from forensic.risk.regions import CONFLICT
+from forensic.risk.regions import CONFLICT, FRAMES
 from forensic.risk.tiles import Level
 from tests.risk.calibrations import calibration
 
-FEATURES = tuple(name for group in GROUPS.values() for name in group)
+FEATURES = SINGLE
+GROUPS_OF_ONE = {name for name in GROUPS if name != FRAMES}
 
 
 def _bytes(features: tuple[str, ...] = FEATURES, width: int = 4, seed: int = 1) -> bytes:
@@ -63,7 +66,7 @@ def test_a_head_reads_back_and_computes_the_same_in_blocks(monkeypatch: pytest.M
     assert whole.shape == (50, 70) and float(whole.min()) >= 0.0 and made.risk(planes).tobytes() == whole.tobytes()
     monkeypatch.setattr(head, "BLOCK", 16)
     assert np.allclose(made.risk(planes), whole, rtol=1e-4, atol=1e-3)
-    assert CONTEXT < 16 and set(made.drivers(planes, whole)) == set(GROUPS) and made.distance(planes) > 0.0
+    assert CONTEXT < 16 and set(made.drivers(planes, whole)) == GROUPS_OF_ONE and made.distance(planes) > 0.0
 
 
 def test_another_or_a_missing_head_is_refused(tmp_path: Any) -> None:
@@ -123,7 +126,7 @@ def test_the_learned_score_is_what_the_level_and_the_files_are_made_of(
     summary = found.summary()
     assert summary["head"]["sha256"] == made.sha256 and "quantile" in summary["combination"]
     assert summary["thresholds"]["high"] == 32.0
-    assert set(found.components) == {*GROUPS, CONFLICT} and found.measures is not None
+    assert set(found.components) == {*GROUPS_OF_ONE, CONFLICT} and found.measures is not None
     assert found.measures["features"] is not None
     by_hand = assess(source, output, head=made)
     assert by_hand.risk is not None and by_hand.risk.tobytes() == found.risk.tobytes()
@@ -214,3 +217,90 @@ def test_features_far_from_those_of_the_fit_are_outside_the_domain(
     found = assess(source, _twice([source], 0).quantise(), dispersion=spread, calibration=outside)
     assert found.status.startswith("OUTSIDE") and "features" in found.summary()["calibration"]["reason"]
     assert Level.LOW not in found.levels and "head" not in found.summary()
+
+
+def test_a_picture_with_odd_sides_is_scored_whole(
+    coded: Any, smooth_scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame: WorkingFrame = coded(smooth_scene(49, 63)).to_working()
+    object.__setattr__(frame, "coding", Coding("P", "h264", 25.0))
+    made = parse_head(_bytes())
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    found = assess(frame, frame.quantise(), calibration=_calibrated(made))
+    assert found.status == CALIBRATED and found.risk is not None and found.risk.shape == (49, 63)
+    assert {one.shape for one in found.components.values()} == {(49, 63)}
+
+
+def _halves(source: WorkingFrame, frames: int = 3, pair: bool = True) -> SplitHalves:
+    """Of a window of ``frames`` frames, enlarged by two, of which half as many are effective."""
+    shape = source.luma.shape
+    rng = np.random.default_rng(4)
+    large = cv2.resize(source.luma, (2 * shape[1], 2 * shape[0]))
+    two = tuple(large + rng.normal(0, 3, large.shape).astype(np.float32) for _ in range(2))
+    weights, effective = np.ones((frames, *shape), np.float32), np.full(shape, frames / 2, np.float32)
+    halves = (two[0], two[1]) if pair else None
+    return SplitHalves(halves, None if pair else "no frame at odd distance could be used", weights, effective, {})
+
+
+def _of_frames(made: Head) -> Calibration:
+    """A calibration of pictures that are made of three frames."""
+    found = _calibrated(made)
+    strata = [one.model_copy(update={"envelope": one.envelope | {"frames": Limits(low=1.2, high=3.0, absent=False)}})
+              for one in found.strata]  # fmt: skip
+    subject = found.subject.model_copy(update={"stage": "refined-fusion", "parameters": {"frames": 1.0}})
+    return found.model_copy(update={"strata": strata, "subject": subject})
+
+
+def test_a_picture_of_several_frames_is_scored_by_what_its_halves_show(
+    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    output, calibrated, whole = _twice([source], 0).quantise(), _of_frames(made), _halves(source)
+    found = assess(source, output, calibration=calibrated, halves=whole)
+    assert found.status == CALIBRATED and set(found.components) == {*GROUPS, CONFLICT}
+    assert found.measures is not None and found.measures["frames"] == 1.5
+    assert whole.halves is not None
+    alike = replace(whole, halves=(whole.halves[0], whole.halves[0]))
+    other = assess(source, output, calibration=calibrated, halves=alike)
+    assert found.risk is not None and other.risk is not None and not np.array_equal(found.risk, other.risk)
+
+
+@pytest.mark.parametrize(
+    ("halves", "why"),
+    [
+        (None, "nothing is told of the frames"),
+        ({"frames": 2}, "made of 2 frames, as at a recording's ends: calibrated were 3"),
+        ({"pair": False}, "no split-half pair: no frame at odd distance could be used"),
+    ],
+)
+def test_a_picture_of_fewer_frames_or_without_its_halves_has_no_low(
+    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch, halves: dict[str, Any] | None, why: str
+) -> None:
+    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    told = None if halves is None else _halves(source, **halves)
+    found = assess(source, _twice([source], 0).quantise(), calibration=_of_frames(made), halves=told)
+    assert found.status == "UNCALIBRATED" and found.judgement is not None and why in str(found.judgement.reason)
+    assert not (found.levels == Level.LOW).any()
+
+
+def test_a_picture_whose_frames_hardly_agree_is_outside_the_domain(
+    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    whole = _halves(source)
+    alone = replace(whole, effective=np.ones_like(whole.effective))
+    found = assess(source, _twice([source], 0).quantise(), calibration=_of_frames(made), halves=alone)
+    assert found.status == OUTSIDE and found.judgement is not None and "frames" in str(found.judgement.reason)
+
+
+def test_a_head_that_needs_frames_where_there_is_one_picture_alone_gives_no_low(
+    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
+    monkeypatch.setattr(assessment, "head_of", lambda _: made)
+    found = assess(source, _twice([source], 0).quantise(), calibration=_calibrated(made))
+    assert found.status == "UNCALIBRATED" and found.judgement is not None
+    assert "halves" in str(found.judgement.reason) and not (found.levels == Level.LOW).any()

@@ -189,7 +189,7 @@ def _require_text(request: CalibrateRequest) -> None:
 def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) -> _Settled:
     bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale)
     found = subject_of(bound.stages)
-    if found is None or found[0].region:
+    if found is None or found[0].region or bound.pipeline.radius:
         raise UsageError(
             "calibration.recipe",
             f"Recipe {bound.recipe.name} cannot be calibrated: that needs one learned enlargement of single frames, "

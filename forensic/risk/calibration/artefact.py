@@ -47,8 +47,14 @@ class Subject(Part):
     precision: Name
     scale: Annotated[int, Field(ge=1, le=16)]
     stage: Name
-    parameters: dict[str, float]
+    parameters: dict[str, float | Name]
     region: bool
+
+    @property
+    def frames(self) -> int | None:
+        """Of how many frames a picture is made where the recording has them; None of one alone."""
+        around = self.parameters.get("frames")
+        return None if not isinstance(around, float) else 2 * int(around) + 1
 
 
 class Claim(Part):

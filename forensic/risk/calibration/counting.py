@@ -9,6 +9,7 @@ import numpy as np
 
 from forensic.errors import InternalError, UsageError
 from forensic.frames.frame import CodedFrame, WorkingFrame
+from forensic.fusion.options import SplitHalves
 from forensic.risk.assessment import RiskAssessment, assess
 from forensic.risk.calibration.breakdown import Content, brightness_of, content_of, kinds_of
 from forensic.risk.calibration.criteria import THRESHOLDS, Count
@@ -57,15 +58,21 @@ class Mapped:
 
 
 def mapped(
-    frame: WorkingFrame, output: CodedFrame, spread: Dispersion | None, truth: np.ndarray, head: Head | None = None
+    frame: WorkingFrame,
+    output: CodedFrame,
+    spread: Dispersion | None,
+    truth: np.ndarray,
+    head: Head | None = None,
+    halves: SplitHalves | None = None,
 ) -> Mapped:
     """Map ``output``, made of ``frame``, as a run does, and hold it against ``truth``.
 
     ``spread``: of the process that made it, which the score of a ``head`` does without; ``truth``: float32 luma of
-    the output's size, in grey levels of the output's own range. ``head`` None: the score ``sum/1``. Raises
+    the output's size, in grey levels of the output's own range. ``head`` None: the score ``sum/1``;
+    ``halves``: of an output of several frames. Raises
     ``UsageError`` (``calibration.pair``) for a truth of another size or an output that cannot be assessed.
     """
-    found = assess(frame, output, dispersion=spread, thresholds=NEVER, head=head)
+    found = assess(frame, output, dispersion=spread, thresholds=NEVER, head=head, halves=halves)
     luma = output.to_working().luma
     if found.risk is None or truth.shape != luma.shape:
         why = found.reason or f"the reference is {truth.shape[1]}x{truth.shape[0]}"

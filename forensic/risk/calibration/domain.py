@@ -28,19 +28,22 @@ MEASURES: dict[str, tuple[str, str]] = {
     "depth": ("bits", "bits of a luma sample; none for RGB, whose luma is computed"),
     "range": ("1 or 0", "whether luma has the full range"),
     "features": ("ratio", "distance of the score's inputs from those that it was fitted on, in standard deviations"),
+    "frames": ("number", "mean effective number of frames that a picture was made of; none of one made of one alone"),
 }
 #: Measures that need the output, and the one that needs the learned score.
-OF_OUTPUT = ("residual", "whiteness", "features")
+OF_OUTPUT = ("residual", "whiteness", "features", "frames")
 _ROUND = 4
 _QUANTISATION = 12.0**-1.0  # power of the noise of rounding to whole grey levels
 
 
-def measured(frame: WorkingFrame, residual: np.ndarray, sigma: float) -> dict[str, float | None]:
+def measured(
+    frame: WorkingFrame, residual: np.ndarray, sigma: float, effective: np.ndarray | None = None
+) -> dict[str, float | None]:
     """The measures of one frame; None where one has no value, as ``features`` before the score is made.
 
-    ``frame``: the input; ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of the input. The
-    quantiser is None for codecs that have none on H.264's scale, where it was not read, and of a part whose blocks are
-    not known.
+    ``frame``: the input; ``residual``: float32 (rows, columns), grey levels; ``sigma``: noise of the input;
+    ``effective``: number of frames by place, of an output of several. The quantiser is None for codecs that have none
+    on H.264's scale, where it was not read, and of a part whose blocks are not known.
     """
     y, layout, coding = codes(frame), frame.geometry.layout, frame.coding
     power = float(np.mean(np.square(residual), dtype=np.float64))
@@ -57,6 +60,7 @@ def measured(frame: WorkingFrame, residual: np.ndarray, sigma: float) -> dict[st
         "depth": None if layout.family == "rgb" else float(layout.bits),
         "range": float(frame.colour.assumed_full_range()),
         "features": None,
+        "frames": None if effective is None else round(float(effective.mean(dtype=np.float64)), _ROUND),
     }
 
 

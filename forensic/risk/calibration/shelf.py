@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 FILE = CALIBRATION_FILE
 _VIEWS = {True: "a region (--roi) cut out of a larger recording", False: "whole pictures"}
-_OF_STAGE = {"learned-upscale": ("consistency", "deadband", "psf_sigma")}
+#: By stage, the parameters that change luma and that the stage itself does not hold to one value.
+_OF_STAGE = {
+    "learned-upscale": ("consistency", "deadband", "psf_sigma"),
+    "refined-fusion": (
+        "frames", "psf_sigma", "blur_error", "registration", "largest_shift", "noise", "quantiser",
+    ),
+}  # fmt: skip
 
 
 def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None:
@@ -40,8 +46,10 @@ def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None
     card = stage.model
     if not isinstance(card, ModelCard):
         return None
-    values = {name: float(getattr(stage.parameters, name)) for name in _OF_STAGE[stage.name]}
-    if values["consistency"] == 0.0:
+    if getattr(stage.parameters, "motions", ()):
+        return None  # they are those of one recording
+    values = _values(stage)
+    if values.get("consistency") == 0.0:
         values = {"consistency": 0.0}  # the others do nothing then
     subject = Subject(
         model=card.id,
@@ -53,6 +61,12 @@ def subject_of(stages: Sequence[Stage[Any]]) -> tuple[Subject, ModelCard] | None
         region=region,
     )
     return subject, card
+
+
+def _values(stage: Stage[Any]) -> dict[str, float | str]:
+    """The parameters that the subject names; one that is not set is left out."""
+    given = {name: getattr(stage.parameters, name) for name in _OF_STAGE[stage.name]}
+    return {name: one if isinstance(one, str) else float(one) for name, one in given.items() if one is not None}
 
 
 def shipped_for(stages: Sequence[Stage[Any]]) -> Calibration | None:

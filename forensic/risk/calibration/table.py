@@ -8,9 +8,11 @@ from forensic.risk.calibration.criteria import THRESHOLDS, TOLERANCES, Count
 from forensic.risk.calibration.domain import MEASURES
 from forensic.risk.calibration.strata import Recording
 
+#: The measure that only pictures of several frames have: a column where there are any.
+FRAMES = "frames"
 #: Columns of a table for one recording; the counts at all thresholds stand in one cell, strict to lax.
 FIELDS = (
-    *MEASURES, "pixels", "low", "edge_low",
+    *(name for name in MEASURES if name != FRAMES), "pixels", "low", "edge_low",
     *(f"{what}_{tolerance}" for tolerance in TOLERANCES for what in ("wrong", "largest", "edge_wrong")),
 )  # fmt: skip
 
@@ -25,7 +27,9 @@ def row_of(found: Sequence[Count], measures: Mapping[str, float | None]) -> dict
     for place, tolerance in enumerate(TOLERANCES):
         for what in ("wrong", "largest", "edge_wrong"):
             cells[f"{what}_{tolerance}"] = " ".join(str(getattr(count, what)[place]) for count in found)
-    told = {name: "" if measures[name] is None else measures[name] for name in MEASURES}
+    told = {name: "" if (value := measures[name]) is None else value for name in MEASURES}
+    if measures[FRAMES] is None:
+        del told[FRAMES]
     return {name: str(value) for name, value in (told | cells).items()}
 
 
@@ -47,5 +51,5 @@ def recording_of(row: Mapping[str, str]) -> Recording:
         wrong={one: by_threshold(f"wrong_{one}") for one in TOLERANCES},
         edge_wrong={one: by_threshold(f"edge_wrong_{one}") for one in TOLERANCES},
         largest={one: by_threshold(f"largest_{one}") for one in TOLERANCES},
-        measures={name: float(row[name]) if row[name] else None for name in MEASURES},
+        measures={name: float(row[name]) if row.get(name) else None for name in MEASURES},
     )

@@ -1,0 +1,126 @@
+"""The rows of docs/calibration.md that tell what a shipped calibration found, from the tables beside its card.
+
+``python -m tests.calibration.documented`` prints them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from forensic.resources import models_dir
+from forensic.risk.calibration.shelf import FILE
+from tests.calibration.recordings import STRATA
+
+Evaluation = Mapping[tuple[str, str], Mapping[str, str]]
+#: Scores that the learned one is held against, in words.
+BASELINES = {
+    "gradient": "gradient magnitude", "self-ensemble": "self-ensemble alone", "split-half": "split halves",
+    "interpolation": "difference from bicubic", "reprojection": "reprojection residual",
+}  # fmt: skip
+
+
+def models() -> list[str]:
+    """Every model that ships a calibration."""
+    return sorted(path.parent.name for path in models_dir().glob(f"*/{FILE}"))
+
+
+def calibration(model: str) -> dict[str, Any]:
+    """Its artefact."""
+    found: dict[str, Any] = json.loads((models_dir() / model / FILE).read_bytes())
+    return found
+
+
+def evaluation(model: str) -> Evaluation:
+    """Rows of its ``evaluation.csv`` by stratum and what they tell."""
+    with (models_dir() / model / "evaluation.csv").open(encoding="utf-8", newline="") as file:
+        return {(row["stratum"], row["what"]): row for row in csv.DictReader(file)}
+
+
+def calibrated(model: str) -> Iterator[str]:
+    """A row for each stratum: threshold, area, abstentions, failures at the threshold, why not the next one."""
+    found = calibration(model)
+    kinds = [claim["kind"] for claim in found["claims"]]
+    for stratum in found["strata"]:
+        name, n = stratum["name"].removeprefix("quantiser "), stratum["n"]
+        steps = [sequence["steps"] for sequence in stratum["sequences"]]
+        broken = [(kinds[place], taken[-1]) for place, taken in enumerate(steps) if taken and not taken[-1]["passed"]]
+        after = "; ".join(f"{step['threshold']:g}: {kind} failed in {step['failures']}" for kind, step in broken)
+        if stratum["threshold"] is None:
+            yield f"| {model} | {name} | **no LOW** | - | - | - | {after} |"
+            continue
+        there = [next(s["failures"] for s in taken if s["threshold"] == stratum["threshold"]) for taken in steps]
+        yield (
+            f"| {model} | {name} | {stratum['threshold']:g} | {100 * stratum['low_area']:.1f} % | "
+            f"{stratum['abstained']} of {n} | {' / '.join(map(str, there))} | {after or 'none: it was the last'} |"
+        )
+
+
+def _share(row: Mapping[str, str]) -> str:
+    low, high = 100 * float(row["low"]), 100 * float(row["high"])
+    return f"{100 * float(row['value']):.1f} % [{low:.1f}, {high:.1f}]"
+
+
+def _count(row: Mapping[str, str]) -> str:
+    return f"{row['value']} [{100 * float(row['low']):.1f}, {100 * float(row['high']):.1f} %]"
+
+
+def _auroc(row: Mapping[str, str]) -> str:
+    return f"{float(row['value']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]"
+
+
+def best_baseline(found: Evaluation, stratum: str) -> str:
+    """The score with the largest AUROC beside the learned one."""
+    return max(
+        (name for name in BASELINES if (stratum, f"AUROC, {name}") in found),
+        key=lambda name: float(found[stratum, f"AUROC, {name}"]["value"]),
+    )
+
+
+def held_out(model: str) -> Iterator[str]:
+    """A row for each stratum: the domain, failures, abstentions, LOW area, ranking against the best baseline."""
+    found = evaluation(model)
+    for one in STRATA:
+        name, best = one.name.removeprefix("quantiser "), best_baseline(found, one.name)
+        outside = _share(found[one.name, "outside the domain"])
+        ranked = (
+            f"{_auroc(found[one.name, 'AUROC, quantile/2'])} | {_auroc(found[one.name, f'AUROC, {best}'])}"
+            f"{'' if best == 'gradient' else ', ' + BASELINES[best]} |"
+        )
+        if (one.name, "any claim failed, in the domain") not in found:
+            yield f"| {model} | {name} | {outside} | **no LOW** | - | - | - | {ranked}"
+            continue
+        yield (
+            f"| {model} | {name} | {outside} | {_count(found[one.name, 'any claim failed, in the domain'])} | "
+            f"{_count(found[one.name, 'any claim failed, in the domain with LOW'])} | "
+            f"{_share(found[one.name, 'no LOW tile, in the domain'])} | "
+            f"{_share(found[one.name, 'LOW area, in the domain'])} | {ranked}"
+        )
+
+
+def by_area(model: str, kind: str) -> str:
+    """The row of a kind of area: LOW there, and how often it is wrong."""
+    found = evaluation(model)
+    strata = [one.name for one in STRATA]
+
+    def told(what: str) -> list[str]:
+        return [found[one, what]["value"] if (one, what) in found else "-" for one in strata]
+
+    area = " / ".join(
+        "-" if one == "-" else f"{100 * float(one):.1f} %" for one in told(f"LOW area, area {kind}, in the domain")
+    )
+    failed = {
+        tolerance: ", ".join(told(f"share {tolerance} failed, area {kind}, in the domain with LOW"))
+        for tolerance in (16, 32)
+    }
+    label = "" if model == "light-x4" else f"{model}: "
+    return f"| {label}area {kind} | {area} | share at 16: {failed[16]}; at 32: {failed[32]} |"
+
+
+if __name__ == "__main__":
+    for rows in (calibrated, held_out):
+        sys.stdout.write("".join(f"{row}\n" for model in models() for row in rows(model)))
+    sys.stdout.write("".join(f"{by_area(model, kind)}\n" for model in models() for kind in ("edge", "text-like")))
