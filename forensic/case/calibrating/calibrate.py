@@ -13,7 +13,7 @@ from typing import Any
 from forensic.case.calibrating.events import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTERED
 from forensic.case.calibrating.measuring import PASSES, PASSES_LEARNED, estimate, measure, trial
 from forensic.case.calibrating.pairs import read_given
-from forensic.case.calibrating.preparing import Preparation, prepare, strata_of
+from forensic.case.calibrating.preparing import Asked, Preparation, prepare, strata_of
 from forensic.case.calibrating.record import (
     Method,
     Registered,
@@ -39,6 +39,7 @@ from forensic.registry.loading import require_engine
 from forensic.report.calibration.document import build_calibration_pdf
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration
 from forensic.risk.calibration.artefact import Stratum as Tested
+from forensic.risk.calibration.drawn import SIDES
 from forensic.risk.calibration.evaluating import held_out
 from forensic.risk.calibration.evidence import groups, pictures_of, written
 from forensic.risk.calibration.fitting import calibration_of
@@ -53,13 +54,18 @@ from forensic.stages.recipe import load_recipe
 
 DEFAULT_RECIPE, DEFAULT_TEST_SHARE = "light", 0.25
 _REASON = "Record of a calibration"
+(_LEAST, _MOST), (_LOW, _HIGH) = SIDES
+OF_REGIONS = (
+    f"One region of {_LEAST} to {_MOST} by {_LOW} to {_HIGH} recorded pixels, or turned, drawn by chance, of a picture "
+    "of: {}"
+)
 SCORES = {"learned": QUANTILE, "sum": SUM}
 
 
 @dataclass(frozen=True)
 class CalibrateRequest:
-    """What was asked for; None where nothing was said. ``strata``: rising limits of the quantiser. ``deviations``:
-    what the examiner does otherwise than the method says."""
+    """What was asked for; None where nothing was said. ``strata``: rising limits of the quantiser. ``regions``: of each
+    pair a region, not the whole picture. ``deviations``: what the examiner does otherwise than the method says."""
 
     pairs: Path
     class_name: str
@@ -68,6 +74,7 @@ class CalibrateRequest:
     score: str | None = None
     strata: tuple[float, ...] = ()
     test_share: float | None = None
+    regions: bool = False
     frame: int | None = None
     workers: int | None = None
     deviations: tuple[str, ...] = ()
@@ -132,8 +139,9 @@ def calibrate(workspace: Workspace, request: CalibrateRequest, progress: Progres
         progress.say(f"{len(given.pairs)} pairs; the model runs {often} for each that can be used")
         clock = time.monotonic()
         found = prepare(
-            given, method.subject.scale, method.score, method.strata, method.test_share, settled.workers, progress
-        )
+            given, Asked(method.subject.scale, method.score, method.strata, method.subject.region),
+            method.test_share, settled.workers, progress,
+        )  # fmt: skip
         reading = (time.monotonic() - clock) / len(given.pairs)
         for one in found.refused:
             progress.say(f"Refused: {one['pair']['degraded']}: {one['reason']}")
@@ -196,7 +204,7 @@ def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) ->
             "and nothing else that touches luma.",
             "For example: --recipe light",
         )
-    subject, card = found
+    subject, card = found[0].model_copy(update={"region": request.regions}), found[1]
     verify_card(card)
     require_engine(card)
     defaults = []
@@ -219,7 +227,7 @@ def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) ->
         recipe=bound.recipe.name,
         subject=subject,
         head_sha256=None if head is None else head.sha256,
-        recordings_class=request.class_name,
+        recordings_class=OF_REGIONS.format(request.class_name) if request.regions else request.class_name,
         strata=strata_of(request.strata),
         test_share=DEFAULT_TEST_SHARE if request.test_share is None else request.test_share,
         defaults=tuple(defaults),

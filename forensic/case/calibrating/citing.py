@@ -141,5 +141,6 @@ def _require_subject(calibration: Calibration, stages: Sequence[Stage[Any]]) -> 
     raise BadInput(
         "calibration.other-subject",
         f"The calibration is not of what this run does: {what}.",
-        "A calibration holds for one model, its weights, precision, scale, stage and parameters, whole pictures.",
+        "A calibration holds for one model, its weights, precision, scale, stage and parameters, and for whole "
+        "pictures or for regions (--roi), not for both.",
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from forensic.case.calibrating.part import part_of, truth_of
 from forensic.case.calibrating.preparing import Prepared, Unit
 from forensic.case.calibrating.reading import Seen, Taken, take
 from forensic.case.progress import Progress
@@ -23,6 +24,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.risk.calibration import evidence
 from forensic.risk.calibration.alignment import truth_for
 from forensic.risk.calibration.counting import mapped
+from forensic.risk.calibration.drawn import Region
 from forensic.risk.dihedral import dispersion
 from forensic.risk.head import Head
 from forensic.stages.pipeline import Pipeline
@@ -62,7 +64,7 @@ def trial(pipeline: Pipeline, head: Head | None) -> Pace:
 
 def estimate(pace: Pace, reading: float, units: Sequence[Unit], workers: int) -> str:
     """How long the measurement will take, by a trial and the seconds that ``reading`` a pair took, before it begins."""
-    sizes = [pair.facts["size"] for unit in units for pair in unit.pairs]
+    sizes = [pair.facts.get("region", pair.facts["size"])[-2:] for unit in units for pair in unit.pairs]
     pixels = sum(int(columns) * int(rows) for columns, rows in sizes)
     seconds = reading * len(sizes) + pace.seconds * pixels / pace.pixels / min(workers, os.cpu_count() or 1)
     return f"Measuring {len(sizes)} pairs will take about {_minutes(seconds)}, by a trial and the time of reading them"
@@ -108,11 +110,21 @@ def _place(unit: Unit, pair: Prepared) -> dict[str, str]:
     return {name: str(known[name]) for name in evidence.PLACE}
 
 
+def _region(pair: Prepared) -> Region | None:
+    """The part of the pair that was registered to be measured; None: all of it."""
+    told = pair.facts.get("region")
+    return None if told is None else (told[0], told[1], told[2], told[3])
+
+
 def _counted(folder: Path, pair: Prepared, pipeline: Pipeline, head: Head | None) -> dict[str, str]:
     degraded = _again(folder / pair.pair.degraded, pair.degraded)
     reference = _again(folder / pair.pair.reference, pair.reference)
     frame = degraded.frame.to_working()
     truth = truth_for(reference.frame, frame)
+    region = _region(pair)
+    if region is not None:
+        truth = truth_of(truth, region, truth.shape[0] // frame.geometry.height)
+        frame = part_of(frame, region)
     try:
         output = pipeline.process_window([frame], 0).quantise()
         return _counts(frame, output, truth, pipeline, head)

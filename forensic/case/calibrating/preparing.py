@@ -10,22 +10,25 @@ from typing import Any
 import numpy as np
 
 from forensic.case.calibrating.pairs import Given, Pair
+from forensic.case.calibrating.part import part_of
 from forensic.case.calibrating.reading import Seen, Taken, digest_of, take
 from forensic.case.progress import Progress
 from forensic.errors import BadInput
+from forensic.frames.frame import WorkingFrame
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.media.label import SMALLEST_SIDE, shows_label
 from forensic.media.watermark_search import Sample, look
 from forensic.risk.calibration.alignment import align, range_of, truth_for
 from forensic.risk.calibration.artefact import QUANTILE
 from forensic.risk.calibration.domain import codes
+from forensic.risk.calibration.drawn import SIDES, Region, drawn
 from forensic.risk.calibration.independence import CALIBRATE, TEST, pair_key, pair_origins
 from forensic.risk.learned import picture_type, unfit
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Frames whose mean H.264 quantiser lies in (``above``, ``up_to``]; both None: any, or none."""
+    """Frames, or regions, whose mean H.264 quantiser lies in (``above``, ``up_to``]; both None: any, or none."""
 
     name: str
     above: float | None = None
@@ -123,9 +126,17 @@ class Preparation:
         return [unit.names for unit in self.units if len(unit.names) > 1]
 
 
-def prepare(
-    given: Given, scale: int, score: str, strata: Sequence[Stratum], test_share: float, workers: int, progress: Progress
-) -> Preparation:
+@dataclass(frozen=True)
+class Asked:
+    """What pairs are looked at for: enlargement, score, strata, and whether a region of each is measured."""
+
+    scale: int
+    score: str
+    strata: tuple[Stratum, ...]
+    regions: bool = False
+
+
+def prepare(given: Given, asked: Asked, test_share: float, workers: int, progress: Progress) -> Preparation:
     """Look at every pair; no score is made. A pair that cannot be used is refused with its reason, and counted."""
     accepted: list[Prepared] = []
     refused: list[dict[str, Any]] = []
@@ -135,7 +146,7 @@ def prepare(
         try:
             for side in ("reference", "degraded"):
                 digests[f"{side}_sha256"] = digest_of(given.folder / getattr(pair, side))
-            return _prepared(given, pair, digests, scale, score, strata)
+            return _prepared(given, pair, digests, asked)
         except BadInput as error:
             return {"pair": pair.to_record(), **digests, "code": error.code, "reason": error.message}
 
@@ -153,9 +164,7 @@ def prepare(
     return Preparation(tuple(_split(list(_units(accepted)), test_share)), tuple(refused))
 
 
-def _prepared(
-    given: Given, pair: Pair, digests: dict[str, Any], scale: int, score: str, strata: Sequence[Stratum]
-) -> Prepared:
+def _prepared(given: Given, pair: Pair, digests: dict[str, Any], asked: Asked) -> Prepared:
     if digests["reference_sha256"] == digests["degraded_sha256"]:
         raise BadInput("calibration.pair", f"{pair.reference} is the recording itself: it is no reference")
     degraded = take(given.folder / pair.degraded, pair.frame, digests["degraded_sha256"])
@@ -168,18 +177,19 @@ def _prepared(
         if _is_generative(taken):
             raise BadInput("calibration.pair", f"{name} carries the label or the invisible mark of generated detail")
     frame = degraded.frame.to_working()
-    why = unfit(frame, learned=score == QUANTILE)
+    why = unfit(frame, learned=asked.score == QUANTILE)
     if why is not None:
         raise BadInput("calibration.pair", why)
     y, truth = codes(frame), truth_for(reference.frame, frame)
     if np.array_equal(y, truth):
         raise BadInput("calibration.pair", f"{pair.reference} has the recorded luma itself: it is no reference")
-    alignment = align(y, truth, scale)
+    alignment = align(y, truth, asked.scale)
     if alignment.fault is not None:
         raise BadInput("calibration.misaligned", alignment.fault)
-    coding = frame.coding
-    quantiser = None if coding is None or coding.scale != "h264" else coding.quantiser
-    stratum = next((one.name for one in strata if one.holds(quantiser)), None)
+    seen, of_reference = degraded.seen, reference.seen
+    region = _region(frame, seen, of_reference) if asked.regions else None
+    quantiser = _quantiser(frame, region)
+    stratum = next((one.name for one in asked.strata if one.holds(quantiser)), None)
     if stratum is None:
         told = "is not known" if quantiser is None else f"is {quantiser:g}"
         raise BadInput("calibration.pair", f"the frame's H.264 quantiser {told}: it belongs to no stratum")
@@ -194,8 +204,28 @@ def _prepared(
         "range": range_of(frame),
         "reference_range": range_of(reference.frame),
         "alignment": alignment.to_record(),
+        **({} if region is None else {"region": list(region)}),
     }
-    return Prepared(pair, degraded.seen, reference.seen, facts)
+    return Prepared(pair, seen, of_reference, facts)
+
+
+def _region(frame: WorkingFrame, degraded: Seen, reference: Seen) -> Region:
+    """The part that is measured. Raises ``BadInput`` (``calibration.pair``) for a picture that is too small."""
+    key = [reference.sha256, str(reference.index), degraded.sha256, str(degraded.index)]
+    width, height = frame.geometry.width, frame.geometry.height
+    found = drawn(key, width, height)
+    if found is None:
+        least = " by ".join(str(side[0]) for side in SIDES)
+        raise BadInput("calibration.pair", f"the recording of {width}x{height} holds no region of {least} pixels")
+    return found
+
+
+def _quantiser(frame: WorkingFrame, region: Region | None) -> float | None:
+    """Mean H.264 quantiser of the picture, or of the region of it that is measured."""
+    coding = frame.coding if region is None else part_of(frame, region).coding
+    if coding is None or coding.scale != "h264":
+        return None
+    return coding.quantiser if region is None else coding.here
 
 
 def _is_generative(taken: Taken) -> bool:

@@ -21,6 +21,7 @@ from forensic.risk.calibration import alignment
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration, Subject
 from forensic.risk.calibration.binomial import fewest
 from forensic.risk.calibration.criteria import THRESHOLDS
+from forensic.risk.calibration.drawn import described
 from forensic.risk.calibration.independence import CALIBRATE, TEST, origins
 from forensic.risk.calibration.software import versions_of
 from forensic.risk.calibration.strata import CLAIMS
@@ -96,6 +97,7 @@ def registration(
         "thresholds": list(THRESHOLDS),
         "strata": [one.to_record() for one in method.strata],
         "test_share": method.test_share,
+        "regions": described() if method.subject.region else None,
         "method": METHOD,
         "alignment": {
             "middle": alignment.TOLERANCE,
@@ -141,15 +143,15 @@ def refused_in_short(found: Preparation) -> dict[str, Any]:
 
 
 def earlier_calibrations(workspace: Workspace, subject: Subject) -> list[dict[str, Any]]:
-    """Every calibration of the same subject that was registered here before, and how it ended.
+    """Every calibration of the same subject, of pictures or regions, that was registered here before, and how it ended.
 
     ``origins``: names, files and decoded pictures of its recordings, and the files of its refused pairs.
     """
     ends = course(workspace.ledger)
-    wanted = subject.model_dump(mode="json")
+    wanted = subject.model_dump(mode="json", exclude={"region"})
     found = []
     for entry in workspace.ledger.entries(event=REGISTERED):
-        if entry.data.get("subject") == wanted:
+        if {name: value for name, value in entry.data["subject"].items() if name != "region"} == wanted:
             identifier = str(entry.data.get("calibration"))
             listed: set[str] = set().union(*(origins(one) for one in entry.data["recordings"]))
             for one in entry.data["refused"]:

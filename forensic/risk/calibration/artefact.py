@@ -177,8 +177,6 @@ class Calibration(Part):
     def _recomputed(self) -> Calibration:
         if (self.origin == "laboratory") != (self.laboratory is not None):
             raise ValueError("a laboratory's calibration says which laboratory's it is, and no other does")
-        if self.laboratory is not None and self.subject.region:
-            raise ValueError("a laboratory's calibration is of whole pictures")
         if self.laboratory is not None and [one.stratum for one in self.laboratory.held_out] != [
             one.name for one in self.strata
         ]:
