@@ -315,9 +315,10 @@ def _still_and_map(
     invention = invention_of(plan, output, window, spread)
     forward, about_psf = _forward(plan)
     found = halves.result()
+    apart = None if found is None else _not_the_output(plan, found, written)
     assessment = assess(
         reference, written, forward, dispersion=spread, shown=shown, replaced=replaced, calibration=plan.calibration,
-        halves=found,
+        halves=None if apart else found,
     )  # fmt: skip
     paths = RiskPaths(
         folder.risk_map(number), folder.level_map(number), folder.overlay(number), folder.invention_map(number)
@@ -326,7 +327,8 @@ def _still_and_map(
     record = assessment.to_record()
     if invention is not None:
         record = {**record, "summary": {**record["summary"], "invention": dict(invention.facts)}}
-    remarks = [remark for remark in (no_spread and f"self-ensemble dispersion {no_spread}", about_psf) if remark]
+    remarks = [no_spread and f"self-ensemble dispersion {no_spread}", apart and f"split halves {apart}", about_psf]
+    remarks = [remark for remark in remarks if remark]
     if remarks:
         record = {**record, "summary": {**record["summary"], "remarks": remarks}}
     combined = None
@@ -337,6 +339,15 @@ def _still_and_map(
     if journal is not None:
         journal.mapped(line)
     return line
+
+
+def _not_the_output(plan: RunPlan, found: SplitHalves, written: CodedFrame) -> str | None:
+    """Why the output cannot be compared with the halves of the frames, in words; None where it can."""
+    if (stage := plan.pipeline.after_combining) is not None:
+        return f"not compared with the output: stage {stage.name} follows the one that made them"
+    size = (written.geometry.height, written.geometry.width)
+    same = found.halves is None or found.halves[0].shape == size
+    return None if same else "not compared with the output: it has another size"
 
 
 def _write_source_still(folder: RunFolder, source: CodedFrame) -> dict[Path, str]:

@@ -122,7 +122,8 @@ class Fused:
 class SplitHalves:
     """Two pictures of the same thing without a frame in common, and how many frames there were to make them.
 
-    Fields as in :class:`Fused`. Where ``halves`` is None, ``why_none`` says why.
+    Fields as in :class:`Fused`. Where ``halves`` is None, ``why_none`` says why. ``refined``: a learned model makes
+    another picture of what was fused; the halves are without it.
     """
 
     halves: tuple[np.ndarray, np.ndarray] | None = field(repr=False)
@@ -130,3 +131,4 @@ class SplitHalves:
     weights: np.ndarray = field(repr=False)
     effective: np.ndarray = field(repr=False)
     report: dict[str, Any]
+    refined: bool = False

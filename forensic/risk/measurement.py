@@ -11,6 +11,7 @@ import numpy as np
 from forensic.errors import InternalError, UsageError
 from forensic.frames.frame import CodedFrame, WorkingFrame
 from forensic.fusion.forward import ForwardModel
+from forensic.fusion.options import SplitHalves
 from forensic.fusion.projection import PRIOR_SIGMA, noise_weight, soft_projection
 from forensic.risk.calibration.domain import codes
 from forensic.risk.clipping import Clipping, find_clipping
@@ -18,11 +19,13 @@ from forensic.risk.dihedral import Dispersion
 from forensic.risk.noise import estimate_sigma
 from forensic.risk.nullspace import local_rms, nullspace_injection, rms_window
 from forensic.risk.quantiles import LARGEST_UNIT, UNITS_PER_GREY_LEVEL, describe
-from forensic.risk.regions import CONFLICT, DISPERSION, INJECTION
+from forensic.risk.regions import CONFLICT, DISPERSION, FRAMES, INJECTION
 from forensic.risk.tiles import tile_share
 
 CONFLICT_WINDOW = 3  # input pixels
 SUM = "root of the sum of squares of range conflict, null-space injection and self-ensemble dispersion"
+SUM_OF_FRAMES = f"{SUM}, and half of the difference between the halves of the frames"
+TIKHONOV, FUSION = "the smoothest picture that explains the frame (Tikhonov)", "the fusion of the frames, without model"
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,25 @@ def incompatible(reference: WorkingFrame, output: CodedFrame) -> str | None:
 
 
 def _measure(
-    y: np.ndarray, x: np.ndarray, clipping: Clipping, forward: ForwardModel, dispersion: Dispersion | None
+    y: np.ndarray,
+    x: np.ndarray,
+    clipping: Clipping,
+    forward: ForwardModel,
+    dispersion: Dispersion | None,
+    halves: SplitHalves | None,
 ) -> Measurement:
     sigma = estimate_sigma(y, clipping.mask)
     tau = noise_weight(sigma)
     projection = soft_projection(x, y, forward, tau)
-    injection = nullspace_injection(projection, y, forward, tau)
+    fused, apart = _taken_apart(halves)
+    injection = nullspace_injection(projection, y, forward, tau, fused)
     raw = local_rms(projection.conflict, CONFLICT_WINDOW)
     excess = np.sqrt(np.maximum(raw * raw - np.float32(sigma**2), np.float32(0.0)))
     components = {CONFLICT: forward.replicate(excess), INJECTION: injection.rms}
     if dispersion is not None:
         components[DISPERSION] = np.asarray(dispersion.deviation, dtype=np.float32)
+    if apart is not None:
+        components[FRAMES] = local_rms(apart, rms_window(forward.factor))
     power = np.zeros_like(x)
     for component in components.values():
         cv2.accumulateSquare(component, power)
@@ -74,7 +85,8 @@ def _measure(
         "tau": round(tau, 8),
         "forward_model": forward.to_record(),
         "projection": projection.solution.to_record(),
-        "tikhonov_reference": injection.reference_solution.to_record(),
+        "null_space_reference": TIKHONOV if fused is None else FUSION,
+        "tikhonov_reference": None if (made := injection.reference_solution) is None else made.to_record(),
         "windows": {"conflict_input_px": CONFLICT_WINDOW, "injection_output_px": rms_window(forward.factor)},
         "risk": describe(risk),
         "range_conflict": {
@@ -90,6 +102,7 @@ def _measure(
             "transforms": list(dispersion.transforms),
             "note": dispersion.note,
         },
+        "split_half": None if apart is None else describe(components[FRAMES]),
         "clipped_input": {
             "share": round(float(clipping.mask.mean()), 5),
             "black_level": clipping.black,
@@ -101,12 +114,34 @@ def _measure(
         },
     }
     share = tile_share(forward.replicate(clipping.mask.astype(np.uint8)) > 0)
-    return Measurement(y, x, forward, risk, projection.conflict, components, share, facts)
+    combination = SUM if apart is None else SUM_OF_FRAMES
+    return Measurement(y, x, forward, risk, projection.conflict, components, share, facts, combination)
+
+
+def _taken_apart(halves: SplitHalves | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The fusion without model that a refined picture is compared with, and half of the difference between the halves.
+
+    The mean of the halves stands for the fusion of all frames, which holds about half of what differs between them.
+    """
+    if halves is None or halves.halves is None:
+        return None, None
+    even, odd = halves.halves
+    apart = np.asarray(cv2.addWeighted(even, 0.5, odd, -0.5, 0.0))
+    return (np.asarray(cv2.addWeighted(even, 0.5, odd, 0.5, 0.0)) if halves.refined else None), apart
 
 
 def compare(
-    reference: WorkingFrame, output: CodedFrame, forward: ForwardModel | None, dispersion: Dispersion | None
+    reference: WorkingFrame,
+    output: CodedFrame,
+    forward: ForwardModel | None,
+    dispersion: Dispersion | None,
+    halves: SplitHalves | None = None,
 ) -> Measurement:
+    """Compare the luma of ``output`` with ``reference``, its input; ``halves``: of an output of several frames.
+
+    Raises ``UsageError`` (``risk.geometry``) where the forward model does not lead from one size to the other, and
+    ``InternalError`` (``risk.halves-shape``, ``risk.not-finite``).
+    """
     model = forward or ForwardModel.between(reference.geometry, output.geometry)
     inside = (reference.geometry.height, reference.geometry.width)
     if model.output_shape(inside) != (output.geometry.height, output.geometry.width):
@@ -117,4 +152,6 @@ def compare(
         )
     y = codes(reference)
     x = np.ascontiguousarray(output.to_working().luma)
-    return _measure(y, x, find_clipping(reference, y), model, dispersion)
+    if halves is not None and halves.halves is not None and {one.shape for one in halves.halves} != {x.shape}:
+        raise InternalError("risk.halves-shape", f"Halves of {halves.halves[0].shape} for an output of {x.shape}.")
+    return _measure(y, x, find_clipping(reference, y), model, dispersion, halves)

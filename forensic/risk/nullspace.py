@@ -64,16 +64,22 @@ def local_rms(values: np.ndarray, window: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Injection:
-    """``component``: x̃ − x̃_T, signed, float32 (s·h, s·w) grey levels; ``rms``: its local RMS."""
+    """``component``: x̃ − x̃_T, signed, float32 (s·h, s·w) grey levels; ``rms``: its local RMS;
+    ``reference_solution``: how Tikhonov's reference was found, where that was it."""
 
     component: np.ndarray
     rms: np.ndarray
-    reference_solution: Solution
+    reference_solution: Solution | None
 
 
-def nullspace_injection(projection: SoftProjection, y: np.ndarray, forward: ForwardModel, tau: float) -> Injection:
-    """Injection of the output whose soft ``projection`` onto ``y`` with the same ``tau`` is given."""
-    reference, solution = tikhonov_reference(y, forward)
+def nullspace_injection(
+    projection: SoftProjection, y: np.ndarray, forward: ForwardModel, tau: float, fused: np.ndarray | None = None
+) -> Injection:
+    """Injection of the output whose soft ``projection`` onto ``y`` with the same ``tau`` is given.
+
+    ``fused``: what many frames show without a learned prior, float32 of the output's size; it takes Tikhonov's place.
+    """
+    reference, solution = (fused, None) if fused is not None else tikhonov_reference(y, forward)
     projected = soft_projection(reference, y, forward, tau).projected
     component = np.asarray(cv2.subtract(projection.projected, projected))
     return Injection(component, local_rms(component, rms_window(forward.factor)), solution)

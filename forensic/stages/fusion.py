@@ -275,7 +275,7 @@ class Fusion(Stage[FusionParameters]):
         opencv()
         options = replace(self._known(window, at), halves=self.parameters.split_half)
         found = split_halves([other.luma for other in window], at, options)
-        return replace(found, report=self._note(found.report, window))
+        return replace(found, report=self._note(found.report, window), refined=self.learned)
 
     def _known(self, window: Sequence[WorkingFrame], at: int) -> FusionOptions:
         """All that fusion is told of this window."""

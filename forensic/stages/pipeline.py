@@ -179,6 +179,15 @@ class Pipeline:
         """Position (from 1) of the last stage that combines frames, or None."""
         return max((number for number, stage in enumerate(self.stages, start=1) if stage.combines), default=None)
 
+    @property
+    def after_combining(self) -> AnyStage | None:
+        """The first stage after :attr:`combining` because of which the output is not that picture, pixel for pixel and
+        tone for tone, and can be compared with its halves no more; None where there is none."""
+        later = () if self.combining is None else self.stages[self.combining :]
+        return next(
+            (stage for stage in later if stage.in_reference_chain or stage.resamples or stage.scale != 1.0), None
+        )
+
     def split_halves(self, window: Sequence[WorkingFrame], at: int) -> SplitHalves | None:
         """What the last stage that combines frames tells of its picture of ``window[at]``; None without such a stage.
 

@@ -48,7 +48,7 @@ class Example:
 
 def planes_of(made: Enlarged) -> dict[str, np.ndarray]:
     """The features of an enlarged frame, as the map makes them."""
-    found = compare(made.frame, made.output, None, None)
+    found = compare(made.frame, made.output, None, None, made.halves)
     noise = float(found.facts["noise_sigma"])
     plain = domain.measured(made.frame, found.conflict, noise)
     known = Circumstances(plain["quantiser"], noise, plain["blur"])
@@ -128,7 +128,7 @@ def pinball(found: head.Head, made: list[tuple[dict[str, np.ndarray], np.ndarray
     """Mean pinball loss over frames (features, |error|) and the share of pixels whose error stays within R."""
     losses, within = [], []
     for planes, error in made:
-        risk = head.on_output(found.risk(planes))
+        risk = head.on_output(found.risk(planes), error.shape)
         beyond = np.log1p(error) - np.log1p(risk)
         losses.append(float(np.maximum(QUANTILE * beyond, (QUANTILE - 1.0) * beyond).mean()))
         within.append(float((error <= risk).mean()))

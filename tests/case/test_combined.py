@@ -114,6 +114,36 @@ def test_the_files_hold_what_the_stage_tells_of_these_frames(fused: tuple[Path, 
     assert made == found.report  # told of the very picture that the run holds
 
 
+def test_the_risk_map_heeds_what_the_frames_taken_apart_show(fused: tuple[Path, Asked]) -> None:
+    run, _ = fused
+    risk, frames = (record_of(run)["predicate"][name]["frames"] for name in ("risk", "fusion"))
+    for mapped, combining in zip(risk, frames, strict=True):
+        even, odd = (numbers(run, combining["files"][kind]).astype(np.float64) / 256 for kind in ("even", "odd"))
+        told = mapped["summary"]["split_half"]
+        largest = float(np.abs(even - odd).max()) / 2
+        assert 0.0 < told["p99"] <= told["max"] <= largest + 0.01
+        assert "halves of the frames" in mapped["summary"]["combination"]
+        assert mapped["summary"]["null_space_reference"].endswith("(Tikhonov)")  # no model refined it
+
+
+def test_where_another_stage_follows_the_map_does_not_hold_the_output_against_the_halves(
+    tmp_path: Path, acquired: Path
+) -> None:
+    recipe = tmp_path / "turned.toml"
+    turned = '[[stage]]\nname = "rotate-flip"\nwhy = "turns"\nparameters = { rotate = 180 }\n'
+    recipe.write_text(RECIPE + turned)
+    shutil.copytree(acquired, tmp_path / "ws")
+    finish(
+        start(child_enhance, tmp_path / "ws", "X", {"recipe": str(recipe), "frames": (3, 4), "roi": (40, 32, 64, 64)})
+    )
+    (run,) = (tmp_path / "ws" / "runs").iterdir()
+    predicate = record_of(run)["predicate"]
+    (mapped,) = predicate["risk"]["frames"]
+    assert mapped["summary"]["split_half"] is None
+    assert any("stage rotate-flip follows" in one for one in mapped["summary"]["remarks"])
+    assert predicate["fusion"]["frames"][0]["split_half"] is not None  # the files are there all the same
+
+
 def test_every_frame_is_weighed_by_its_own_quantiser(fused: tuple[Path, Asked], real_clip: Path) -> None:
     run, _ = fused
     line = json.loads((run / "notes.jsonl").read_text().splitlines()[0])
