@@ -48,7 +48,7 @@ class _Limits(click.ParamType[Any]):
 )
 @click.option("--test-share", type=click.FloatRange(0.1, 0.5), metavar="P", help="Held out for the test; default 0.25.")
 @click.option(
-    "--regions", is_flag=True, help="For regions of interest (--roi): a region of each pair, drawn by its digests."
+    "--regions", is_flag=True, help="For regions of interest (--roi): a region of each pair, drawn from all digests."
 )
 @click.option(
     "--frame", type=click.IntRange(0), metavar="N", help="Frame of pairs that name none; default: the middle."

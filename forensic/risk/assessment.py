@@ -141,10 +141,10 @@ def _judged(
     if calibration is None:
         return measurement, limits, None, measures
     lacking = departure(calibration)
+    if lacking is None and calibration.subject.frames is not None:
+        lacking = not_whole(halves, calibration.subject.frames)
     if lacking is None and calibration.score == QUANTILE:
         lacking = missing(reference, calibration.pictures)
-        if lacking is None and calibration.subject.frames is not None:
-            lacking = not_whole(halves, calibration.subject.frames)
     elif lacking is None:
         lacking = None if calibration.laboratory is None else other_picture(reference, calibration.pictures)
         if dispersion is None or dispersion.note is not None:

@@ -21,6 +21,7 @@ from forensic.hashes import sha256_bytes
 from forensic.risk.calibration.breakdown import AREAS, Area, Content
 from forensic.risk.calibration.criteria import THRESHOLDS, TOLERANCES
 from forensic.risk.calibration.domain import MEASURES
+from forensic.risk.calibration.drawn import measured
 from forensic.risk.calibration.table import FRAMES
 
 SIDE, SCALE = 32, 4
@@ -65,20 +66,28 @@ def _taken(path: Path, index: int | None, sha256: str, *, or_only: bool = False)
     return Taken(sha256, 4, _frame(ForwardModel(SCALE).apply(truth), 4, Coding("P", "h264", 25.0)))
 
 
-def cells(number: int, fails_from: float) -> dict[str, str]:
-    """Counts of one recording: a tenth of LOW is wrong from ``fails_from`` on; measures between -1e6 and 1e6."""
+def cells(number: int, fails_from: float, size: tuple[int, int] = (SIDE, SIDE)) -> dict[str, str]:
+    """Counts of one recording of ``size`` recorded pixels: a tenth of LOW is wrong from ``fails_from`` on; all measures
+    but the sides between -1e6 and 1e6."""
+    pixels = SCALE**2 * size[0] * size[1]
     low = [int(10 * one) for one in THRESHOLDS]
     wrong = [share // 10 if one >= fails_from else 0 for one, share in zip(THRESHOLDS, low, strict=True)]
     nothing = " ".join("0" for _ in THRESHOLDS)
     row: dict[str, Any] = dict.fromkeys(OF_ONE, -1000000.0 if number % 2 else 1000000.0)
-    row |= {"pixels": 1000, "low": " ".join(map(str, low)), "edge_low": nothing}
+    row |= {
+        "pixels": pixels,
+        "short": float(min(size)),
+        "long": float(max(size)),
+        "low": " ".join(map(str, low)),
+        "edge_low": nothing,
+    }
     for tolerance in TOLERANCES:
         row |= {f"wrong_{tolerance}": " ".join(map(str, wrong)), f"largest_{tolerance}": nothing,
                 f"edge_wrong_{tolerance}": nothing}  # fmt: skip
     none = dict.fromkeys(THRESHOLDS, 0)
     counted = {one: dict(zip(THRESHOLDS, wrong, strict=True)) for one in TOLERANCES}
     areas = {kind: Area(0, none, dict.fromkeys(TOLERANCES, none)) for kind in AREAS}
-    areas["flat"] = Area(1000, dict(zip(THRESHOLDS, low, strict=True)), counted)
+    areas["flat"] = Area(pixels, dict(zip(THRESHOLDS, low, strict=True)), counted)
     brightness = (40.0, 100.0, 200.0)[number % 3]
     return {name: str(value) for name, value in row.items()} | Content(brightness, areas).cells()
 
@@ -89,7 +98,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, fails_from: float = 1e9, every: int
 
     def counted(folder: Path, pair: Any, pipeline: Any, head: Any) -> dict[str, str]:
         number = int(pair.pair.degraded[1:-4])
-        return cells(number, fails_from if number % every == 0 else 1e9)
+        return cells(number, fails_from if number % every == 0 else 1e9, measured(pair.facts))
 
     monkeypatch.setattr(measuring, "_counted", counted)
     monkeypatch.setattr(calibrate, "trial", lambda pipeline, head: measuring.Pace(1.0, 1000))

@@ -16,7 +16,6 @@ import numpy as np
 
 from forensic.registry.cards import load_card
 from forensic.resources import models_dir
-from forensic.risk import head
 from forensic.risk.calibration import domain
 from forensic.risk.features import CELL, GROUPS, SINGLE, Circumstances, features_of
 from forensic.risk.head import FILE, QUANTILE, inputs, network, written
@@ -122,17 +121,6 @@ def fitted(
             curve.append((step + 1, round(total / EVERY, 6)))
             total = 0.0
     return written(model, features, WIDTH), curve
-
-
-def pinball(found: head.Head, made: list[tuple[dict[str, np.ndarray], np.ndarray]]) -> tuple[float, float]:
-    """Mean pinball loss over frames (features, |error|) and the share of pixels whose error stays within R."""
-    losses, within = [], []
-    for planes, error in made:
-        risk = head.on_output(found.risk(planes), error.shape)
-        beyond = np.log1p(error) - np.log1p(risk)
-        losses.append(float(np.maximum(QUANTILE * beyond, (QUANTILE - 1.0) * beyond).mean()))
-        within.append(float((error <= risk).mean()))
-    return float(np.mean(losses)), float(np.mean(within))
 
 
 def write(pipeline: Pipeline, model: str) -> None:

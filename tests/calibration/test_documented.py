@@ -14,7 +14,7 @@ LINES = (Path(__file__).parents[2] / "docs" / "calibration.md").read_text("utf-8
 @pytest.mark.parametrize("model", documented.models())
 def test_thresholds_and_what_was_held_out_are_told_of_every_model(model: str) -> None:
     rows = [*documented.calibrated(model), *documented.held_out(model)]
-    assert len(rows) == 6 and [row for row in rows if row not in LINES] == []
+    assert len(rows) == 6 and [line for line in LINES if line.startswith(f"| {model} | ")] == rows
 
 
 @pytest.mark.parametrize("kind", ["edge", "text-like"])

@@ -53,7 +53,7 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Do not change it: copy it."""
     root = tmp_path_factory.mktemp("own")
-    clip = make_pair(root / "clip", 1, columns=64, rows=48)[1]
+    clip = make_pair(root / "clip", 1, columns=32, rows=32)[1]
     with pytest.MonkeyPatch.context() as patched:
         laboratory.made_up(patched, fails_from=9.0)
         with laboratory.workspace(root / "ws") as workspace:
@@ -234,7 +234,7 @@ def _serial(pem: Path) -> str:
 
 
 def test_it_holds_for_its_model_and_scale_and_for_whole_pictures_alone(copied: Made, capsys: Any) -> None:
-    for more in (["--scale", "2"], ["--recipe", "single"], ["--recipe", "classic"], ["--roi", "0,0,32,32"]):
+    for more in (["--scale", "2"], ["--recipe", "single"], ["--recipe", "classic"], ["--roi", "0,0,24,24"]):
         assert _enhance(copied, capsys, *more) == (4, "calibration.other-subject"), more
 
 

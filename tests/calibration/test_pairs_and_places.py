@@ -67,7 +67,7 @@ def test_the_recorded_luma_in_another_format_is_no_reference(monkeypatch: pytest
     digests = {"reference_sha256": "r", "degraded_sha256": "d"}
     given, pair = Given(Path(), "names", "", ()), Pair("a", "r", "d")
     with pytest.raises(BadInput, match="the recorded luma itself"):
-        preparing._prepared(given, pair, digests, preparing.Asked(1, "sum/1", preparing.strata_of(())))
+        preparing._prepared(given, pair, digests, preparing.Asked(1, "sum/1", preparing.strata_of(())), None)
 
 
 def test_names_that_are_no_text_are_refused_on_record(tmp_path: Path) -> None:

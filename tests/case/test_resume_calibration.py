@@ -58,7 +58,7 @@ def test_a_record_that_cites_another_calibration_than_the_start_is_found(broken:
 def test_a_run_by_the_laboratory_s_own_calibration_goes_on_by_that_very_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip, root = make_pair(tmp_path / "clip", 1, columns=64, rows=48)[1], tmp_path / "ws"
+    clip, root = make_pair(tmp_path / "clip", 1, columns=32, rows=32)[1], tmp_path / "ws"
     with monkeypatch.context() as patched, laboratory.workspace(root) as work:
         laboratory.made_up(patched, fails_from=9.0)
         request = CalibrateRequest(laboratory.manifest(tmp_path / "pairs", 80), "Charts", workers=1)

@@ -39,7 +39,7 @@ from forensic.registry.loading import require_engine
 from forensic.report.calibration.document import build_calibration_pdf
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration
 from forensic.risk.calibration.artefact import Stratum as Tested
-from forensic.risk.calibration.drawn import SIDES
+from forensic.risk.calibration.drawn import CLASS
 from forensic.risk.calibration.evaluating import held_out
 from forensic.risk.calibration.evidence import groups, pictures_of, written
 from forensic.risk.calibration.fitting import calibration_of
@@ -54,11 +54,6 @@ from forensic.stages.recipe import load_recipe
 
 DEFAULT_RECIPE, DEFAULT_TEST_SHARE = "light", 0.25
 _REASON = "Record of a calibration"
-(_LEAST, _MOST), (_LOW, _HIGH) = SIDES
-OF_REGIONS = (
-    f"One region of {_LEAST} to {_MOST} by {_LOW} to {_HIGH} recorded pixels, or turned, drawn by chance, of a picture "
-    "of: {}"
-)
 SCORES = {"learned": QUANTILE, "sum": SUM}
 
 
@@ -197,7 +192,7 @@ def _require_text(request: CalibrateRequest) -> None:
 def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) -> _Settled:
     bound = load_recipe(request.recipe or DEFAULT_RECIPE).bind(scale=request.scale)
     found = subject_of(bound.stages)
-    if found is None or found[0].region or bound.pipeline.radius:
+    if found is None or found[0].region or found[0].frames is not None:
         raise UsageError(
             "calibration.recipe",
             f"Recipe {bound.recipe.name} cannot be calibrated: that needs one learned enlargement of single frames, "
@@ -227,7 +222,7 @@ def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) ->
         recipe=bound.recipe.name,
         subject=subject,
         head_sha256=None if head is None else head.sha256,
-        recordings_class=OF_REGIONS.format(request.class_name) if request.regions else request.class_name,
+        recordings_class=CLASS + request.class_name if request.regions else request.class_name,
         strata=strata_of(request.strata),
         test_share=DEFAULT_TEST_SHARE if request.test_share is None else request.test_share,
         defaults=tuple(defaults),

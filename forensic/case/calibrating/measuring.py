@@ -24,7 +24,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.risk.calibration import evidence
 from forensic.risk.calibration.alignment import truth_for
 from forensic.risk.calibration.counting import mapped
-from forensic.risk.calibration.drawn import Region
+from forensic.risk.calibration.drawn import Region, measured
 from forensic.risk.dihedral import dispersion
 from forensic.risk.head import Head
 from forensic.stages.pipeline import Pipeline
@@ -64,8 +64,8 @@ def trial(pipeline: Pipeline, head: Head | None) -> Pace:
 
 def estimate(pace: Pace, reading: float, units: Sequence[Unit], workers: int) -> str:
     """How long the measurement will take, by a trial and the seconds that ``reading`` a pair took, before it begins."""
-    sizes = [pair.facts.get("region", pair.facts["size"])[-2:] for unit in units for pair in unit.pairs]
-    pixels = sum(int(columns) * int(rows) for columns, rows in sizes)
+    sizes = [measured(pair.facts) for unit in units for pair in unit.pairs]
+    pixels = sum(columns * rows for columns, rows in sizes)
     seconds = reading * len(sizes) + pace.seconds * pixels / pace.pixels / min(workers, os.cpu_count() or 1)
     return f"Measuring {len(sizes)} pairs will take about {_minutes(seconds)}, by a trial and the time of reading them"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,7 @@ from forensic.media.watermark_search import Sample, look
 from forensic.risk.calibration.alignment import align, range_of, truth_for
 from forensic.risk.calibration.artefact import QUANTILE
 from forensic.risk.calibration.domain import codes
-from forensic.risk.calibration.drawn import SIDES, Region, drawn
+from forensic.risk.calibration.drawn import SIDES, Region, drawn, seed_of
 from forensic.risk.calibration.independence import CALIBRATE, TEST, pair_key, pair_origins
 from forensic.risk.learned import picture_type, unfit
 
@@ -119,6 +119,7 @@ class Preparation:
 
     units: tuple[Unit, ...]
     refused: tuple[dict[str, Any], ...]
+    seed: str | None = None  # that regions were drawn from
 
     @property
     def merged(self) -> list[list[str]]:
@@ -141,36 +142,59 @@ def prepare(given: Given, asked: Asked, test_share: float, workers: int, progres
     accepted: list[Prepared] = []
     refused: list[dict[str, Any]] = []
 
-    def look(pair: Pair) -> Prepared | dict[str, Any]:
-        digests: dict[str, Any] = {"reference_sha256": None, "degraded_sha256": None}
+    def look(item: tuple[Pair, _Hashed]) -> Prepared | dict[str, Any]:
+        pair, hashed = item
         try:
-            for side in ("reference", "degraded"):
-                digests[f"{side}_sha256"] = digest_of(given.folder / getattr(pair, side))
-            return _prepared(given, pair, digests, asked)
+            if hashed.fault is not None:
+                raise hashed.fault
+            return _prepared(given, pair, hashed.digests, asked, seed)
         except BadInput as error:
-            return {"pair": pair.to_record(), **digests, "code": error.code, "reason": error.message}
+            return {"pair": pair.to_record(), **hashed.digests, "code": error.code, "reason": error.message}
 
-    with (
-        progress.task("Looking at the pairs", len(given.pairs), "pairs") as task,
-        ThreadPoolExecutor(workers, "pairs") as pool,
-    ):
+    with ThreadPoolExecutor(workers, "pairs") as pool:
         try:
-            for found in pool.map(look, given.pairs):
-                accepted.append(found) if isinstance(found, Prepared) else refused.append(found)
-                task.advance()
+            with progress.task("Hashing the pairs", len(given.pairs), "pairs") as task:
+                every = []
+                for one in pool.map(lambda pair: _hashed(given, pair), given.pairs):
+                    every.append(one)
+                    task.advance()
+            seed = seed_of(one.digests for one in every) if asked.regions else None
+            with progress.task("Looking at the pairs", len(given.pairs), "pairs") as task:
+                for found in pool.map(look, zip(given.pairs, every, strict=True)):
+                    accepted.append(found) if isinstance(found, Prepared) else refused.append(found)
+                    task.advance()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return Preparation(tuple(_split(list(_units(accepted)), test_share)), tuple(refused))
+    return Preparation(tuple(_split(list(_units(accepted)), test_share)), tuple(refused), seed)
 
 
-def _prepared(given: Given, pair: Pair, digests: dict[str, Any], asked: Asked) -> Prepared:
-    if digests["reference_sha256"] == digests["degraded_sha256"]:
+@dataclass(frozen=True)
+class _Hashed:
+    """Digests of a pair's files, None where one could not be read, and then why."""
+
+    digests: dict[str, str | None]
+    fault: BadInput | None = None
+
+
+def _hashed(given: Given, pair: Pair) -> _Hashed:
+    digests: dict[str, str | None] = {"reference_sha256": None, "degraded_sha256": None}
+    try:
+        for side in ("reference", "degraded"):
+            digests[f"{side}_sha256"] = digest_of(given.folder / getattr(pair, side))
+    except BadInput as error:
+        return _Hashed(digests, error)
+    return _Hashed(digests)
+
+
+def _prepared(given: Given, pair: Pair, digests: Mapping[str, str | None], asked: Asked, seed: str | None) -> Prepared:
+    files = {name: digest or "" for name, digest in digests.items()}
+    if files["reference_sha256"] == files["degraded_sha256"]:
         raise BadInput("calibration.pair", f"{pair.reference} is the recording itself: it is no reference")
-    degraded = take(given.folder / pair.degraded, pair.frame, digests["degraded_sha256"])
+    degraded = take(given.folder / pair.degraded, pair.frame, files["degraded_sha256"])
     wanted = degraded.index if pair.reference_frame is None else pair.reference_frame
     only = pair.reference_frame is None
-    reference = take(given.folder / pair.reference, wanted, digests["reference_sha256"], or_only=only)
+    reference = take(given.folder / pair.reference, wanted, files["reference_sha256"], or_only=only)
     if reference.frame.sha256 == degraded.frame.sha256:
         raise BadInput("calibration.pair", f"{pair.reference} shows the recorded picture itself: it is no reference")
     for taken, name in ((degraded, pair.degraded), (reference, pair.reference)):
@@ -187,7 +211,7 @@ def _prepared(given: Given, pair: Pair, digests: dict[str, Any], asked: Asked) -
     if alignment.fault is not None:
         raise BadInput("calibration.misaligned", alignment.fault)
     seen, of_reference = degraded.seen, reference.seen
-    region = _region(frame, seen, of_reference) if asked.regions else None
+    region = None if seed is None else _region(frame, seed, files)
     quantiser = _quantiser(frame, region)
     stratum = next((one.name for one in asked.strata if one.holds(quantiser)), None)
     if stratum is None:
@@ -209,11 +233,10 @@ def _prepared(given: Given, pair: Pair, digests: dict[str, Any], asked: Asked) -
     return Prepared(pair, seen, of_reference, facts)
 
 
-def _region(frame: WorkingFrame, degraded: Seen, reference: Seen) -> Region:
+def _region(frame: WorkingFrame, seed: str, files: Mapping[str, str]) -> Region:
     """The part that is measured. Raises ``BadInput`` (``calibration.pair``) for a picture that is too small."""
-    key = [reference.sha256, str(reference.index), degraded.sha256, str(degraded.index)]
     width, height = frame.geometry.width, frame.geometry.height
-    found = drawn(key, width, height)
+    found = drawn(seed, files, width, height)
     if found is None:
         least = " by ".join(str(side[0]) for side in SIDES)
         raise BadInput("calibration.pair", f"the recording of {width}x{height} holds no region of {least} pixels")

@@ -97,7 +97,7 @@ def registration(
         "thresholds": list(THRESHOLDS),
         "strata": [one.to_record() for one in method.strata],
         "test_share": method.test_share,
-        "regions": described() if method.subject.region else None,
+        "regions": None if found.seed is None else described(found.seed),
         "method": METHOD,
         "alignment": {
             "middle": alignment.TOLERANCE,

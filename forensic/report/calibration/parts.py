@@ -124,13 +124,12 @@ def method(record: CalibrationRecord) -> list[Flowable]:
     learned = made.score == QUANTILE
     given = ((name, value if isinstance(value, str) else f"{value:g}") for name, value in subject.parameters.items())
     changes = ", ".join(f"{name} {value}" for name, value in given) or "none"
-    drawn = at(record.plan, "regions", "method")
     rows: list[tuple[str, Content]] = [
         ("Model", f"{subject.model}, {subject.precision}, enlargement {subject.scale}"),
         ("Weights, SHA-256", mono(subject.weights_sha256)),
         ("Stage and parameters", f"{subject.stage}; {changes}"),
         ("Recipe", spoken(at(record.plan, "recipe"))),
-        ("Measured on", spoken(drawn) if subject.region else "whole pictures"),
+        ("Measured on", str(say("method", "regions" if subject.region else "pictures"))),
         ("Score", made.score),
         ("Head of the score, SHA-256", mono(spoken(made.head_sha256)) if learned else "the score is not learned"),
         ("Thresholds tried, in this order", ", ".join(level(one) for one in items(at(record.plan, "thresholds")))),

@@ -1,32 +1,45 @@
-"""Which part of a registered pair a calibration of regions is measured on: drawn by the pair's own digests.
+"""Which part of a registered pair a calibration of regions is measured on: drawn from the digests of all pairs.
 
-Nobody chooses it, and anyone can draw it again from ``registration.json`` alone.
+The digests of every file given, refused ones included, are one seed: whoever changes one file, to have another region
+of it, draws all of them again. Which frame of a file is taken changes nothing. Anyone can draw again from
+``registration.json``; that the pictures have the sizes which it states is the laboratory's word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from forensic.hashes import canonical_json, sha256_bytes
-from forensic.risk.calibration.independence import pair_key
 
+DRAW = "region/1"
+"""How regions are drawn (docs/formats/calibration.md); another way gets another name."""
 #: Least and most columns, and rows, in recorded pixels, of a lying region; a standing one has them turned. Those of the
 #: recordings that the learned scores were fitted on.
 SIDES = ((48, 112), (40, 72))
 STEP = 4  # recorded pixels: every layout's chroma begins there
-METHOD = (
-    "One region of each pair, lying or standing, drawn from the SHA-256 of the canonical JSON of "
-    '["region", reference_sha256, reference_frame, degraded_sha256, frame] (numbers as text), read as a number, by '
-    "division with remainder: way, columns, rows, left, top"
+CLASS = (
+    f"One region of {SIDES[0][0]} to {SIDES[0][1]} by {SIDES[1][0]} to {SIDES[1][1]} recorded pixels, or turned, drawn "
+    "from the digests of all pairs, of a picture of: "
 )
+"""What class S of such a calibration begins with; the laboratory's words follow."""
 Region = tuple[int, int, int, int]
+Files = Mapping[str, Any]
 
 
-def drawn(key: Sequence[str], width: int, height: int) -> Region | None:
-    """Left, top, columns and rows, in recorded pixels, of the pair ``key`` (``independence.pair_key``) whose recorded
-    picture has ``width`` columns and ``height`` rows; None where no region fits in."""
-    rest = int(sha256_bytes(canonical_json(["region", *key])), 16)
+def seed_of(given: Iterable[Files]) -> str:
+    """The seed: SHA-256 over the pairs of ``reference_sha256`` and ``degraded_sha256`` of all pairs that were given."""
+    return sha256_bytes(canonical_json(sorted({_files(one) for one in given})))
+
+
+def _files(one: Files) -> tuple[str, str]:
+    return one["reference_sha256"] or "", one["degraded_sha256"] or ""
+
+
+def drawn(seed: str, files: Files, width: int, height: int) -> Region | None:
+    """Left, top, columns and rows, in recorded pixels, of the pair ``files`` whose recorded picture has ``width``
+    columns and ``height`` rows; None where no region fits in."""
+    rest = int(sha256_bytes(canonical_json([DRAW, seed, *_files(files)])), 16)
 
     def pick(least: int, most: int) -> int:
         nonlocal rest
@@ -42,9 +55,15 @@ def drawn(key: Sequence[str], width: int, height: int) -> Region | None:
     return pick(0, width - columns), pick(0, height - rows), columns, rows
 
 
-def described() -> dict[str, Any]:
+def described(seed: str) -> dict[str, Any]:
     """How regions are drawn, for the registration."""
-    return {"sides": [list(one) for one in SIDES], "step": STEP, "method": METHOD}
+    return {"draw": DRAW, "seed": seed, "sides": [list(one) for one in SIDES], "step": STEP}
+
+
+def measured(pair: Mapping[str, Any]) -> tuple[int, int]:
+    """Columns and rows, in recorded pixels, of what is measured of a registered pair: its region, or all of it."""
+    columns, rows = pair["size"] if pair.get("region") is None else pair["region"][2:]
+    return columns, rows
 
 
 def faults(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -55,10 +74,17 @@ def faults(plan: Mapping[str, Any]) -> Iterator[str]:
     told = plan.get("regions")
     if (told is not None) != plan["subject"]["region"]:
         yield "subject and registration differ on whether regions were measured"
-    if told is not None and told != described():
-        yield "the regions were drawn in another way than this program's"
     pairs = [pair for one in plan["recordings"] for pair in one["pairs"]]
+    if told is None:
+        if any("region" in pair for pair in pairs):
+            yield "a pair has a region, and regions were not measured"
+        return
+    seed = seed_of([*pairs, *plan["refused"]])
+    if canonical_json(told) != canonical_json(described(seed)):
+        yield "the regions were not drawn from the digests of all pairs"
+    if not plan["class"].startswith(CLASS):
+        yield "the class does not say that it is of regions"
     for number, pair in enumerate(pairs, start=1):
-        found = None if told is None else drawn(pair_key(pair), *pair["size"])
-        if pair.get("region") != (None if found is None else list(found)) or (told is not None and found is None):
+        found = drawn(seed, pair, *pair["size"])
+        if found is None or canonical_json(pair.get("region")) != canonical_json(list(found)):
             yield f"the region of pair {number} is not the one drawn"

@@ -85,6 +85,11 @@ def registered_places(registration: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def _sizes(plan: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+    """Recorded columns and rows that are measured of every registered pair, in order."""
+    return (drawn.measured(pair) for one in plan["recordings"] for pair in one["pairs"])
+
+
 def contradictions(calibration: Calibration, registration: bytes, recordings: bytes) -> list[str]:
     """Where ``calibration`` does not follow from what was registered and from the table of counts. Never raises."""
     try:
@@ -143,6 +148,10 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
     yield from faults(plan)
     yield from drawn.faults(plan)
     scale, claims = calibration.subject.scale, calibration.claims
+    for number, (row, (columns, high)) in enumerate(zip(rows, _sizes(plan), strict=True), start=1):
+        sides = {float(row["short"]), float(row["long"])}
+        if int(row["pixels"]) != scale**2 * columns * high or sides != {float(columns), float(high)}:
+            yield f"row {number} of recordings.csv is not of the region or picture registered"
     each, strata = fit(groups(rows, limits, CALIBRATE), scale, claims, calibration.epsilon, calibration.delta)
     if each != calibration.delta_each:
         yield "delta_each is not delta divided by the number of strata"
