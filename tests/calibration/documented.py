@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from forensic.resources import models_dir
@@ -120,7 +120,39 @@ def by_area(model: str, kind: str) -> str:
     return f"| {label}area {kind} | {area} | share at 16: {failed[16]}; at 32: {failed[32]} |"
 
 
+def _where(model: str, stratum: str) -> str:
+    return f"{model}, {stratum.removeprefix('quantiser ')}"
+
+
+def worst(kind: str) -> Iterator[str]:
+    """Of all models and strata: how much of a kind of area is LOW at most, in how many recordings, and how often it is
+    wrong there at worst (of at least ten recordings)."""
+    rows = {
+        (model, one.name): {what: row for (stratum, what), row in evaluation(model).items() if stratum == one.name}
+        for model in models()
+        for one in STRATA
+    }
+    rows = {where: found for where, found in rows.items() if f"LOW area, area {kind}, in the domain" in found}
+
+    def largest(what: str, value: Callable[[Mapping[str, str]], float]) -> tuple[tuple[str, str], Mapping[str, str]]:
+        held = {where: found[what] for where, found in rows.items() if what in found and int(found[what]["n"]) >= 10}
+        where = max(held, key=lambda one: value(held[one]))
+        return where, held[where]
+
+    where, row = largest(f"LOW area, area {kind}, in the domain", lambda one: float(one["value"]))
+    yield f"at most {100 * float(row['value']):.1f} % of the pixels are LOW ({_where(*where)})"
+    where, row = largest(f"no LOW pixel, area {kind}, in the domain", lambda one: 1.0 - float(one["value"]))
+    yield f"in up to {100 - 100 * float(row['value']):.0f} % of the recordings some are ({_where(*where)})"
+    for tolerance in (16, 32):
+        what = f"share {tolerance} failed, area {kind}, in the domain with LOW"
+        where, row = largest(what, lambda one: int(one["value"].split("/")[0]) / int(one["n"]))
+        failed = row["value"].replace("/", " of ")
+        limits = f"[{100 * float(row['low']):.0f}, {100 * float(row['high']):.0f} %]"
+        yield f"more than 5 % of them are off by more than {tolerance} in {failed} {limits} ({_where(*where)})"
+
+
 if __name__ == "__main__":
     for rows in (calibrated, held_out):
         sys.stdout.write("".join(f"{row}\n" for model in models() for row in rows(model)))
     sys.stdout.write("".join(f"{by_area(model, kind)}\n" for model in models() for kind in ("edge", "text-like")))
+    sys.stdout.write("".join(f"{kind}: {'; '.join(worst(kind))}\n" for kind in ("edge", "text-like")))

@@ -23,3 +23,9 @@ def test_the_failures_by_kind_of_area_are_told_of_every_model_and_not_of_the_mil
     model: str, kind: str
 ) -> None:
     assert documented.by_area(model, kind) in LINES
+
+
+@pytest.mark.parametrize("kind", ["edge", "text-like"])
+def test_the_worst_of_all_models_is_told_in_words(kind: str) -> None:
+    text = " ".join(" ".join(LINES).split())
+    assert [one for one in documented.worst(kind) if one not in text] == []
