@@ -25,6 +25,7 @@ from forensic.frames.layout import layout_named
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.options import SplitHalves
 from forensic.media.stills import write_gray, write_numbers
+from forensic.stages.combining import combining
 
 SCHEMA = "tag:forensic-tool,2026:fusion/v1"
 UNITS = 256
@@ -109,7 +110,7 @@ def difference(even: np.ndarray, odd: np.ndarray) -> dict[str, float]:
 
 def combined_record(plan: RunPlan, frames: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The run's record of what was combined, or None where no stage combines frames."""
-    position = plan.pipeline.combining
+    position = combining(plan.pipeline)
     if position is None:
         return None
     stage = plan.recipe.stages[position - 1]

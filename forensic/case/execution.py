@@ -40,6 +40,7 @@ from forensic.media.writer import MasterWriter
 from forensic.policy.decision import PolicyDecision
 from forensic.risk.assessment import assess
 from forensic.risk.files import RiskPaths, write_maps
+from forensic.stages.combining import after_combining, combining, split_halves
 from forensic.stages.pipeline import PipelineOutput
 from forensic.stages.replaced import replaced_places
 
@@ -232,7 +233,7 @@ def _write_frames(
     digest = hashlib.sha256()
     pending: list[Future[MapLine]] = []
     # Halves take as long as the frames themselves: as many are made at a time.
-    in_flight = MAPS_IN_FLIGHT if plan.pipeline.combining is None else max(MAPS_IN_FLIGHT, plan.workers - 1)
+    in_flight = MAPS_IN_FLIGHT if combining(plan.pipeline) is None else max(MAPS_IN_FLIGHT, plan.workers - 1)
     with (
         _at_work(ThreadPoolExecutor(1, "risk"), ThreadPoolExecutor(in_flight + 1, "halves")) as (mapper, halver),
         storage(folder.frames, "writing"),
@@ -291,7 +292,7 @@ def _at_work(*executors: ThreadPoolExecutor) -> Iterator[tuple[ThreadPoolExecuto
 
 
 def _halves(plan: RunPlan, output: PipelineOutput) -> SplitHalves | None:
-    return plan.pipeline.split_halves([frame.to_working() for frame in output.window or ()], output.at)
+    return split_halves(plan.pipeline, [frame.to_working() for frame in output.window or ()], output.at)
 
 
 def _still_and_map(
@@ -343,7 +344,7 @@ def _still_and_map(
 
 def _not_the_output(plan: RunPlan, found: SplitHalves, written: CodedFrame) -> str | None:
     """Why the output cannot be compared with the halves of the frames, in words; None where it can."""
-    if (stage := plan.pipeline.after_combining) is not None:
+    if (stage := after_combining(plan.pipeline)) is not None:
         return f"not compared with the output: stage {stage.name} follows the one that made them"
     size = (written.geometry.height, written.geometry.width)
     same = found.halves is None or found.halves[0].shape == size

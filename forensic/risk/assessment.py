@@ -250,8 +250,8 @@ def assess(
     head: without it the score is ``sum/1``, the map is UNCALIBRATED, no tile is LOW and the reason is recorded; a frame
     outside its domain has ``sum/1`` too. ``head``: take the score ``quantile/2`` of this head, to
     calibrate it; then no calibration is heeded. ``halves``: of an output that is made of several frames, what its stage
-    tells of them, where the output still is that stage's picture (``Pipeline.after_combining``); a calibration of such
-    outputs has no LOW without.
+    tells of them, where the output still is that stage's picture (``stages.combining.after_combining``); a calibration
+    of such outputs has no LOW without.
 
     Geometries, planes or ranges that do not fit each other give NOT ASSESSED everywhere and the
     reason, never an error. If ``output`` or ``reference`` is of generative class, every tile is

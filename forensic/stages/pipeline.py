@@ -19,7 +19,6 @@ import numpy as np
 from forensic.errors import InternalError, UsageError
 from forensic.frames.frame import CodedFrame, Geometry, WorkingFrame
 from forensic.frames.stageclass import StageClass
-from forensic.fusion.options import SplitHalves
 from forensic.stages.comparison import chains_for_recorded, recorded_through
 from forensic.stages.order import check_order, check_places
 from forensic.stages.stage import Stage
@@ -173,32 +172,6 @@ class Pipeline:
                 made.append(stage.process(neighbours, index - start, recorded))
             frames, first = made, low
         return frames[at - first]
-
-    @property
-    def combining(self) -> int | None:
-        """Position (from 1) of the last stage that combines frames, or None."""
-        return max((number for number, stage in enumerate(self.stages, start=1) if stage.combines), default=None)
-
-    @property
-    def after_combining(self) -> AnyStage | None:
-        """The first stage after :attr:`combining` because of which the output is not that picture, pixel for pixel and
-        tone for tone, and can be compared with its halves no more; None where there is none."""
-        later = () if self.combining is None else self.stages[self.combining :]
-        return next(
-            (stage for stage in later if stage.in_reference_chain or stage.resamples or stage.scale != 1.0), None
-        )
-
-    def split_halves(self, window: Sequence[WorkingFrame], at: int) -> SplitHalves | None:
-        """What the last stage that combines frames tells of its picture of ``window[at]``; None without such a stage.
-
-        ``window``: as of :meth:`process_window`.
-        """
-        position = self.combining
-        if position is None:
-            return None
-        before, stage = Pipeline(self.stages[: position - 1], recorded=self.recorded), self.stages[position - 1]
-        low, high = max(0, at - stage.radius), min(len(window), at + stage.radius + 1)
-        return stage.split_halves([before.process_window(window, place) for place in range(low, high)], at - low)
 
     # --- a clip -----------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from forensic.registry.cards import load_card
 from forensic.resources import models_dir
 from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.calibration.shelf import FILE, head_for, head_of, read_calibration
+from forensic.stages.combining import combining
 from forensic.stages.recipe import BoundRecipe, load_recipe
 from tests.calibration import evaluation, fitting, footage, learning, planted, scenes, unfamiliar
 from tests.calibration.recordings import STRATA, mapped, recorded
@@ -43,7 +44,7 @@ def _bound(recipe: str, model: str) -> BoundRecipe:
 
 
 def _measure(bound: BoundRecipe, model: str, split: str, most: int | None) -> None:
-    table = Table(models_dir() / model / f"calibration-{split}.csv", frames=bound.pipeline.combining is not None)
+    table = Table(models_dir() / model / f"calibration-{split}.csv", frames=combining(bound.pipeline) is not None)
     head = head_for(bound.stages)
     # A stratum after the other, so that what is there when time runs out is whole strata.
     pictures, factor = scenes.pictures(split), load_card(model).scale

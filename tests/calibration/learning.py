@@ -21,6 +21,7 @@ from forensic.risk.features import CELL, GROUPS, SINGLE, Circumstances, features
 from forensic.risk.head import FILE, QUANTILE, inputs, network, written
 from forensic.risk.measurement import compare
 from forensic.risk.regions import INJECTION
+from forensic.stages.combining import combining
 from forensic.stages.pipeline import Pipeline
 from tests.calibration import scenes
 from tests.calibration.recordings import STRATA, Enlarged, enlarged, recorded
@@ -56,7 +57,7 @@ def planes_of(made: Enlarged) -> dict[str, np.ndarray]:
 
 def features_for(pipeline: Pipeline) -> tuple[str, ...]:
     """What the head of ``pipeline``'s model is given: of pictures of several frames, what these show, too."""
-    return SINGLE if pipeline.combining is None else FEATURES
+    return SINGLE if combining(pipeline) is None else FEATURES
 
 
 def examples(pipeline: Pipeline, split: str, factor: int) -> Iterator[Example]:

@@ -20,6 +20,7 @@ from forensic.simulation.degradation import Codec, Degradation, Optics, Recorder
 from forensic.simulation.draw import draw
 from forensic.simulation.simulator import Recording, simulate
 from forensic.stages.catalogue import build
+from forensic.stages.combining import split_halves
 from forensic.stages.pipeline import Pipeline
 from tests.calibration.scenes import MARGIN
 
@@ -202,7 +203,7 @@ def enlarged(made: Region, pipeline: Pipeline) -> Enlarged:
     radius = pipeline.radius
     window = made.window(radius)
     output = pipeline.process_window(window, radius).quantise()
-    return Enlarged(window[radius], output, made.truth, pipeline.split_halves(window, radius))
+    return Enlarged(window[radius], output, made.truth, split_halves(pipeline, window, radius))
 
 
 def mapped(made: Region, pipeline: Pipeline, head: Head) -> Mapped:
