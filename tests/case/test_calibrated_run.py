@@ -89,12 +89,14 @@ def test_a_calibration_is_for_one_model_its_weights_and_its_parameters_alone(mon
     assert found("light", roi=(0, 0, 64, 64)) is not None  # the last one is for regions
 
 
-def test_a_region_of_a_recording_is_judged_by_the_shipped_calibration(
-    tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("scale", [4, 2, 1])
+def test_a_region_of_a_recording_is_judged_by_the_shipped_calibration_of_its_scale(
+    tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, scale: int
 ) -> None:
     monkeypatch.undo()
-    folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys, "--roi", "40,32,80,64")
-    shipped = shelf.read_calibration(models_dir() / "light-x4" / shelf.FILE)
+    asked = ("--roi", "40,32,80,64", "--scale", str(scale))
+    folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys, *asked)
+    shipped = shelf.read_calibration(models_dir() / f"light-x{scale}" / shelf.FILE)
     assert shipped is not None and risk["calibration"]["sha256"] == shipped.sha256
     measures = risk["frames"][0]["summary"]["calibration"]["measures"]
     assert (measures["short"], measures["long"]) == (64.0, 80.0)
