@@ -187,6 +187,9 @@ def test_a_calibration_of_whole_pictures_of_the_same_pairs_counts_as_an_earlier_
     own = again.calibration.laboratory
     assert own is not None and own.earlier == 1 and own.seen_before == 4 and not again.calibration.subject.region
     assert again.calibration.class_ == WORDS and done.id != again.id
+    told = json.loads(CalibrationFolder(again.folder).registration.read_bytes())["defaults"]
+    before = json.loads(CalibrationFolder(done.folder).registration.read_bytes())["defaults"]
+    assert "regions: not asked for, whole pictures are measured" in told and not any("regions" in one for one in before)
 
 
 def _enhance(root: Path, clip: Path, folder: Path, capsys: Any, *more: str) -> tuple[int, Any]:

@@ -208,6 +208,7 @@ def _settle(workspace: Workspace, request: CalibrateRequest, identifier: str) ->
         (request.scale, f"scale: none was named, the recipe's own ({subject.scale}) is used"),
         (request.test_share, f"held-out share: none was named, {DEFAULT_TEST_SHARE:g} is used"),
         (request.strata or None, "strata: none were named, all recordings are one"),
+        (request.regions or None, "regions: not asked for, whole pictures are measured"),
     ):
         if value is None:
             defaults.append(told)
