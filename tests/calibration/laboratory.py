@@ -13,7 +13,7 @@ from forensic.case.calibrating import calibrate, measuring, preparing
 from forensic.case.calibrating.reading import Taken
 from forensic.case.workspace import Workspace, create_workspace
 from forensic.frames.colour import ColourSpec
-from forensic.frames.frame import CodedFrame, Coding, FrameTiming, Geometry
+from forensic.frames.frame import BlockQuantisers, CodedFrame, Coding, FrameTiming, Geometry
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
@@ -25,6 +25,7 @@ from forensic.risk.calibration.drawn import measured
 from forensic.risk.calibration.table import FRAMES
 
 SIDE, SCALE = 32, 4
+QUANTISERS = (1.0, 51.0)  # by turns: an envelope that holds any real one
 
 OF_ONE = [name for name in MEASURES if name != FRAMES]
 
@@ -53,6 +54,11 @@ def _frame(plane: np.ndarray, index: int, coding: Coding | None) -> CodedFrame:
     return CodedFrame((picture,), geometry, ColourSpec(full_range=True), timing, StageClass.PRESENTATION, coding)
 
 
+def _coding(quantiser: float) -> Coding:
+    side = -(-SIDE // BlockQuantisers.SIDE)
+    return Coding("P", "h264", quantiser, blocks=BlockQuantisers(side, bytes([int(quantiser)]) * side**2))
+
+
 def _taken(path: Path, index: int | None, sha256: str, *, or_only: bool = False) -> Taken:
     """What a decoder would give of the made-up file."""
     data = path.read_bytes()
@@ -63,12 +69,14 @@ def _taken(path: Path, index: int | None, sha256: str, *, or_only: bool = False)
     truth = np.kron(coarse, np.ones((SIDE * SCALE // 8, SIDE * SCALE // 8), np.float32))
     if kind == b"reference":
         return Taken(sha256, 0, _frame(truth, 0, None))
-    return Taken(sha256, 4, _frame(ForwardModel(SCALE).apply(truth), 4, Coding("P", "h264", 25.0)))
+    return Taken(
+        sha256, 4, _frame(ForwardModel(SCALE).apply(truth), 4, _coding(QUANTISERS[int(number) % 2]))
+    )
 
 
 def cells(number: int, fails_from: float, size: tuple[int, int] = (SIDE, SIDE)) -> dict[str, str]:
     """Counts of one recording of ``size`` recorded pixels: a tenth of LOW is wrong from ``fails_from`` on; all measures
-    but the sides between -1e6 and 1e6."""
+    but sides and quantiser between -1e6 and 1e6."""
     pixels = SCALE**2 * size[0] * size[1]
     low = [int(10 * one) for one in THRESHOLDS]
     wrong = [share // 10 if one >= fails_from else 0 for one, share in zip(THRESHOLDS, low, strict=True)]
@@ -78,6 +86,7 @@ def cells(number: int, fails_from: float, size: tuple[int, int] = (SIDE, SIDE)) 
         "pixels": pixels,
         "short": float(min(size)),
         "long": float(max(size)),
+        "quantiser": QUANTISERS[number % 2],
         "low": " ".join(map(str, low)),
         "edge_low": nothing,
     }

@@ -13,6 +13,7 @@ from forensic.case.calibrating.calibrate import CalibrateRequest, FinishedCalibr
 from forensic.case.layout import CalibrationFolder
 from forensic.case.progress import Silent
 from forensic.hashes import canonical_json
+from forensic.risk.calibration import alignment
 from forensic.risk.calibration.evidence import contradictions
 from forensic.risk.calibration.independence import faults
 from tests.calibration import laboratory
@@ -62,6 +63,11 @@ def _chosen(plan: Plan) -> None:
     plan["recordings"][0]["list"], plan["recordings"][7]["list"] = "test", "calibrate"
 
 
+def _recoded(plan: Plan) -> None:
+    plan["strata"] = [{"name": "all recordings", "above": 0.0, "up_to": 28.0}]
+    plan["recordings"][2]["pairs"][0]["quantiser"] = 28.1
+
+
 def _dropped(plan: Plan) -> None:
     del plan["recordings"][0]
 
@@ -79,6 +85,8 @@ def _dropped(plan: Plan) -> None:
         (_chosen, "held-out list"),
         (lambda plan: plan.update(test_share=0.5), "held-out list"),
         (lambda plan: plan.update(thresholds=[3, 24]), "thresholds"),
+        (lambda plan: plan.update(method="As we have always done it."), "the method is not"),
+        (_recoded, "a pair of recording 3 has not the quantiser of its stratum"),
         (_dropped, "8 pairs were given and 7 are listed"),
     ],
 )
@@ -88,6 +96,35 @@ def test_lists_that_are_not_independent_or_were_chosen_are_told(
     plan = deepcopy(registered)
     change(plan)
     assert any(told in one for one in faults(plan))
+
+
+@pytest.mark.parametrize(
+    ("limits", "pair", "told"),
+    [
+        ({"middle": 5.0, "furthest": 9.0, "least_correlation": 0.1}, {}, "the limits of alignment are not"),
+        ({}, {"across": 0.4, "down": 0.4}, "recording 1 is no pair: the frame lies 0.57 recorded pixels off"),
+        ({}, {"furthest": 1.01}, "recording 1 is no pair"),
+        ({}, {"correlation": 0.49}, "recording 1 is no pair: frame and reference do not show the same"),
+        ({}, {"across": None}, "recording 1 is no pair: frame and reference cannot be registered"),
+    ],
+)
+def test_pairs_that_do_not_lie_on_each_other_are_told(registered: Plan, limits: Plan, pair: Plan, told: str) -> None:
+    """Though the registration states limits that would let them pass."""
+    assert list(alignment.faults(registered)) == []
+    plan = deepcopy(registered)
+    plan["alignment"] |= limits
+    plan["recordings"][0]["pairs"][0]["alignment"] |= pair
+    (found,) = alignment.faults(plan)
+    assert found.startswith(told)
+
+
+@pytest.mark.parametrize("change", [{"across": "0"}, {"gain": True}, {"more": 1}])
+def test_what_is_no_alignment_is_told(made: FinishedCalibration, registered: Plan, change: Plan) -> None:
+    plan = deepcopy(registered)
+    plan["recordings"][0]["pairs"][0]["alignment"] |= change
+    rows = CalibrationFolder(made.folder).recordings.read_bytes()
+    told = contradictions(made.calibration, canonical_json(plan), rows)
+    assert told[-1].startswith("registration or table cannot be read")
 
 
 def test_whoever_verifies_is_told(made: FinishedCalibration, registered: Plan) -> None:

@@ -159,7 +159,7 @@ def test_what_only_looks_like_a_number_is_no_place() -> None:
     assert list(faults(plan)) == ["the region of pair 1 is not the one drawn"]
 
 
-@pytest.mark.parametrize("column", ["pixels", "short", "long"])
+@pytest.mark.parametrize("column", ["pixels", "short", "long", "quantiser"])
 def test_counts_of_another_part_than_the_one_registered_are_found(
     real: tuple[Path, FinishedCalibration], column: str
 ) -> None:

@@ -65,6 +65,7 @@ def filed(tmp_path_factory: pytest.TempPathFactory) -> Filed:
     root = tmp_path_factory.mktemp("filed")
     with pytest.MonkeyPatch.context() as patched:
         laboratory.made_up(patched, fails_from=9.0)
+        patched.setattr(laboratory, "QUANTISERS", (21.0, 28.0))
         taken = preparing.take
 
         def take(path: Path, *rest: Any, **how: Any) -> Any:

@@ -19,7 +19,7 @@ from forensic.frames.stageclass import StageClass
 from forensic.fusion.forward import ForwardModel
 from forensic.hashes import canonical_json
 from forensic.report.sections.calibration import registered
-from forensic.risk.calibration.alignment import align, range_of, truth_for
+from forensic.risk.calibration.aligning import align, range_of, truth_for
 from forensic.risk.calibration.artefact import Calibration, parse_calibration
 from forensic.risk.calibration.evaluating import held_out
 from forensic.risk.calibration.evidence import FIELDS, contradictions

@@ -22,7 +22,7 @@ from forensic.frames.frame import CodedFrame, Coding, FrameTiming, Geometry, Wor
 from forensic.frames.layout import LAYOUTS
 from forensic.frames.stageclass import StageClass
 from forensic.risk.calibration import evidence
-from forensic.risk.calibration.alignment import truth_for
+from forensic.risk.calibration.aligning import truth_for
 from forensic.risk.calibration.counting import mapped
 from forensic.risk.calibration.drawn import Region, measured
 from forensic.risk.dihedral import dispersion

@@ -18,7 +18,7 @@ from forensic.frames.frame import WorkingFrame
 from forensic.hashes import canonical_json, sha256_bytes
 from forensic.media.label import SMALLEST_SIDE, shows_label
 from forensic.media.watermark_search import Sample, look
-from forensic.risk.calibration.alignment import align, range_of, truth_for
+from forensic.risk.calibration.aligning import align, range_of, truth_for
 from forensic.risk.calibration.artefact import QUANTILE
 from forensic.risk.calibration.domain import codes
 from forensic.risk.calibration.drawn import SIDES, Region, drawn, seed_of

@@ -17,10 +17,10 @@ from forensic.errors import UsageError
 from forensic.hashes import canonical_json
 from forensic.ledger.entry import MAX_ENTRY_BYTES
 from forensic.media import software_facts
-from forensic.risk.calibration import alignment
+from forensic.risk.calibration.alignment import LIMITS
 from forensic.risk.calibration.artefact import QUANTILE, SUM, Calibration, Subject
 from forensic.risk.calibration.binomial import fewest
-from forensic.risk.calibration.criteria import THRESHOLDS
+from forensic.risk.calibration.criteria import METHOD, THRESHOLDS
 from forensic.risk.calibration.drawn import described
 from forensic.risk.calibration.independence import CALIBRATE, TEST, origins
 from forensic.risk.calibration.software import versions_of
@@ -28,12 +28,6 @@ from forensic.risk.calibration.strata import CLAIMS
 from forensic.risk.calibration.testing import DELTA, EPSILON
 from forensic.signing.statement import CALIBRATION_PREDICATE
 
-METHOD = (
-    "Learn then Test by fixed sequence (arXiv:2110.01052): thresholds strict to lax, at each the claims by turns, "
-    "exact binomial p-values, delta divided by the number of strata, stop at the first failure. Unit: the recording; "
-    "several frames of one count once, the worst. Recordings that share a name, a file or a decoded picture are one. "
-    "Split in the order of their digests. Held-out rates with the limits of Clopper and Pearson."
-)
 MOST_TOLD = 500
 _REST_OF_ENTRY = 64 << 10  # what an entry has beside its data
 _SIDES = ("reference_sha256", "degraded_sha256")
@@ -99,11 +93,7 @@ def registration(
         "test_share": method.test_share,
         "regions": None if found.seed is None else described(found.seed),
         "method": METHOD,
-        "alignment": {
-            "middle": alignment.TOLERANCE,
-            "furthest": alignment.FURTHEST,
-            "least_correlation": alignment.LEAST_CORRELATION,
-        },
+        "alignment": dict(LIMITS),
         "given": {
             "by": given.named_by,
             "sha256": given.sha256,

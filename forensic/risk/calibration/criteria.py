@@ -10,6 +10,13 @@ THRESHOLDS = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 1
 TOLERANCES = (16, 32)
 #: Share of LOW pixels that may nevertheless.
 BETA = 0.05
+#: How a laboratory's own calibration is made, as its registration states it.
+METHOD = (
+    "Learn then Test by fixed sequence (arXiv:2110.01052): thresholds strict to lax, at each the claims by turns, "
+    "exact binomial p-values, delta divided by the number of strata, stop at the first failure. Unit: the recording; "
+    "several frames of one count once, the worst. Recordings that share a name, a file or a decoded picture are one. "
+    "Split in the order of their digests. Held-out rates with the limits of Clopper and Pearson."
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from forensic.errors import ForensicError
 from forensic.hashes import canonical_json, parse_canonical, sha256_bytes
-from forensic.risk.calibration import breakdown, drawn, table
+from forensic.risk.calibration import alignment, breakdown, drawn, table
 from forensic.risk.calibration.artefact import Calibration, Stratum
 from forensic.risk.calibration.evaluating import held_out
 from forensic.risk.calibration.form import MOST
@@ -85,9 +85,14 @@ def registered_places(registration: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _sizes(plan: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
-    """Recorded columns and rows that are measured of every registered pair, in order."""
-    return (drawn.measured(pair) for one in plan["recordings"] for pair in one["pairs"])
+def _measured_as_registered(row: Row, pair: Mapping[str, Any], scale: int) -> bool:
+    """Whether ``row`` is of the registered region or picture, as large and as coarsely coded as that."""
+    columns, rows = drawn.measured(pair)
+    sides = {float(row["short"]), float(row["long"])}
+    quantiser = float(row["quantiser"]) if row["quantiser"] else None
+    return (int(row["pixels"]), sides, quantiser) == (
+        scale**2 * columns * rows, {float(columns), float(rows)}, pair["quantiser"],
+    )  # fmt: skip
 
 
 def contradictions(calibration: Calibration, registration: bytes, recordings: bytes) -> list[str]:
@@ -146,11 +151,12 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
         yield "the rows of recordings.csv are not the pairs registered, in their order"
         return
     yield from faults(plan)
+    yield from alignment.faults(plan)
     yield from drawn.faults(plan)
     scale, claims = calibration.subject.scale, calibration.claims
-    for number, (row, (columns, high)) in enumerate(zip(rows, _sizes(plan), strict=True), start=1):
-        sides = {float(row["short"]), float(row["long"])}
-        if int(row["pixels"]) != scale**2 * columns * high or sides != {float(columns), float(high)}:
+    pairs = (pair for one in plan["recordings"] for pair in one["pairs"])
+    for number, (row, pair) in enumerate(zip(rows, pairs, strict=True), start=1):
+        if not _measured_as_registered(row, pair, scale):
             yield f"row {number} of recordings.csv is not of the region or picture registered"
     each, strata = fit(groups(rows, limits, CALIBRATE), scale, claims, calibration.epsilon, calibration.delta)
     if each != calibration.delta_each:
