@@ -69,9 +69,7 @@ def _taken(path: Path, index: int | None, sha256: str, *, or_only: bool = False)
     truth = np.kron(coarse, np.ones((SIDE * SCALE // 8, SIDE * SCALE // 8), np.float32))
     if kind == b"reference":
         return Taken(sha256, 0, _frame(truth, 0, None))
-    return Taken(
-        sha256, 4, _frame(ForwardModel(SCALE).apply(truth), 4, _coding(QUANTISERS[int(number) % 2]))
-    )
+    return Taken(sha256, 4, _frame(ForwardModel(SCALE).apply(truth), 4, _coding(QUANTISERS[int(number) % 2])))
 
 
 def cells(number: int, fails_from: float, size: tuple[int, int] = (SIDE, SIDE)) -> dict[str, str]:

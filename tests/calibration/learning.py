@@ -32,8 +32,10 @@ STEPS = 1200
 BATCH, PATCH = 12, 40  # patches and cells a side; at scale 1, where no region holds one, four times as many of half
 RATE, WARM_UP, DECAY = 2e-3, 50, 1e-3
 SEED = 0
-#: How often every picture is recorded in every stratum.
-REPEATS = {"train": 6, "tune": 6}
+SPLITS = ("train", "tune")
+#: How often every picture of them is recorded in every stratum; where several frames are combined, which takes ten
+#: times as long, once.
+REPEATS, REPEATS_COMBINED = 6, 1
 EVERY = 100  # steps between two points of the curve
 
 
@@ -63,7 +65,7 @@ def features_for(pipeline: Pipeline) -> tuple[str, ...]:
 def examples(pipeline: Pipeline, split: str, factor: int) -> Iterator[Example]:
     """Every scene of ``split`` in every stratum, as often as :data:`REPEATS` says."""
     pictures, features = scenes.pictures(split), features_for(pipeline)
-    for repeat in range(REPEATS[split]):
+    for repeat in range(REPEATS if combining(pipeline) is None else REPEATS_COMBINED):
         for number in range(len(pictures)):
             for stratum in STRATA:
                 recording = recorded(pictures, number, stratum, split, factor, repeat=repeat)
@@ -127,7 +129,7 @@ def fitted(
 def write(pipeline: Pipeline, model: str) -> None:
     """Make the recordings, fit, write beside the card of ``model``."""
     scale = load_card(model).scale
-    data, curve = fitted([one for split in REPEATS for one in examples(pipeline, split, scale)], features_for(pipeline))
+    data, curve = fitted([one for split in SPLITS for one in examples(pipeline, split, scale)], features_for(pipeline))
     folder = models_dir() / model
     (folder / FILE).write_bytes(data)
     with (folder / "risk.csv").open("w", encoding="utf-8", newline="") as stream:

@@ -11,9 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from forensic.case.ending import Terminated
 from forensic.case.layout import ValidationFolder
@@ -25,10 +23,9 @@ from forensic.case.verification.checks import Verdict
 from forensic.case.verify import verify
 from forensic.case.workspace import Workspace, create_workspace, open_workspace
 from forensic.cli.main import run
-from forensic.errors import BadInput, ForensicError, Interrupted, StorageFailed, UsageError
-from forensic.hashes import canonical_json, sha256_file
+from forensic.errors import ForensicError, Interrupted, StorageFailed, UsageError
+from forensic.hashes import canonical_json
 from forensic.signing.statement import VALIDATION_PREDICATE, Subject, build_statement, sign_statement
-from forensic.validation.scenes import drawn
 from forensic.validation.suite import load_suite
 from tests.case.conftest import flip
 
@@ -171,48 +168,6 @@ def test_what_cannot_be_measured_here_is_not_run_and_never_passes(tmp_path: Path
     assert done.predicate["verdict"] == "INCOMPLETE"
     assert not done.passed
     assert "--scenes" in done.predicate["results"][0]["not_run"]
-
-
-def test_pictures_of_the_laboratory_are_hashed_registered_and_measured(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for seed in range(3):
-        Image.fromarray(drawn("leaves", 240, 300, seed).astype(np.uint8)).save(pictures / f"{seed}.png")
-    suite = tmp_path / "own.toml"
-    text = MINI.read_text("utf-8").replace('scene = "chart"', 'scene = "own"').replace("scenes = 1", "scenes = 9")
-    suite.write_text(text.replace("at_least = 10.0", 'rule = "mean", at_least = 10.0'), "utf-8")
-    request = ValidateRequest(
-        suite=str(suite), scenes=pictures, out=tmp_path / "out", keep_master=tmp_path / "master.json",
-        keep_bench=tmp_path / "bench",
-    )  # fmt: skip
-    with _workspace(tmp_path / "ws") as workspace:
-        done = validate(workspace, request, Silent())
-        registered = next(iter(workspace.ledger.entries(event="validation.registered"))).data
-        events = _events(workspace)
-    assert [one["sha256"] for one in registered["pictures"]] == [sha256_file(pictures / f"{n}.png") for n in range(3)]
-    assert done.passed
-    assert done.predicate["results"][1]["estimate"]["count"] == 3
-    assert done.folder == tmp_path / "out"
-    assert verify(tmp_path / "out").verdict >= Verdict.SIGNED
-    assert (tmp_path / "master.json").read_bytes() == (done.folder / "attestation.json").read_bytes()
-    assert events[-2:] == ["validation.completed", "validation.master-kept"]
-    assert verify(tmp_path / "bench" / "bench").verdict >= Verdict.SIGNED
-
-
-def test_pictures_that_are_too_small_are_refused_before_anything_is_registered(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for number, size in enumerate([(240, 300), (300, 200), (240, 300)]):
-        Image.fromarray(drawn("leaves", *size, number).astype(np.uint8)).save(pictures / f"{number}.png")
-    suite = tmp_path / "own.toml"
-    suite.write_text(MINI.read_text("utf-8").replace('scene = "chart"', 'scene = "own"'), "utf-8")
-    with _workspace(tmp_path / "ws") as workspace:
-        with pytest.raises(BadInput) as refused:
-            validate(workspace, ValidateRequest(suite=str(suite), scenes=pictures), Silent())
-        assert _events(workspace)[-1] == "validation.refused"
-        assert "validation.registered" not in _events(workspace)
-    assert refused.value.code == "validation.scene" and "1 of 3 pictures" in refused.value.message
-    assert "1.png" in refused.value.message
 
 
 def test_a_second_validation_is_compared_with_the_first_and_agrees(copied: tuple[Path, ValidationFolder]) -> None:

@@ -173,7 +173,7 @@ def test_a_master_is_kept_only_of_what_the_ledger_completed(
 def test_an_original_that_is_gone_is_a_difference(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     path.write_bytes(b"video")
-    original = Original(path, sha256_file(path), path.stat())
+    original = Original(path, sha256_file(path), path.stat(), "V001")
     assert original.differences() == []
     path.unlink()
     assert original.differences() == ["gone"]

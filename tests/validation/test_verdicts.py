@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from forensic.hashes import canonical_json
-from forensic.validation.master import compare
-from forensic.validation.suite import Acceptance, parse_suite
+from forensic.validation.master import Comparison, compare
+from forensic.validation.suite import Acceptance, Suite, parse_suite
 from forensic.validation.verdicts import Case, Result, Verdict, contradictions, judge, overall
 
 SUITE = parse_suite(Path(__file__).with_name("mini.toml").read_bytes(), "mini")
@@ -61,6 +61,7 @@ def record(value: float = 21.0) -> dict[str, Any]:
     return {
         "suite": SUITE.facts(),
         "requirements": SUITE.registered(),
+        "pictures": [],
         "results": records,
         "recordings": [{"condition": "one", "scene": "chart 1", "decoded_sha256": "aa"}],
         "outputs": [{"condition": "one", "scene": "chart 1", "recipe": "r", "frames": [0, 1], "merkle_root": "bb"}],
@@ -145,3 +146,60 @@ def test_a_metric_that_finds_nothing_to_measure_can_be_recorded_and_is_not_met()
     }  # fmt: skip
     canonical_json(case.to_record())
     assert judge(Acceptance(rule="mean", at_most=0.0), [1.0, math.nan, 0.0], 0.95).verdict is Verdict.FAIL
+
+
+def with_pictures(names: tuple[str, ...], value: float = 21.0) -> dict[str, Any]:
+    """The same, made with pictures of the laboratory's own beside it."""
+    made = record(value)
+    made["pictures"] = [{"file": name, "sha256": name} for name in names]
+    made["recordings"] += [{"condition": "one", "scene": name, "decoded_sha256": name} for name in names]
+    return made
+
+
+def own_suite() -> Suite:
+    """Whose condition is of own pictures."""
+    return parse_suite(SUITE.data.replace(b'scene = "chart"', b'scene = "own"'), "mini")
+
+
+def compared_with(then: dict[str, Any], now: dict[str, Any]) -> Comparison:
+    suite = own_suite()
+    then["suite"] = now["suite"] = suite.facts()
+    return compare(suite, then, now, (PLATFORM, PLATFORM))
+
+
+def test_what_the_master_does_not_have_is_told_and_is_no_disagreement() -> None:
+    then = record()
+    del then["results"][1]["cases"][0]
+    found = compared_with(then, with_pictures(("a", "b")))
+    assert found.agrees and found.hashes_compared == 2
+    assert [one["why"] for one in found.notes] == ["not in the master"] * 3
+
+
+def test_what_the_master_has_must_not_be_missing() -> None:
+    now = record()
+    del now["results"][1]["cases"][0]
+    found = compared_with(with_pictures(("a",)), now)
+    assert [one["what"] for one in found.differences] == ["recording one, a", "FI-01, one"]
+    now = record()
+    now["results"][1]["cases"][0]["value"] = None
+    assert [one["why"] for one in compared_with(record(), now).differences] == ["missing"]
+
+
+def test_other_pictures_of_one_s_own_are_not_compared_and_that_is_told() -> None:
+    then, now = with_pictures(("a", "b")), with_pictures(("a", "c"), 9.0)
+    assert now["results"][1]["verdict"] == "FAIL"
+    found = compared_with(then, now)
+    assert found.agrees and found.hashes_compared == 0 and found.values_compared == 1  # that of the refusal
+    assert [(one["what"], one["why"]) for one in found.notes] == [
+        ("pictures of your own", "other pictures of your own: not compared"), ("FI-01", "other verdict"),
+    ]  # fmt: skip
+    then["results"][2]["verdict"] = "FAIL"
+    now["results"][2] |= {"verdict": "FAIL", "cases": [{"name": "one", "value": 0.0, "detail": {}}]}
+    assert not compared_with(then, now).agrees  # what is not of the pictures is compared all the same
+
+
+def test_the_same_pictures_are_compared() -> None:
+    then, now = with_pictures(("a", "b")), with_pictures(("a", "b"), 20.0)
+    now["recordings"][1]["decoded_sha256"] = "else"
+    found = compared_with(then, now)
+    assert [one["why"] for one in found.differences] == ["other pixels", "beyond 0.05"]

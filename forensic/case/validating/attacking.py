@@ -62,7 +62,7 @@ def _case(name: str, faults: object, detail: str) -> Case:
 
 
 def _copy(bench: Bench, name: str) -> Case:
-    exhibit = find_exhibit(bench.workspace, f"V{name.partition('-')[0]}")
+    exhibit = find_exhibit(bench.workspace, bench.originals[name].exhibit)
     if exhibit is None:
         return _case(name, True, "no exhibit")
     faults = [] if sha256_file(exhibit.original) == bench.originals[name].sha256 else ["other content"]

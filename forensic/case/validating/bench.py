@@ -42,11 +42,12 @@ class NotRunHere(Exception):
 
 @dataclass(frozen=True)
 class Original:
-    """A file as it was before anything of ours touched it."""
+    """A file as it was before anything of ours touched it, and the exhibit that was acquired from it."""
 
     path: Path
     sha256: str
     status: os.stat_result
+    exhibit: str
 
     def differences(self) -> list[str]:
         """What is no longer as it was: content, size, time of change, permissions; all of it where the file is gone."""
@@ -121,11 +122,12 @@ class Bench:
         """The recording, written as a file once and acquired from it."""
         key = (simulated.condition, simulated.scene)
         if key not in self._exhibits:
-            number = len(self._exhibits) + 1
-            path = self.root / "originals" / f"{number:03d}-{simulated.condition}.mkv"
+            number, scenes = len(self._exhibits) + 1, [one.scene for one in self.recordings(simulated.condition)]
+            place = scenes.index(simulated.scene) + 1
+            path = self.root / "originals" / f"{simulated.condition} {place:02d}.mkv"
             write_file(path, simulated.file)
             protect(path)
-            self.originals[path.name] = Original(path, sha256_file(path), path.stat())
+            self.originals[path.name] = Original(path, sha256_file(path), path.stat(), f"V{number:03d}")
             self._exhibits[key] = acquire(
                 self.workspace, path, case=_CASE, exhibit_id=f"V{number:03d}", note=None, progress=Silent()
             )
