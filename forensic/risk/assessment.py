@@ -136,7 +136,7 @@ def _judged(
     noise = float(measurement.facts["noise_sigma"])
     measures = domain.measured(reference, measurement.conflict, noise, None if halves is None else halves.effective)
     if head is not None:
-        measurement, distance = learned_score(measurement, reference, head, halves)
+        measurement, distance = learned_score(measurement, reference, head)
         return measurement, _learned(limits), None, measures | {"features": _rounded(distance)}
     if calibration is None:
         return measurement, limits, None, measures
@@ -158,7 +158,7 @@ def _judged(
     judgement = judge_before(calibration, {name: value for name, value in measures.items() if name != "features"})
     if judgement is None:
         try:
-            learned, distance = learned_score(measurement, reference, head_of(calibration), halves)
+            learned, distance = learned_score(measurement, reference, head_of(calibration))
         except BadInput as error:
             judgement = unusable(calibration, measures, error.message)
         else:

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from forensic.fusion.forward import ForwardModel
-from forensic.fusion.options import SplitHalves
-from forensic.risk.regions import DETAIL, FRAMES, INJECTION, MATERIAL, RECORDING
+from forensic.risk.regions import DETAIL, INJECTION, MATERIAL, RECORDING
 
 CELL = 2  # output pixels
 _BORDER = cv2.BORDER_REFLECT
@@ -23,10 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     DETAIL: ("bicubic",),
     MATERIAL: ("gradient", "gradient-wide", "deviation", "deviation-wide", "recorded-deviation", "headroom"),
     RECORDING: ("quantiser", "noise", "blur"),
-    FRAMES: ("halves", "effective"),
 }
-#: Of pictures that are made of one frame.
-SINGLE = tuple(name for group, members in GROUPS.items() if group != FRAMES for name in members)
 #: Features that are one number for the whole frame.
 WHOLE = frozenset(GROUPS[RECORDING])
 
@@ -72,12 +68,10 @@ def features_of(
     forward: ForwardModel,
     injection: np.ndarray,
     known: Circumstances,
-    halves: SplitHalves | None = None,
 ) -> dict[str, np.ndarray]:
     """All features by name, float32 on the grid of cells.
 
-    ``y``, ``x``: luma of input and output, float32; ``injection``: null-space injection at output resolution;
-    ``halves``: of an output of several frames. Without a pair of halves the features of the frames are not there.
+    ``y``, ``x``: luma of input and output, float32; ``injection``: null-space injection at output resolution.
     """
     s = forward.factor
     size = (x.shape[1], x.shape[0])
@@ -92,7 +86,4 @@ def features_of(
     shape = found["bicubic"].shape
     for name in sorted(WHOLE):
         found[name] = np.full(shape, np.float32(getattr(known, name) or 0.0))
-    if halves is not None and halves.halves is not None:
-        found["halves"] = cells(cv2.absdiff(*halves.halves))
-        found["effective"] = cells(forward.replicate(halves.effective))
     return found

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from forensic.errors import BadInput
 from forensic.frames.frame import WorkingFrame
 from forensic.fusion.options import SplitHalves
 from forensic.risk.calibration import domain
@@ -16,7 +15,7 @@ from forensic.risk.features import CELL, Circumstances, features_of
 from forensic.risk.head import QUANTILE, Head, on_output
 from forensic.risk.measurement import Measurement
 from forensic.risk.quantiles import LARGEST_UNIT, UNITS_PER_GREY_LEVEL, describe
-from forensic.risk.regions import CONFLICT, INJECTION
+from forensic.risk.regions import CONFLICT, FRAMES, INJECTION
 
 #: A tile is HIGH from here on, unless a caller's thresholds say more: one pixel in twenty may be wrong by this much.
 HIGH_FROM = 32.0
@@ -24,8 +23,10 @@ NOT_RGB = "the score is not defined for RGB"
 NO_ENSEMBLE = "the self-ensemble dispersion, which the score needs, was not measured over all eight transforms"
 COMBINATION = (
     f"{QUANTILE:g} quantile of |output - truth| in grey levels, as a network expects it that was fitted on recordings "
-    "whose truth is known, but never below the range conflict; what it is worth, the calibration says"
+    "whose truth is known, but never below {least}; what it is worth, the calibration says"
 )
+
+_NEVER_BELOW = {CONFLICT: "the range conflict", FRAMES: "what the halves of the frames disagree by"}
 
 
 def missing(reference: WorkingFrame, pictures: Sequence[str]) -> str | None:
@@ -80,29 +81,22 @@ def picture_type(frame: WorkingFrame) -> str:
     return "unknown" if frame.coding is None else frame.coding.picture_type or "unknown"
 
 
-def learned_score(
-    measurement: Measurement, reference: WorkingFrame, head: Head, halves: SplitHalves | None = None
-) -> tuple[Measurement, float]:
+def learned_score(measurement: Measurement, reference: WorkingFrame, head: Head) -> tuple[Measurement, float]:
     """``measurement`` with the head's R as its risk and its contributions as components; the features' distance.
 
-    ``halves``: of an output of several frames, whole (:func:`not_whole`). Raises ``BadInput`` (``risk.head``) for a
-    head that needs what the output does not have, and ``InternalError`` (``risk.not-finite``).
+    R is never below what the recording itself (range conflict) or halves of the frames speak against. Raises
+    ``InternalError`` (``risk.not-finite``).
     """
     noise = float(measurement.facts["noise_sigma"])
     plain = domain.measured(reference, measurement.conflict, noise)
     known = Circumstances(plain["quantiser"], noise, plain["blur"])
     injection = measurement.components[INJECTION]
-    planes = features_of(measurement.y, measurement.x, measurement.forward, injection, known, halves)
-    if lacking := sorted(set(head.features) - planes.keys()):
-        raise BadInput(
-            "risk.head",
-            f"The head asks for {', '.join(lacking)}, which a picture made like this one does not have.",
-            "Restore the model's folder from a trusted copy.",
-        )
+    planes = features_of(measurement.y, measurement.x, measurement.forward, injection, known)
     cells = head.risk(planes)
     shape = measurement.risk.shape
-    expected, conflict = on_output(cells, shape), measurement.components[CONFLICT]
-    risk = np.maximum(expected, conflict)
+    expected = on_output(cells, shape)
+    witnesses = {name: measurement.components[name] for name in (CONFLICT, FRAMES) if name in measurement.components}
+    risk = np.maximum.reduce([expected, *witnesses.values()])
     facts = {
         **measurement.facts,
         "risk": describe(risk),
@@ -113,6 +107,8 @@ def learned_score(
         "head": {"sha256": head.sha256, "features": list(head.features), "cell_output_px": CELL},
     }
     drivers = {name: on_output(plane, shape) for name, plane in head.drivers(planes, cells).items()}
-    drivers[CONFLICT] = risk - expected  # by how much R would fall without it
-    learned = replace(measurement, risk=risk, components=drivers, facts=facts, combination=COMBINATION)
+    # By how much R lies above what the head expects, because of it.
+    drivers |= {name: np.maximum(plane - expected, np.float32(0.0)) for name, plane in witnesses.items()}
+    combination = COMBINATION.format(least=" or ".join(_NEVER_BELOW[name] for name in witnesses))
+    learned = replace(measurement, risk=risk, components=drivers, facts=facts, combination=combination)
     return learned, head.distance(planes)

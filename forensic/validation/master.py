@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from forensic.validation.suite import OWN, Requirement, Suite
+from forensic.validation.suite import OWN, Integrity, Requirement, Suite
+from forensic.validation.verdicts import FEWEST_FOR_A_MEAN
 
 _MOST_LISTED = 200
-_OTHER_PICTURES, _NEW = "other pictures of your own: not compared", "not in the master"
+_OTHER_PICTURES = "other pictures of your own: not compared"
+_NEW, _MISSING = "not in the master", "missing"
 
 
 @dataclass
@@ -65,34 +67,48 @@ def compare(
             {"what": "suite", "then": master["suite"]["sha256"], "now": suite.sha256, "why": "another suite"}
         )
         return found
-    apart = _apart(suite, master["pictures"], present["pictures"])
-    if apart:
-        told = [len(one["pictures"]) for one in (master, present)]
-        found.notes.append({"what": "pictures of your own", "then": told[0], "now": told[1], "why": _OTHER_PICTURES})
-    _hashes(found, _pixels(master), _pixels(present), apart)
-    _values(found, suite, master, present, apart)
+    own = {one.id: one.scenes for one in suite.conditions.values() if one.scene == OWN}
+    apart = set()
+    for condition, most in own.items():
+        before, after = ([one["sha256"] for one in record["pictures"]][:most] for record in (master, present))
+        # With too few to be measured, what the master has of them is missing.
+        if before and before != after and len(after) >= FEWEST_FOR_A_MEAN:
+            apart.add(condition)
+            change = {"what": f"condition {condition}", "then": len(before), "now": len(after)}
+            found.notes.append({**change, "why": _OTHER_PICTURES})
+    _values(found, suite, master, present, _Own(frozenset(own), frozenset(apart)))
+    _hashes(found, _pixels(master, own), _pixels(present, own), apart)
     return found
 
 
-def _apart(suite: Suite, then: list[Any], now: list[Any]) -> frozenset[str]:
-    """Conditions of the laboratory's own pictures, where other ones are given now than for the master. Where none are
-    given now, what the master has of them is missing."""
-    if then == now or not then or not now:
-        return frozenset()
-    return frozenset(one.id for one in suite.conditions.values() if one.scene == OWN)
+@dataclass(frozen=True)
+class _Own:
+    """Conditions of the laboratory's own pictures, and those of them whose pictures are others than the master's."""
+
+    conditions: frozenset[str]
+    apart: frozenset[str]
 
 
-def _pixels(record: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+def _places(record: Mapping[str, Any]) -> dict[str, str]:
+    """By the file's name, which says nothing: the picture's place in the list."""
+    return {one["file"]: f"picture {place}" for place, one in enumerate(record["pictures"], start=1)}
+
+
+def _pixels(record: Mapping[str, Any], own: Container[str]) -> dict[tuple[str, str], str]:
     """Every pixel hash by its condition and by what it is of; of runs that differ in workers or repetition alone, all
     that there are."""
-    found: dict[tuple[str, str], set[str]] = {}
+    places, found = _places(record), dict[tuple[str, str], set[str]]()
+
+    def keep(one: Mapping[str, Any], what: str, where: str, digest: str) -> None:
+        condition = one["condition"]
+        scene = places[one["scene"]] if condition in own else one["scene"]
+        found.setdefault((condition, f"{what} {condition}, {scene}{where}"), set()).add(digest)
+
     for one in record["recordings"]:
-        name = f"recording {one['condition']}, {one['scene']}"
-        found.setdefault((one["condition"], name), set()).add(one["decoded_sha256"])
+        keep(one, "recording", "", one["decoded_sha256"])
     for one in record["outputs"]:
         first, stop = one["frames"]
-        name = f"output {one['condition']}, {one['scene']}, {one['recipe']}, frames {first}:{stop}"
-        found.setdefault((one["condition"], name), set()).add(one["merkle_root"])
+        keep(one, "output", f", {one['recipe']}, frames {first}:{stop}", one["merkle_root"])
     return {name: ", ".join(sorted(hashes)) for name, hashes in found.items()}
 
 
@@ -100,7 +116,7 @@ def _hashes(
     found: Comparison,
     then: Mapping[tuple[str, str], str],
     now: Mapping[tuple[str, str], str],
-    apart: frozenset[str],
+    apart: Container[str],
 ) -> None:
     for key in sorted(then.keys() | now.keys()):
         condition, name = key
@@ -111,7 +127,7 @@ def _hashes(
         if before is None:
             found.notes.append({**difference, "why": _NEW})
         elif after is None:
-            found.differences.append({**difference, "why": "missing"})
+            found.differences.append({**difference, "why": _MISSING})
         else:
             found.hashes_compared += 1
             found.hashes_equal += before == after
@@ -120,27 +136,39 @@ def _hashes(
                 target.append({**difference, "why": "other pixels"})
 
 
-def _values(
-    found: Comparison, suite: Suite, master: Mapping[str, Any], present: Mapping[str, Any], apart: frozenset[str]
-) -> None:
+def _values(found: Comparison, suite: Suite, master: Mapping[str, Any], present: Mapping[str, Any], own: _Own) -> None:
     earlier = {one["id"]: one for one in master["results"]}
     for requirement, one in zip(suite.requirements, present["results"], strict=True):
         before = earlier.get(requirement.id)
         if before is None:
-            found.differences.append({"what": requirement.id, "then": None, "now": one["verdict"], "why": "missing"})
+            found.differences.append({"what": requirement.id, "then": None, "now": one["verdict"], "why": _MISSING})
             continue
-        own = getattr(requirement.method, "condition", None) in apart
+        condition = getattr(requirement.method, "condition", None)
         if before["verdict"] != one["verdict"]:
             change = {"what": requirement.id, "then": before["verdict"], "now": one["verdict"], "why": "other verdict"}
-            (found.differences if before["verdict"] == "PASS" and not own else found.notes).append(change)
-        if own:
-            continue
-        of_others = tuple(f"{condition} " for condition in apart)
-        then, now = (
-            {case["name"]: case["value"] for case in each["cases"] if not case["name"].startswith(of_others)}
-            for each in (before, one)
-        )
-        _cases(found, suite, requirement, then, now)
+            bad = before["verdict"] == "PASS" and condition not in own.apart
+            (found.differences if bad else found.notes).append(change)
+        if condition not in own.apart:
+            then, now = (
+                _cases_of(requirement, result["cases"], record, own)
+                for result, record in ((before, master), (one, present))
+            )
+            _cases(found, suite, requirement, then, now)
+
+
+def _cases_of(
+    requirement: Requirement, cases: list[Any], record: Mapping[str, Any], own: _Own
+) -> dict[str, float | None]:
+    """Values by case: of own pictures by their places, without files whose pictures are not the master's."""
+    values = {one["name"]: one["value"] for one in cases}
+    method = requirement.method
+    if isinstance(method, Integrity) and method.check in ("original-untouched", "copy-verified"):
+        # Cases are files, named by condition and place.
+        return {name: value for name, value in values.items() if name.partition(" ")[0] not in own.apart}
+    if getattr(method, "condition", None) in own.conditions:
+        places = _places(record)
+        return {places.get(name, name): value for name, value in values.items()}
+    return values
 
 
 def _cases(
@@ -157,11 +185,14 @@ def _cases(
         if name not in then:
             found.notes.append({**change, "why": _NEW})
             continue
+        if name not in now:
+            found.differences.append({**change, "why": _MISSING})
+            continue
         found.values_compared += 1
         if before == after:
             continue  # both may be without a value
         if before is None or after is None:
-            found.differences.append({**change, "why": "missing"})
+            found.differences.append({**change, "why": "no value then" if before is None else "no value now"})
         elif abs(before - after) > limit:
             found.differences.append({**change, "why": f"beyond {limit:g}"})
         else:

@@ -26,15 +26,17 @@ CLASS = (
     "noise of variance 0 to 0.04 per grey level and read noise of 0.5 to 2 grey levels (uniform), a camera that stands "
     "still or (as often) shakes by 0.5 recorded pixels, no moving objects, no sharpening by the camera, full range or "
     "(as often) limited range, 9 frames of H.264 (x264, preset medium, one intra picture, no B pictures) of which the "
-    "middle one is mapped; 8 bits, luma. Real footage is not in this class as such."
+    "middle one is mapped{several}; 8 bits, luma. Real footage is not in this class as such."
 )
 _SAMPLING = {1: "no sampling", 2: "area sampling by two", 4: "area sampling by four"}
 
 
-def class_of(scale: int) -> str:
-    """What the calibrated recordings of a model that enlarges by ``scale`` are, in words."""
+def class_of(subject: artefact.Subject) -> str:
+    """What the recordings are that ``subject`` was calibrated on, in words."""
+    scale, several = subject.scale, "" if subject.frames is None else f", of all {subject.frames} the picture is made"
     sizes = [f"{columns // scale} by {rows // scale}" for columns, rows in SIZES]
-    return CLASS.format(frames=f"{', '.join(sizes[:-1])} or {sizes[-1]}", sampling=_SAMPLING[scale])
+    listed = f"{', '.join(sizes[:-1])} or {sizes[-1]}"
+    return CLASS.format(frames=listed, sampling=_SAMPLING[scale], several=several)
 
 
 def groups(rows: Sequence[Mapping[str, str]]) -> list[Group]:
@@ -59,7 +61,7 @@ def made(recipe: str, model: str) -> artefact.Calibration:
         found[0].model_copy(update={"region": True}),
         head_sha256=None if head is None else head.sha256,
         origin="shipped",
-        recordings_class=class_of(found[0].scale),
+        recordings_class=class_of(found[0]),
         scenes_sha256=hashlib.sha256(scenes.LIST.read_bytes()).hexdigest(),
         recordings_sha256=hashlib.sha256(table.read_bytes()).hexdigest(),
         software={"forensic": __version__, "simulator": str(VERSION)},

@@ -17,7 +17,7 @@ import numpy as np
 from forensic.registry.cards import load_card
 from forensic.resources import models_dir
 from forensic.risk.calibration import domain
-from forensic.risk.features import CELL, GROUPS, SINGLE, Circumstances, features_of
+from forensic.risk.features import CELL, GROUPS, Circumstances, features_of
 from forensic.risk.head import FILE, QUANTILE, inputs, network, written
 from forensic.risk.measurement import compare
 from forensic.risk.regions import INJECTION
@@ -54,17 +54,12 @@ def planes_of(made: Enlarged) -> dict[str, np.ndarray]:
     noise = float(found.facts["noise_sigma"])
     plain = domain.measured(made.frame, found.conflict, noise)
     known = Circumstances(plain["quantiser"], noise, plain["blur"])
-    return features_of(found.y, found.x, found.forward, found.components[INJECTION], known, made.halves)
-
-
-def features_for(pipeline: Pipeline) -> tuple[str, ...]:
-    """What the head of ``pipeline``'s model is given: of pictures of several frames, what these show, too."""
-    return SINGLE if combining(pipeline) is None else FEATURES
+    return features_of(found.y, found.x, found.forward, found.components[INJECTION], known)
 
 
 def examples(pipeline: Pipeline, split: str, factor: int) -> Iterator[Example]:
     """Every scene of ``split`` in every stratum, as often as :data:`REPEATS` says."""
-    pictures, features = scenes.pictures(split), features_for(pipeline)
+    pictures = scenes.pictures(split)
     for repeat in range(REPEATS if combining(pipeline) is None else REPEATS_COMBINED):
         for number in range(len(pictures)):
             for stratum in STRATA:
@@ -72,7 +67,7 @@ def examples(pipeline: Pipeline, split: str, factor: int) -> Iterator[Example]:
                 if recording is not None:
                     made = enlarged(recording, pipeline)
                     error = np.abs(made.output.to_working().luma - made.truth)
-                    yield Example(inputs(planes_of(made), features), np.log1p(error))
+                    yield Example(inputs(planes_of(made), FEATURES), np.log1p(error))
 
 
 def _patch(one: Example, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +84,7 @@ def _patch(one: Example, side: int, rng: np.random.Generator) -> tuple[np.ndarra
 
 
 def fitted(
-    training: list[Example], features: tuple[str, ...], steps: int = STEPS
+    training: list[Example], features: tuple[str, ...] = FEATURES, steps: int = STEPS
 ) -> tuple[bytes, list[tuple[int, float]]]:
     """The head's bytes and the curve of the pinball loss of log(1 + |error|), whose quantiles are those of |error|."""
     import torch
@@ -129,7 +124,7 @@ def fitted(
 def write(pipeline: Pipeline, model: str) -> None:
     """Make the recordings, fit, write beside the card of ``model``."""
     scale = load_card(model).scale
-    data, curve = fitted([one for split in SPLITS for one in examples(pipeline, split, scale)], features_for(pipeline))
+    data, curve = fitted([one for split in SPLITS for one in examples(pipeline, split, scale)])
     folder = models_dir() / model
     (folder / FILE).write_bytes(data)
     with (folder / "risk.csv").open("w", encoding="utf-8", newline="") as stream:

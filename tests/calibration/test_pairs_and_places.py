@@ -29,6 +29,7 @@ from forensic.media.label import EDGES, EVERYWHERE, burn
 from forensic.media.reader import ExhibitReader
 from forensic.media.watermark import marked
 from forensic.media.watermark_keys import PUBLIC_MARK
+from forensic.risk.calibration.quantisers import strata_of
 from forensic.stages.pipeline import Pipeline
 from forensic.stages.recipe import load_recipe
 from tests.calibration import laboratory
@@ -67,7 +68,7 @@ def test_the_recorded_luma_in_another_format_is_no_reference(monkeypatch: pytest
     digests = {"reference_sha256": "r", "degraded_sha256": "d"}
     given, pair = Given(Path(), "names", "", ()), Pair("a", "r", "d")
     with pytest.raises(BadInput, match="the recorded luma itself"):
-        preparing._prepared(given, pair, digests, preparing.Asked(1, "sum/1", preparing.strata_of(())), None)
+        preparing._prepared(given, pair, digests, preparing.Asked(1, "sum/1", strata_of(())), None)
 
 
 def test_names_that_are_no_text_are_refused_on_record(tmp_path: Path) -> None:

@@ -18,15 +18,14 @@ from forensic.risk.assessment import assess
 from forensic.risk.calibration.artefact import QUANTILE, Calibration, Limits
 from forensic.risk.calibration.judging import CALIBRATED, OUTSIDE
 from forensic.risk.dihedral import dispersion
-from forensic.risk.features import GROUPS, SINGLE, WHOLE
+from forensic.risk.features import GROUPS, WHOLE
 from forensic.risk.head import CONTEXT, MOST_PARAMETERS, Head, parse_head, read_head, written
 from forensic.risk.learned import unfit
 from forensic.risk.regions import CONFLICT, FRAMES
 from forensic.risk.tiles import Level
 from tests.risk.calibrations import calibration
 
-FEATURES = SINGLE
-GROUPS_OF_ONE = {name for name in GROUPS if name != FRAMES}
+FEATURES = tuple(name for group in GROUPS.values() for name in group)
 
 
 def _bytes(features: tuple[str, ...] = FEATURES, width: int = 4, seed: int = 1) -> bytes:
@@ -66,7 +65,7 @@ def test_a_head_reads_back_and_computes_the_same_in_blocks(monkeypatch: pytest.M
     assert whole.shape == (50, 70) and float(whole.min()) >= 0.0 and made.risk(planes).tobytes() == whole.tobytes()
     monkeypatch.setattr(head, "BLOCK", 16)
     assert np.allclose(made.risk(planes), whole, rtol=1e-4, atol=1e-3)
-    assert CONTEXT < 16 and set(made.drivers(planes, whole)) == GROUPS_OF_ONE and made.distance(planes) > 0.0
+    assert CONTEXT < 16 and set(made.drivers(planes, whole)) == set(GROUPS) and made.distance(planes) > 0.0
 
 
 def test_another_or_a_missing_head_is_refused(tmp_path: Any) -> None:
@@ -126,7 +125,7 @@ def test_the_learned_score_is_what_the_level_and_the_files_are_made_of(
     summary = found.summary()
     assert summary["head"]["sha256"] == made.sha256 and "quantile" in summary["combination"]
     assert summary["thresholds"]["high"] == 32.0
-    assert set(found.components) == {*GROUPS_OF_ONE, CONFLICT} and found.measures is not None
+    assert set(found.components) == {*set(GROUPS), CONFLICT} and found.measures is not None
     assert found.measures["features"] is not None
     by_hand = assess(source, output, head=made)
     assert by_hand.risk is not None and by_hand.risk.tobytes() == found.risk.tobytes()
@@ -251,19 +250,23 @@ def _of_frames(made: Head) -> Calibration:
     return found.model_copy(update={"strata": strata, "subject": subject})
 
 
-def test_a_picture_of_several_frames_is_scored_by_what_its_halves_show(
+def test_the_risk_of_a_picture_of_several_frames_is_never_below_what_its_halves_disagree_by(
     source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
+    made = parse_head(_bytes())
     monkeypatch.setattr(assessment, "head_of", lambda _: made)
     output, calibrated, whole = _twice([source], 0).quantise(), _of_frames(made), _halves(source)
-    found = assess(source, output, calibration=calibrated, halves=whole)
-    assert found.status == CALIBRATED and set(found.components) == {*GROUPS, CONFLICT}
-    assert found.measures is not None and found.measures["frames"] == 1.5
     assert whole.halves is not None
-    alike = replace(whole, halves=(whole.halves[0], whole.halves[0]))
-    other = assess(source, output, calibration=calibrated, halves=alike)
-    assert found.risk is not None and other.risk is not None and not np.array_equal(found.risk, other.risk)
+    first, second = whole.halves[0], whole.halves[0].copy()
+    second[20:60, 40:90] += 150.0  # a thing that only half of the frames show
+    alike = assess(source, output, calibration=calibrated, halves=replace(whole, halves=(first, first)))
+    apart = assess(source, output, calibration=calibrated, halves=replace(whole, halves=(first, second)))
+    assert alike.status == apart.status == CALIBRATED and set(apart.components) == {*GROUPS, CONFLICT, FRAMES}
+    assert alike.risk is not None and apart.risk is not None
+    assert float(alike.risk[30:50, 50:80].max()) < 70.0 < float(apart.risk[30:50, 50:80].min())
+    assert not alike.components[FRAMES].any()
+    assert float(apart.components[FRAMES][30:50, 50:80].min()) > 5.0
+    assert "what the halves of the frames disagree by" in str(apart.facts["combination"])
 
 
 @pytest.mark.parametrize(
@@ -277,7 +280,7 @@ def test_a_picture_of_several_frames_is_scored_by_what_its_halves_show(
 def test_a_picture_of_fewer_frames_or_without_its_halves_has_no_low(
     source: WorkingFrame, monkeypatch: pytest.MonkeyPatch, halves: dict[str, Any] | None, why: str
 ) -> None:
-    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
+    made = parse_head(_bytes())
     monkeypatch.setattr(assessment, "head_of", lambda _: made)
     told = None if halves is None else _halves(source, **halves)
     found = assess(source, _twice([source], 0).quantise(), calibration=_of_frames(made), halves=told)
@@ -288,19 +291,9 @@ def test_a_picture_of_fewer_frames_or_without_its_halves_has_no_low(
 def test_a_picture_whose_frames_hardly_agree_is_outside_the_domain(
     source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
+    made = parse_head(_bytes())
     monkeypatch.setattr(assessment, "head_of", lambda _: made)
     whole = _halves(source)
     alone = replace(whole, effective=np.ones_like(whole.effective))
     found = assess(source, _twice([source], 0).quantise(), calibration=_of_frames(made), halves=alone)
     assert found.status == OUTSIDE and found.judgement is not None and "frames" in str(found.judgement.reason)
-
-
-def test_a_head_that_needs_frames_where_there_is_one_picture_alone_gives_no_low(
-    source: WorkingFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = parse_head(_bytes((*SINGLE, *GROUPS[FRAMES])))
-    monkeypatch.setattr(assessment, "head_of", lambda _: made)
-    found = assess(source, _twice([source], 0).quantise(), calibration=_calibrated(made))
-    assert found.status == "UNCALIBRATED" and found.judgement is not None
-    assert "halves" in str(found.judgement.reason) and not (found.levels == Level.LOW).any()

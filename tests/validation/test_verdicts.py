@@ -11,7 +11,7 @@ import pytest
 
 from forensic.hashes import canonical_json
 from forensic.validation.master import Comparison, compare
-from forensic.validation.suite import Acceptance, Suite, parse_suite
+from forensic.validation.suite import Acceptance, parse_suite
 from forensic.validation.verdicts import Case, Result, Verdict, contradictions, judge, overall
 
 SUITE = parse_suite(Path(__file__).with_name("mini.toml").read_bytes(), "mini")
@@ -148,58 +148,96 @@ def test_a_metric_that_finds_nothing_to_measure_can_be_recorded_and_is_not_met()
     assert judge(Acceptance(rule="mean", at_most=0.0), [1.0, math.nan, 0.0], 0.95).verdict is Verdict.FAIL
 
 
-def with_pictures(names: tuple[str, ...], value: float = 21.0) -> dict[str, Any]:
-    """The same, made with pictures of the laboratory's own beside it."""
+def with_pictures(names: str, value: float = 21.0) -> dict[str, Any]:
+    """Made with pictures of the laboratory's own: files named by single letters, of which each has its own content."""
     made = record(value)
-    made["pictures"] = [{"file": name, "sha256": name} for name in names]
-    made["recordings"] += [{"condition": "one", "scene": name, "decoded_sha256": name} for name in names]
+    made["pictures"] = [{"file": name, "sha256": name.lower()} for name in names]
+    used = names[:3]
+    made["recordings"] = [{"condition": "one", "scene": name, "decoded_sha256": name.lower()} for name in used]
+    made["outputs"] = [
+        {"condition": "one", "scene": name, "recipe": "r", "frames": [0, 1], "merkle_root": name.lower()}
+        for name in used
+    ]
+    made["results"][1]["cases"] = [{"name": name, "value": value, "detail": {}} for name in used]
     return made
 
 
-def own_suite() -> Suite:
-    """Whose condition is of own pictures."""
-    return parse_suite(SUITE.data.replace(b'scene = "chart"', b'scene = "own"'), "mini")
-
-
-def compared_with(then: dict[str, Any], now: dict[str, Any]) -> Comparison:
-    suite = own_suite()
+def compared_with(then: dict[str, Any], now: dict[str, Any], now_on: dict[str, Any] | None = None) -> Comparison:
+    """By a suite whose condition is of at most three own pictures."""
+    text = SUITE.data.replace(b'scene = "chart"', b'scene = "own"').replace(b"scenes = 1", b"scenes = 3")
+    suite = parse_suite(text, "mini")
     then["suite"] = now["suite"] = suite.facts()
-    return compare(suite, then, now, (PLATFORM, PLATFORM))
+    return compare(suite, then, now, (PLATFORM, now_on or PLATFORM))
+
+
+def without_any() -> dict[str, Any]:
+    made = with_pictures("")
+    for place in (0, 1):
+        made["results"][place] = {**made["results"][place], "verdict": "NOT RUN", "cases": []}
+    return made
 
 
 def test_what_the_master_does_not_have_is_told_and_is_no_disagreement() -> None:
-    then = record()
-    del then["results"][1]["cases"][0]
-    found = compared_with(then, with_pictures(("a", "b")))
-    assert found.agrees and found.hashes_compared == 2
-    assert [one["why"] for one in found.notes] == ["not in the master"] * 3
+    found = compared_with(without_any(), with_pictures("abc"))
+    assert found.agrees and found.hashes_compared == 0
+    assert [one["why"] for one in found.notes[:2]] == ["other verdict", "not in the master"]
+    assert len(found.notes) == 2 + 1 + 3 + 6  # two verdicts, a case of decoding, three values, six hashes
 
 
-def test_what_the_master_has_must_not_be_missing() -> None:
-    now = record()
-    del now["results"][1]["cases"][0]
-    found = compared_with(with_pictures(("a",)), now)
-    assert [one["what"] for one in found.differences] == ["recording one, a", "FI-01, one"]
-    now = record()
-    now["results"][1]["cases"][0]["value"] = None
-    assert [one["why"] for one in compared_with(record(), now).differences] == ["missing"]
+@pytest.mark.parametrize("now", ["", "x", "xy"])
+def test_what_the_master_has_must_not_be_missing(now: str) -> None:
+    """None of one's own, or too few to be measured."""
+    made = without_any()
+    made["pictures"] = [{"file": name, "sha256": name} for name in now]
+    found = compared_with(with_pictures("abc"), made)
+    assert {one["why"] for one in found.differences} == {"other verdict", "missing"}
+    assert len(found.differences) == 2 + 1 + 3 + 6
+
+
+def test_a_case_without_a_value_then_that_is_gone_is_missing() -> None:
+    then, now = record(), record()
+    then["results"][1]["cases"].append({"name": "two", "value": None, "detail": {}})
+    assert [one["why"] for one in compare(SUITE, then, now, (PLATFORM, PLATFORM)).differences] == ["missing"]
+    now["results"][1]["cases"].append({"name": "two", "value": None, "detail": {}})
+    assert compare(SUITE, then, now, (PLATFORM, PLATFORM)).agrees
+    now["results"][1]["cases"][1]["value"] = 20.0
+    assert [one["why"] for one in compare(SUITE, then, now, (PLATFORM, PLATFORM)).differences] == ["no value then"]
 
 
 def test_other_pictures_of_one_s_own_are_not_compared_and_that_is_told() -> None:
-    then, now = with_pictures(("a", "b")), with_pictures(("a", "c"), 9.0)
+    then, now = with_pictures("abc"), with_pictures("abd", 9.0)
     assert now["results"][1]["verdict"] == "FAIL"
     found = compared_with(then, now)
     assert found.agrees and found.hashes_compared == 0 and found.values_compared == 1  # that of the refusal
     assert [(one["what"], one["why"]) for one in found.notes] == [
-        ("pictures of your own", "other pictures of your own: not compared"), ("FI-01", "other verdict"),
+        ("condition one", "other pictures of your own: not compared"), ("FI-01", "other verdict"),
     ]  # fmt: skip
-    then["results"][2]["verdict"] = "FAIL"
-    now["results"][2] |= {"verdict": "FAIL", "cases": [{"name": "one", "value": 0.0, "detail": {}}]}
+    now["results"][2]["cases"][0]["value"] = 0.0
     assert not compared_with(then, now).agrees  # what is not of the pictures is compared all the same
 
 
-def test_the_same_pictures_are_compared() -> None:
-    then, now = with_pictures(("a", "b")), with_pictures(("a", "b"), 20.0)
-    now["recordings"][1]["decoded_sha256"] = "else"
-    found = compared_with(then, now)
-    assert [one["why"] for one in found.differences] == ["other pixels", "beyond 0.05"]
+@pytest.mark.parametrize("now", ["abc", "abcd", "ABC"])
+def test_the_same_pictures_are_compared(now: str) -> None:
+    """Also with more than the condition takes, and under other names."""
+    assert compared_with(with_pictures("abcx"), with_pictures(now)).agrees
+    changed = with_pictures(now, 20.0)
+    changed["recordings"][0]["decoded_sha256"] = "else"
+    found = compared_with(with_pictures("abcx"), changed)
+    assert [one["why"] for one in found.differences] == ["beyond 0.05"] * 3 + ["other pixels"]
+    elsewhere = compared_with(with_pictures("abcx"), changed, OTHER)
+    assert [one["why"] for one in elsewhere.differences] == ["beyond 0.05"] * 3
+
+
+def test_scenes_and_files_that_are_called_like_a_condition_are_compared() -> None:
+    """Drawn scenes and attacked files have names like "chart 1" and "output at 0.5"."""
+    text = SUITE.data.replace(b'"one"', b'"drawn"')
+    own = text[text.index(b"[[condition]]") : text.index(b"[[requirement]]")].replace(b'"drawn"', b'"chart"')
+    text = text.replace(b"[[requirement]]", own.replace(b'scene = "chart"', b'scene = "own"') + b"[[requirement]]", 1)
+    suite = parse_suite(text, "mini")
+    then, now = record(), record(11.0)
+    for made, names in ((then, "abc"), (now, "def")):
+        made["suite"] = suite.facts()
+        made["pictures"] = [{"file": name, "sha256": name} for name in names]
+        made["results"][1]["cases"][0]["name"] = "chart 1"
+    found = compare(suite, then, now, (PLATFORM, OTHER))
+    assert [one["what"] for one in found.differences] == ["FI-01, chart 1"]

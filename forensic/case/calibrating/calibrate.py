@@ -13,7 +13,7 @@ from typing import Any
 from forensic.case.calibrating.events import CANCELLED, COMPLETED, FAILED, REFUSED, REGISTERED
 from forensic.case.calibrating.measuring import PASSES, PASSES_LEARNED, estimate, measure, trial
 from forensic.case.calibrating.pairs import read_given
-from forensic.case.calibrating.preparing import Asked, Preparation, prepare, strata_of
+from forensic.case.calibrating.preparing import Asked, Preparation, prepare
 from forensic.case.calibrating.record import (
     Method,
     Registered,
@@ -45,6 +45,7 @@ from forensic.risk.calibration.evidence import groups, pictures_of, written
 from forensic.risk.calibration.fitting import calibration_of
 from forensic.risk.calibration.independence import CALIBRATE, TEST
 from forensic.risk.calibration.laboratory import Laboratory, Registration
+from forensic.risk.calibration.quantisers import strata_of
 from forensic.risk.calibration.shelf import head_for, subject_of
 from forensic.risk.calibration.strata import CLAIMS
 from forensic.risk.head import Head

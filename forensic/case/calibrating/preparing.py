@@ -20,37 +20,11 @@ from forensic.media.label import SMALLEST_SIDE, shows_label
 from forensic.media.watermark_search import Sample, look
 from forensic.risk.calibration.aligning import align, range_of, truth_for
 from forensic.risk.calibration.artefact import QUANTILE
-from forensic.risk.calibration.domain import codes
+from forensic.risk.calibration.domain import ROUND, codes
 from forensic.risk.calibration.drawn import SIDES, Region, drawn, seed_of
 from forensic.risk.calibration.independence import CALIBRATE, TEST, pair_key, pair_origins
+from forensic.risk.calibration.quantisers import Stratum
 from forensic.risk.learned import picture_type, unfit
-
-
-@dataclass(frozen=True)
-class Stratum:
-    """Frames, or regions, whose mean H.264 quantiser lies in (``above``, ``up_to``]; both None: any, or none."""
-
-    name: str
-    above: float | None = None
-    up_to: float | None = None
-
-    def holds(self, quantiser: float | None) -> bool:
-        """Whether a frame with that quantiser belongs here."""
-        if self.above is None or self.up_to is None:
-            return True
-        return quantiser is not None and self.above < quantiser <= self.up_to
-
-    def to_record(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {"name": self.name, "above": self.above, "up_to": self.up_to}
-
-
-def strata_of(limits: Sequence[float]) -> tuple[Stratum, ...]:
-    """One stratum for all, or those between 0 and the rising ``limits``."""
-    if not limits:
-        return (Stratum("all recordings"),)
-    pairs = zip((0.0, *limits), limits, strict=False)
-    return tuple(Stratum(f"quantiser {low:g} to {high:g}", low, high) for low, high in pairs)
 
 
 @dataclass(frozen=True)
@@ -220,7 +194,7 @@ def _prepared(given: Given, pair: Pair, digests: Mapping[str, str | None], asked
     facts = {
         "stratum": stratum,
         "picture": picture_type(frame),
-        "quantiser": None if quantiser is None else round(quantiser, 4),
+        "quantiser": quantiser,
         "size": [frame.geometry.width, frame.geometry.height],
         "layout": frame.geometry.layout.name,
         "colour": frame.colour.to_record(),
@@ -244,11 +218,11 @@ def _region(frame: WorkingFrame, seed: str, files: Mapping[str, str]) -> Region:
 
 
 def _quantiser(frame: WorkingFrame, region: Region | None) -> float | None:
-    """Mean H.264 quantiser of the picture, or of the region of it that is measured."""
+    """Mean H.264 quantiser of the picture, or of the region of it that is measured, rounded as whoever judges by it
+    rounds it."""
     coding = frame.coding if region is None else part_of(frame, region).coding
-    if coding is None or coding.scale != "h264":
-        return None
-    return coding.quantiser if region is None else coding.here
+    found = None if coding is None or coding.scale != "h264" else coding.here
+    return None if found is None else round(found, ROUND)
 
 
 def _is_generative(taken: Taken) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from forensic import __version__
 from forensic.case.calibrating.events import REGISTERED, course
 from forensic.case.calibrating.pairs import Given
-from forensic.case.calibrating.preparing import Preparation, Stratum
+from forensic.case.calibrating.preparing import Preparation
 from forensic.case.environment import environment
 from forensic.case.workspace import Workspace, utc_now, utc_text
 from forensic.errors import UsageError
@@ -23,6 +23,7 @@ from forensic.risk.calibration.binomial import fewest
 from forensic.risk.calibration.criteria import METHOD, THRESHOLDS
 from forensic.risk.calibration.drawn import described
 from forensic.risk.calibration.independence import CALIBRATE, TEST, origins
+from forensic.risk.calibration.quantisers import Stratum
 from forensic.risk.calibration.software import versions_of
 from forensic.risk.calibration.strata import CLAIMS
 from forensic.risk.calibration.testing import DELTA, EPSILON

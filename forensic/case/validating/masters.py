@@ -71,6 +71,8 @@ def read_master(path: Path, source: str) -> Master:
     try:
         master.to_record()
         platform_key(master.predicate["environment"])
+        for part in ("suite", "pictures", "recordings", "outputs", "results"):  # told before anything is measured
+            master.predicate[part]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed(error) from error
     return master

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from forensic.hashes import canonical_json
 
 #: Recorded pixels by which the reference may lie off, in the middle and anywhere. What is off counts as an error, so
 #: that a wide tolerance costs LOW; a narrow one would refuse coarsely coded recordings, whose place is uncertain.
 TOLERANCE, FURTHEST = 0.5, 1.0
 #: Correlation of the recorded luma with what a camera would have made of the reference.
 LEAST_CORRELATION = 0.5
+_ROUNDED = 1e-3  # what rounding to four digits can make of a distance, and more
 #: As a registration states them.
 LIMITS = {"middle": TOLERANCE, "furthest": FURTHEST, "least_correlation": LEAST_CORRELATION}
 
@@ -60,11 +63,15 @@ class Alignment:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Alignment:
-        """What :meth:`to_record` gave. Raises ``ValueError`` for anything else."""
-        names = {one.name for one in fields(cls)}
-        if record.keys() != names or any(type(value) not in (float, int, type(None)) for value in record.values()):
+        """What :meth:`to_record` gave. Raises ``ValueError`` and ``TypeError`` for anything else."""
+        found = cls(**record)
+        moved = (found.across, found.down, found.furthest)
+        numbers = [found.correlation, found.gain, found.offset, *(one for one in moved if one is not None)]
+        if any(type(one) not in (float, int) for one in numbers) or abs(found.correlation) > 1:
             raise ValueError("the alignment of a pair is none")
-        return cls(**record)
+        if None not in moved and found.furthest < math.hypot(found.across, found.down) - _ROUNDED:  # type: ignore[operator,arg-type]
+            raise ValueError("the middle of a pair lies farther off than its furthest place")
+        return found
 
 
 def faults(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -72,7 +79,7 @@ def faults(plan: Mapping[str, Any]) -> Iterator[str]:
 
     Raises ``KeyError``, ``TypeError`` and ``ValueError`` for what is no registration.
     """
-    if plan["alignment"] != LIMITS:
+    if canonical_json(plan["alignment"]) != canonical_json(LIMITS):
         yield "the limits of alignment are not those of this program"
     for place, recording in enumerate(plan["recordings"], start=1):
         for pair in recording["pairs"]:

@@ -32,7 +32,7 @@ MEASURES: dict[str, tuple[str, str]] = {
 }
 #: Measures that need the output, and the one that needs the learned score.
 OF_OUTPUT = ("residual", "whiteness", "features", "frames")
-_ROUND = 4
+ROUND = 4
 _QUANTISATION = 12.0**-1.0  # power of the noise of rounding to whole grey levels
 
 
@@ -49,18 +49,18 @@ def measured(
     power = float(np.mean(np.square(residual), dtype=np.float64))
     quantiser = None if coding is None or coding.scale != "h264" else coding.here
     return {
-        "noise": round(sigma, _ROUND),
+        "noise": round(sigma, ROUND),
         "blur": _increments(y, sigma),
-        "residual": round(power**0.5, _ROUND),
+        "residual": round(power**0.5, ROUND),
         "whiteness": _correlation(residual),
-        "quantiser": None if quantiser is None else round(quantiser, _ROUND),
-        "bits": None if quantiser is None or coding is None or coding.bits is None else round(coding.bits, _ROUND),
+        "quantiser": None if quantiser is None else round(quantiser, ROUND),
+        "bits": None if quantiser is None or coding is None or coding.bits is None else round(coding.bits, ROUND),
         "short": float(min(y.shape)),
         "long": float(max(y.shape)),
         "depth": None if layout.family == "rgb" else float(layout.bits),
         "range": float(frame.colour.assumed_full_range()),
         "features": None,
-        "frames": None if effective is None else round(float(effective.mean(dtype=np.float64)), _ROUND),
+        "frames": None if effective is None else round(float(effective.mean(dtype=np.float64)), ROUND),
     }
 
 
@@ -86,7 +86,7 @@ def _increments(y: np.ndarray, sigma: float) -> float | None:
         down = np.mean(np.square(y[lag:] - y[:-lag]), dtype=np.float64)
         return max(float(across + down) / 2.0 - floor, _QUANTISATION)  # never divide by less
 
-    return round(mean_square(2) / mean_square(1), _ROUND)
+    return round(mean_square(2) / mean_square(1), ROUND)
 
 
 def _correlation(residual: np.ndarray) -> float | None:
@@ -96,7 +96,7 @@ def _correlation(residual: np.ndarray) -> float | None:
         return None
     across = float(np.mean(centred[:, 1:] * centred[:, :-1]))
     down = float(np.mean(centred[1:] * centred[:-1]))
-    return round((across + down) / 2.0 / power, _ROUND)
+    return round((across + down) / 2.0 / power, ROUND)
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,6 @@ def outside(ranges: Mapping[str, Range], found: Mapping[str, float | None]) -> l
             if not limits.absent:
                 told.append({"measure": name, "value": None, "low": limits.low, "high": limits.high, "beyond": None})
         elif not limits.low <= value <= limits.high:
-            beyond = round(limits.low - value if value < limits.low else value - limits.high, _ROUND)
+            beyond = round(limits.low - value if value < limits.low else value - limits.high, ROUND)
             told.append({"measure": name, "value": value, "low": limits.low, "high": limits.high, "beyond": beyond})
     return told

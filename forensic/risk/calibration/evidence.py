@@ -10,7 +10,7 @@ from typing import Any
 
 from forensic.errors import ForensicError
 from forensic.hashes import canonical_json, parse_canonical, sha256_bytes
-from forensic.risk.calibration import alignment, breakdown, drawn, table
+from forensic.risk.calibration import alignment, breakdown, drawn, quantisers, table
 from forensic.risk.calibration.artefact import Calibration, Stratum
 from forensic.risk.calibration.evaluating import held_out
 from forensic.risk.calibration.form import MOST
@@ -151,6 +151,7 @@ def _contradictions(calibration: Calibration, registration: bytes, recordings: b
         yield "the rows of recordings.csv are not the pairs registered, in their order"
         return
     yield from faults(plan)
+    yield from quantisers.faults(plan)
     yield from alignment.faults(plan)
     yield from drawn.faults(plan)
     scale, claims = calibration.subject.scale, calibration.claims

@@ -10,7 +10,6 @@ from forensic.hashes import canonical_json, sha256_bytes
 from forensic.risk.calibration.criteria import METHOD, THRESHOLDS
 
 CALIBRATE, TEST = "calibrate", "test"
-_ROUNDED = 5e-5
 
 
 def pair_key(pair: Mapping[str, Any]) -> list[str]:
@@ -49,24 +48,15 @@ def faults(plan: Mapping[str, Any]) -> Iterator[str]:
             yield f"recording {place + 1} shares with another: {min(shared)}"
     if any(first >= second for first, second in pairwise(digests)):
         yield "the recordings are not in the order of their digests"
-    tests = round(len(recordings) * plan["test_share"])
-    if [one["list"] for one in recordings] != [CALIBRATE] * (len(recordings) - tests) + [TEST] * tests:
+    share = plan["test_share"]
+    first = len(recordings) - round(len(recordings) * share)
+    lists = [TEST if place >= first else CALIBRATE for place in range(len(recordings))]
+    if not 0 < share < 1 or [one["list"] for one in recordings] != lists:
         yield "the held-out list is not the last of the recordings"
     if list(plan["thresholds"]) != list(THRESHOLDS):
         yield "the thresholds are not those of this program"
     if plan["method"] != METHOD:
         yield "the method is not this program's"
-    limits = {one["name"]: (one["above"], one["up_to"]) for one in plan["strata"]}
-    for place, one in enumerate(recordings, start=1):
-        if not all(_holds(*limits[pair["stratum"]], pair["quantiser"]) for pair in one["pairs"]):
-            yield f"a pair of recording {place} has not the quantiser of its stratum"
     listed = sum(len(one["pairs"]) + len(one["repeated"]) for one in recordings) + len(plan["refused"])
     if plan["given"]["pairs"] != listed:
         yield f"{plan['given']['pairs']} pairs were given and {listed} are listed"
-
-
-def _holds(above: float | None, up_to: float | None, quantiser: float | None) -> bool:
-    """Whether ``quantiser``, which is registered to four digits, lies in (``above``, ``up_to``]."""
-    if above is None or up_to is None:
-        return True
-    return quantiser is not None and above - _ROUNDED < quantiser <= up_to + _ROUNDED
