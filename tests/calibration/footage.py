@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 
 from forensic.frames.stageclass import StageClass
 from forensic.media.reader import ExhibitReader
 from forensic.risk.assessment import assess
 from forensic.risk.calibration.shelf import shipped_for
 from forensic.risk.tiles import Level
+from forensic.stages.combining import split_halves
 from forensic.stages.recipe import load_recipe
 from tests.footage import shared_data
 
 FIELDS = ("clip", "clip_sha256", "frame", "x", "y", "width", "height", "quantiser", "status", "low_area", "reason")
-FROM = 30  # the first P picture from this frame on
+FROM, LONGEST_WAIT = 30, 30  # the first P picture from this frame on, which is sure to come soon
 #: Left, top, columns, rows.
 REGIONS = {
     "traffic_camera.mp4": ((400, 300, 96, 64), (600, 400, 96, 64), (200, 500, 80, 60), (900, 200, 96, 64)),
@@ -36,21 +38,24 @@ def rows(recipe: str, scale: int) -> Iterator[dict[str, object]]:
         path = shared / "cctv" / clip
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with ExhibitReader(path, StageClass.PRESENTATION, coding=True) as reader:
-            picture = next(
-                frame for frame in reader.frames()
-                if frame.timing.index >= FROM and frame.coding is not None and frame.coding.picture_type == "P"
-            )  # fmt: skip
-        frame = picture.to_working()
+            frames = list(islice(reader.frames(), FROM + LONGEST_WAIT))
+        at = next(
+            number for number, frame in enumerate(frames)
+            if number >= FROM and frame.coding is not None and frame.coding.picture_type == "P"
+        )  # fmt: skip
         for box in boxes:
             stages = load_recipe(recipe).bind(roi=box, scale=scale)
-            region = stages.stages[0].process([frame], 0)
-            output = stages.pipeline.process_window([frame], 0).quantise()
-            found = assess(region, output, calibration=shipped_for(stages.stages))
+            around = stages.pipeline.radius
+            window = [frame.to_working() for frame in frames[at - around : at + around + 1]]
+            region = stages.stages[0].process([window[around]], 0)
+            output = stages.pipeline.process_window(window, around).quantise()
+            halves = split_halves(stages.pipeline, window, around)
+            found = assess(region, output, calibration=shipped_for(stages.stages), halves=halves)
             share = float((found.levels == Level.LOW).mean())
             judged = found.judgement
             quantiser = None if region.coding is None else region.coding.here
             values = (
-                clip, digest, picture.timing.index, *box, "" if quantiser is None else round(quantiser, 2),
+                clip, digest, frames[at].timing.index, *box, "" if quantiser is None else round(quantiser, 2),
                 found.status, round(share, 4), "" if judged is None else judged.reason or "",
             )  # fmt: skip
             yield dict(zip(FIELDS, values, strict=True))

@@ -62,9 +62,11 @@ def _made(low: float, high: float, **changes: Any) -> Calibration:
     return made.model_copy(update={"strata": strata, "subject": _subject(**changes)})
 
 
-def _enhanced(clip: Path, workspace: Path, capsys: Any, *more: str) -> tuple[Path, dict[str, Any]]:
+def _enhanced(
+    clip: Path, workspace: Path, capsys: Any, *more: str, recipe: str = "light"
+) -> tuple[Path, dict[str, Any]]:
     frame = ["--frames", "12:13"]
-    assert run(["enhance", str(clip), "-w", str(workspace), "--recipe", "light", *frame, *more]) == 0
+    assert run(["enhance", str(clip), "-w", str(workspace), "--recipe", recipe, *frame, *more]) == 0
     folder = Path(capsys.readouterr().out.rstrip("\n").rpartition("\n")[2])
     envelope = json.loads((folder / "attestation.json").read_bytes())
     predicate: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
@@ -89,14 +91,14 @@ def test_a_calibration_is_for_one_model_its_weights_and_its_parameters_alone(mon
     assert found("light", roi=(0, 0, 64, 64)) is not None  # the last one is for regions
 
 
-@pytest.mark.parametrize("scale", [4, 2, 1])
+@pytest.mark.parametrize(("recipe", "scale"), [("light", 4), ("light", 2), ("light", 1), ("multi", 4)])
 def test_a_region_of_a_recording_is_judged_by_the_shipped_calibration_of_its_scale(
-    tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, scale: int
+    tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, recipe: str, scale: int
 ) -> None:
     monkeypatch.undo()
     asked = ("--roi", "40,32,80,64", "--scale", str(scale))
-    folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys, *asked)
-    shipped = shelf.read_calibration(models_dir() / f"light-x{scale}" / shelf.FILE)
+    folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys, *asked, recipe=recipe)
+    shipped = shelf.read_calibration(models_dir() / f"{recipe}-x{scale}" / shelf.FILE)
     assert shipped is not None and risk["calibration"]["sha256"] == shipped.sha256
     measures = risk["frames"][0]["summary"]["calibration"]["measures"]
     assert (measures["short"], measures["long"]) == (64.0, 80.0)
@@ -105,6 +107,7 @@ def test_a_region_of_a_recording_is_judged_by_the_shipped_calibration_of_its_sca
     assert coding is not None and coding.blocks is not None and coding.bits is not None
     assert measures["quantiser"] == pytest.approx(coding.blocks.moved(40, 32).mean(80, 64), abs=1e-4)
     assert measures["bits"] == pytest.approx(coding.bits, abs=1e-4)
+    assert (measures.get("frames") is not None) == (recipe == "multi")
     assert risk["status"] in (CALIBRATED, OUTSIDE, "UNCALIBRATED") and "for whole pictures" not in str(risk)
     assert run(["verify", str(folder)]) == 0 and run(["reproduce", folder.name, "-w", str(tmp_path / "ws")]) == 0
 
