@@ -215,7 +215,8 @@ def test_masters_with_other_pixels(
     found = master.compared(load_suite(str(MINI)), json.loads(first.result.read_bytes()))
     assert found["agrees"] is agrees
     assert found["same_platform"] is not agrees
-    assert (found["notes"] if agrees else found["differences"])[0]["why"] == "other pixels"
+    told = found["notes"] if agrees else found["differences"]
+    assert "other pixels" in {one["why"] for one in told}
 
 
 def test_a_master_that_is_named_and_gone_is_not_passed_over(copied: tuple[Path, ValidationFolder]) -> None:
