@@ -27,9 +27,8 @@ class _Limits(click.ParamType[Any]):
         except ValueError:
             limits = ()
         rising = all(low < high for low, high in zip((0.0, *limits), limits, strict=False))
-        plain = all(round(one, 2) == one for one in limits)  # so that no two strata have one name
-        if not limits or not rising or not plain or limits[-1] > 63 or len(limits) > 8:
-            self.fail("must be rising quantisers above 0 with at most two decimals, for example 28,34,44", param, ctx)
+        if not limits or not rising or limits[-1] > 63 or len(limits) > 8:
+            self.fail("must be rising quantisers above 0, for example 28,34,44", param, ctx)
         return limits
 
 

@@ -33,8 +33,8 @@ BATCH, PATCH = 12, 40  # patches and cells a side; at scale 1, where no region h
 RATE, WARM_UP, DECAY = 2e-3, 50, 1e-3
 SEED = 0
 SPLITS = ("train", "tune")
-#: How often every picture of them is recorded in every stratum; where several frames are combined, which takes ten
-#: times as long, once.
+#: How often every picture of them is recorded in every stratum; where several frames are combined, which takes more
+#: than ten times as long, once.
 REPEATS, REPEATS_COMBINED = 6, 1
 EVERY = 100  # steps between two points of the curve
 

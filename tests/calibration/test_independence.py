@@ -99,7 +99,7 @@ def _between(above: float | None, up_to: float | None, name: str | None = None) 
 
 def test_strata_that_the_program_makes_have_no_fault(registered: Plan) -> None:
     assert list(quantisers.faults(registered)) == []
-    for limits in ((51.0,), (28.0, 51.0), (1.0, 51.0)):
+    for limits in ((51.0,), (28.0, 51.0), (1.0, 51.0), (28.000001, 28.000002, 51.0)):
         plan = deepcopy(registered) | {"strata": [one.to_record() for one in quantisers.strata_of(limits)]}
         for recording in plan["recordings"]:
             for pair in recording["pairs"]:

@@ -65,11 +65,11 @@ class Alignment:
     def from_record(cls, record: Mapping[str, Any]) -> Alignment:
         """What :meth:`to_record` gave. Raises ``ValueError`` and ``TypeError`` for anything else."""
         found = cls(**record)
-        moved = (found.across, found.down, found.furthest)
-        numbers = [found.correlation, found.gain, found.offset, *(one for one in moved if one is not None)]
-        if any(type(one) not in (float, int) for one in numbers) or abs(found.correlation) > 1:
+        always = (found.correlation, found.gain, found.offset)
+        moved = tuple(one for one in (found.across, found.down, found.furthest) if one is not None)
+        if any(type(one) not in (float, int) for one in (*always, *moved)) or abs(found.correlation) > 1:
             raise ValueError("the alignment of a pair is none")
-        if None not in moved and found.furthest < math.hypot(found.across, found.down) - _ROUNDED:  # type: ignore[operator,arg-type]
+        if len(moved) == 3 and moved[2] < math.hypot(*moved[:2]) - _ROUNDED:
             raise ValueError("the middle of a pair lies farther off than its furthest place")
         return found
 

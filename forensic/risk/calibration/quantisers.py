@@ -34,7 +34,12 @@ def strata_of(limits: Sequence[float]) -> tuple[Stratum, ...]:
     if not limits:
         return (Stratum("all recordings"),)
     pairs = zip((0.0, *limits), limits, strict=False)
-    return tuple(Stratum(f"quantiser {low:g} to {high:g}", low, high) for low, high in pairs)
+    return tuple(Stratum(f"quantiser {_told(low)} to {_told(high)}", low, high) for low, high in pairs)
+
+
+def _told(limit: float) -> str:
+    """In full, so that no two strata have one name."""
+    return repr(float(limit)).removesuffix(".0")
 
 
 def faults(plan: Mapping[str, Any]) -> Iterator[str]:
