@@ -15,6 +15,7 @@ from forensic.case.acquire import acquire
 from forensic.case.approvalterms import approval_reference
 from forensic.case.attest import Attestation, attest, build_predicate, risk_files
 from forensic.case.beside import needs_beside
+from forensic.case.calibrating.heldout import held_out_of
 from forensic.case.cost import Meter, metering
 from forensic.case.ending import INTERRUPT, can_go_on, record_end, why_ended
 from forensic.case.environment import platform_digest
@@ -338,6 +339,8 @@ def _close(
         make_folder(folder.calibration.root)
         for name, data in plan.own.files.items():
             written.write(folder.calibration.root / name, data)
+    elif plan.calibration is not None:
+        risk["calibration"]["held_out"] = held_out_of(plan.calibration)
     written.add(folder.regions, write_regions(folder.regions, risk))
     sidecars = write_sidecars(
         workspace,

@@ -14,7 +14,7 @@ from forensic.report.canvas import Contents, Furniture
 from forensic.report.record import RunRecord
 from forensic.report.sections import closing, exhibit, models, processing, results, risk
 from forensic.report.sections.attempts import attempts
-from forensic.report.sections.calibration import UNCALIBRATED, status_of
+from forensic.report.sections.calibration import is_uncalibrated
 from forensic.report.sections.certification import certification
 from forensic.report.sections.custody import custody
 from forensic.report.sections.summary import summary, title_of
@@ -51,7 +51,7 @@ def _story(record: RunRecord) -> list[Flowable]:
     story = [*summary(record), PageBreak(), paragraph(words("headings", "contents"), HEADING), contents]
     for number, (key, build, new_page) in enumerate(_SECTIONS, 1):
         story.append(PageBreak() if new_page else keep_room(150))
-        calibrated = key == "risk" and status_of(record.get("risk")) != UNCALIBRATED
+        calibrated = key == "risk" and not is_uncalibrated(record.get("risk"))
         heading = words("headings", "risk_calibrated" if calibrated else key)
         story.append(Heading(f"{number}   {heading}", key, 0))
         story += build(record)

@@ -100,6 +100,7 @@ def test_a_region_of_a_recording_is_judged_by_the_shipped_calibration_of_its_sca
     folder, risk = _enhanced(real_clip, tmp_path / "ws", capsys, *asked, recipe=recipe)
     shipped = shelf.read_calibration(models_dir() / f"{recipe}-x{scale}" / shelf.FILE)
     assert shipped is not None and risk["calibration"]["sha256"] == shipped.sha256
+    assert [one["stratum"] for one in risk["calibration"]["held_out"]["strata"]] == [one.name for one in shipped.strata]
     measures = risk["frames"][0]["summary"]["calibration"]["measures"]
     assert (measures["short"], measures["long"]) == (64.0, 80.0)
     with ExhibitReader(real_clip, coding=True) as reader:

@@ -92,6 +92,17 @@ def test_clipped_regions_are_printed_and_large_ones_come_first(tmp_path: Path, i
     assert numbers == [*range(23, 9, -1), 24]
 
 
+def test_the_place_of_a_regions_worst_tile_is_printed_with_its_risk(tmp_path: Path, identity: Identity) -> None:
+    def change(predicate: dict[str, Any]) -> None:
+        first, second = predicate["risk"]["frames"][0]["regions"]
+        first["worst_tile"] = [96, 80]
+        del second["worst_tile"]  # a record that does not tell it
+
+    page = next(p for p in _pages(_built(tmp_path, identity, change=change)) if "Risk, worst tile" in p)
+    assert re.search(r"HIGH\s+64, 64\s+48 × 32\s+6\s+9\.71 at 96, 80\s+null-space", page)
+    assert re.search(r"MEDIUM\s+48, 32\s+112 × 64\s+22\s+4\.20\s+range", page)
+
+
 def test_measurements_of_a_model_stand_beside_one_another(tmp_path: Path, identity: Identity) -> None:
     def change(predicate: dict[str, Any]) -> None:
         values = (("plain", "bicubic", 30.5), ("plain", "net", 31.25), ("noisy", "net", 29.75))

@@ -7,6 +7,7 @@ from typing import Any
 
 from forensic.case.recordednames import is_half, says_generative
 from forensic.case.verification.beside import misplaced
+from forensic.case.verification.heldout import held_out_faults
 from forensic.errors import ForensicError, PolicyRefused
 from forensic.frames.stageclass import StageClass
 from forensic.hashes import canonical_json, sha256_bytes
@@ -95,6 +96,7 @@ def _contradictions(statement: Statement) -> Iterator[str]:
         named = (at(cited, "artefact", "subject", "model"), at(cited, "sha256"))
         if named not in [(at(one, "id"), at(one, "calibration_sha256")) for one in _objects(predicate.get("models"))]:
             yield "the calibration is not the one that the model's card names"
+    yield from held_out_faults(cited)
     yield from misplaced(predicate)
     stills = predicate.get("stills")
     if not isinstance(stills, list):

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from reportlab.platypus import Flowable
 
 from forensic.report.blocks import Content, facts, notice, paragraph, table
+from forensic.report.sections.heldout import held_out_table, held_out_test
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import bold
-from forensic.report.values import at, flatten, items, percent, spoken
-from forensic.report.wording import word_list, words
+from forensic.report.values import at, flatten, items, spoken
+from forensic.report.wording import word_list, words, words_of
 
 UNCALIBRATED = "UNCALIBRATED"
 CALIBRATED = "CALIBRATED ON SIMULATED RECORDINGS"
 CALIBRATED_OWN = "CALIBRATED ON THE LABORATORY'S OWN PAIRS"
+OUTSIDE = "OUTSIDE THE CALIBRATED DOMAIN: NO LOW LABEL"
+REFUSED = "NO THRESHOLD PASSED THE CALIBRATION: NO LOW LABEL"
 WITH_LOW = (CALIBRATED, CALIBRATED_OWN)
+_STANDING = {
+    UNCALIBRATED: "uncalibrated", CALIBRATED: "simulated", CALIBRATED_OWN: "laboratory", OUTSIDE: "outside",
+    REFUSED: "refused",
+}  # fmt: skip
 
 
 def status_of(part: Any) -> str:
@@ -29,6 +37,28 @@ def mark(status: str) -> str:
     if status == UNCALIBRATED:
         return words("title", "uncalibrated_mark")
     return f"RISK MAP: {status}" if status in WITH_LOW else status
+
+
+def _statuses(mapped: Any) -> list[str]:
+    """Status of every mapped frame."""
+    return [status_of(at(frame, "summary")) for frame in items(at(mapped, "frames"))]
+
+
+def is_uncalibrated(mapped: Any) -> bool:
+    """Whether neither the run's map as a whole nor that of any frame has another status."""
+    return {status_of(mapped), *_statuses(mapped)} == {UNCALIBRATED}
+
+
+def standing(mapped: Any) -> str:
+    """What the run's map is, by the status of every frame of it, in a sentence of the certification's draft."""
+    found, said = Counter(_statuses(mapped)), words_of("certification", "map")
+    if not found:
+        return said["none"]
+    if len(found) > 1:
+        each = "; ".join(f"{count} of {found.total()} {status}" for status, count in found.items())
+        return said["mixed"].format(frames=each)
+    (status,) = found
+    return said[_STANDING.get(status, "other")].format(status=status)
 
 
 def calibration(mapped: Any, workspace: Any) -> list[Flowable]:
@@ -69,9 +99,34 @@ def calibration(mapped: Any, workspace: Any) -> list[Flowable]:
             0.3,
         ),
         table(["Stratum", "n", "LOW", "Without LOW", "Why there is none"], rows, (0.24, 0.08, 0.16, 0.14, 0.38)),
-        *_laboratory(mapped, at(artefact, "laboratory"), workspace),
-        *(paragraph(text, SMALL) for text in word_list("calibration", "does_not_show")),
+        *_laboratory(mapped, artefact, workspace),
+        *_shipped(mapped, artefact),
+        *(paragraph(text, SMALL) for text in _does_not_show(artefact)),
     ]
+
+
+def _does_not_show(artefact: Any) -> list[str]:
+    """What the calibration leaves open; of a shipped one with the worst that is known of writing."""
+    worst = words("calibration", "worst_of_writing").format(worst=words("calibration", "worst"))
+    shipped = at(artefact, "laboratory") is None
+    return [*word_list("calibration", "does_not_show"), *([worst] if shipped else [])]
+
+
+def _shipped(mapped: Any, artefact: Any) -> list[Flowable]:
+    """The held-out test of a shipped calibration; a laboratory's own stands among what is told of that."""
+    if at(artefact, "laboratory") is not None:
+        return []
+    return held_out_test(mapped, artefact, _having_low(mapped))
+
+
+def _having_low(mapped: Any) -> dict[str, list[str]]:
+    """The mapped frames that may have LOW, by stratum."""
+    found: dict[str, list[str]] = {}
+    for frame in items(at(mapped, "frames")):
+        verdict = at(frame, "summary", "calibration")
+        if status_of(verdict) in WITH_LOW:
+            found.setdefault(spoken(at(verdict, "stratum")), []).append(spoken(at(frame, "frame")))
+    return found
 
 
 def registered(own: Any, workspace: Any) -> str:
@@ -83,30 +138,12 @@ def registered(own: Any, workspace: Any) -> str:
     return f"{entry}, by its own record (of workspace {spoken(at(own, 'workspace'))})"
 
 
-def _laboratory(mapped: Any, own: Any, workspace: Any) -> list[Flowable]:
+def _laboratory(mapped: Any, artefact: Any, workspace: Any) -> list[Flowable]:
     """Whose calibration it is, when it was registered, and its held-out test; nothing for a shipped one."""
+    own = at(artefact, "laboratory")
     if own is None:
         return []
     who = f"{spoken(at(own, 'name'))}, {spoken(at(own, 'examiner'))}"
-    rows: list[list[Content]] = []
-    for tested in items(at(own, "held_out")):
-        n, outside = at(tested, "n"), at(tested, "outside")
-        failed = [
-            f"{spoken(count)} ({percent(low)} to {percent(high)})"
-            for count, low, high in zip(
-                items(at(tested, "failures")), items(at(tested, "low")), items(at(tested, "high")), strict=False
-            )
-        ]
-        rows.append(
-            [
-                spoken(at(tested, "stratum")),
-                spoken(n),
-                spoken(outside),
-                spoken(at(tested, "abstained")),
-                "; ".join(failed),
-                _any(at(tested, "any_claim")),
-            ]
-        )
     return [
         paragraph(words("calibration", "laboratory"), SUBHEADING),
         facts(
@@ -123,28 +160,9 @@ def _laboratory(mapped: Any, own: Any, workspace: Any) -> list[Flowable]:
             ],
             0.3,
         ),
-        table(
-            [
-                "Held out",
-                "n",
-                "Outside",
-                "Without LOW",
-                "Claims failed in the domain (95 % limits)",
-                "Any, of those with LOW",
-            ],
-            rows,
-            (0.18, 0.06, 0.1, 0.12, 0.33, 0.21),
-        ),
+        held_out_table(items(at(own, "held_out")), artefact),
         paragraph(words("calibration", "laboratory_files"), SMALL),
     ]
-
-
-def _any(counted: Any) -> str:
-    """Recordings with LOW that failed any claim, with the limits of the rate; a dash where there are none."""
-    n = at(counted, "n")
-    if not isinstance(n, int) or n == 0:
-        return "–"
-    return f"{spoken(at(counted, 'failures'))} of {n} ({percent(at(counted, 'low'))} to {percent(at(counted, 'high'))})"
 
 
 def judged(summary: Any) -> list[Flowable]:

@@ -7,6 +7,7 @@ from reportlab.platypus import Flowable
 from forensic.report.blocks import Content, PageMark, facts, notice, numbered, paragraph
 from forensic.report.happenings import history, moment
 from forensic.report.record import RunRecord
+from forensic.report.sections.calibration import standing
 from forensic.report.theme import SMALL, SUBHEADING
 from forensic.report.typeset import mono
 from forensic.report.values import at, bytes_size, spoken
@@ -47,6 +48,7 @@ def _values(record: RunRecord) -> dict[str, str]:
         "case": spoken(record.get("case", "id")),
         "run": record.run_id,
         "reproduced": _reproduced(record),
+        "map": standing(record.get("risk")),
     }
 
 

@@ -52,6 +52,12 @@ def _printed(regions: list[Any]) -> list[Any]:
     return [one for number, one in enumerate(ranked) if number < REGIONS_SHOWN or at(one, "driver") == "clipped"]
 
 
+def _worst_tile(region: Any) -> str:
+    """Risk and place of a region's worst tile: its upper left corner in output pixels, as those of regions are."""
+    risk, corner = _number(at(region, "risk_p90")), items(at(region, "worst_tile"))
+    return f"{risk} at {', '.join(spoken(one) for one in corner)}" if corner else risk
+
+
 def _regions(frame: Any) -> list[Flowable]:
     regions = items(at(frame, "regions"))
     if not regions:
@@ -64,13 +70,13 @@ def _regions(frame: Any) -> list[Flowable]:
             f"{spoken(at(one, 'x'))}, {spoken(at(one, 'y'))}",
             f"{spoken(at(one, 'w'))} × {spoken(at(one, 'h'))}",
             spoken(at(one, "tiles")),
-            _number(at(one, "risk_p90")),
+            _worst_tile(one),
             spoken(at(one, "driver")),
         ]
         for one in _printed(regions)
     ]
     header = ["No.", "Level", "Left, top", "Size", "Tiles", "Risk, worst tile", "Driver (uncalibrated)"]
-    return [table(header, rows, (0.07, 0.12, 0.14, 0.15, 0.09, 0.16, 0.27))]
+    return [table(header, rows, (0.06, 0.11, 0.13, 0.14, 0.07, 0.19, 0.30))]
 
 
 def _legend(thresholds: Any, shares: dict[str, float] | None) -> Legend:
@@ -175,11 +181,19 @@ def _learned(mapped: Any) -> list[Flowable]:
     return [paragraph(words("risk", "learned").format(combination=one)) for one in learned]
 
 
+def _about(mapped: Any) -> str:
+    """Which of the wording's sentences says what the levels of the run's maps come from."""
+    if status_of(mapped) != UNCALIBRATED:
+        return "status_calibrated"
+    # A frame that its calibration could not judge has no LOW; one without a calibration has an engineering threshold.
+    return "status" if at(mapped, "calibration", "artefact") is None else "status_not_used"
+
+
 def risk(record: RunRecord) -> list[Flowable]:
     """The whole section; each of its pages says that the map is uncalibrated, or what it is."""
     mapped = record.get("risk")
     status = status_of(mapped)
-    about = words("risk", "status" if status == UNCALIBRATED else "status_calibrated")
+    about = words("risk", _about(mapped))
     story: list[Flowable] = [
         PageMark(mark(status)),
         notice(spoken(at(mapped, "status")), [about], "caution"),
