@@ -2,6 +2,7 @@
 
     python -m tests.calibration --list                                          # the scenes' list, once
     python -m tests.calibration --recipe light --model light-x4 --learn         # the head, on the train scenes
+    python -m tests.calibration --recipe light --model light-x2 --ablate        # what each of its features is worth
     python -m tests.calibration --recipe light --model light-x4 --split tune    # a look
     python -m tests.calibration --recipe light --model light-x4 --split calibrate
     python -m tests.calibration --recipe light --model light-x4 --fit           # models/light-x4/calibration.json
@@ -30,7 +31,7 @@ from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.calibration.shelf import FILE, head_for, head_of, read_calibration
 from forensic.stages.combining import combining
 from forensic.stages.recipe import BoundRecipe, load_recipe
-from tests.calibration import evaluation, fitting, footage, learning, planted, scenes, unfamiliar
+from tests.calibration import ablation, evaluation, fitting, footage, learning, planted, scenes, unfamiliar
 from tests.calibration.recordings import STRATA, mapped, recorded
 from tests.calibration.rows import Table, row_of
 
@@ -83,6 +84,7 @@ def main() -> int:
     parser.add_argument("--recipe")
     parser.add_argument("--model")
     parser.add_argument("--learn", action="store_true")
+    parser.add_argument("--ablate", action="store_true")
     parser.add_argument("--split", choices=("train", "tune", "calibrate"))
     parser.add_argument("--most", type=int)
     parser.add_argument("--fit", action="store_true")
@@ -98,7 +100,7 @@ def main() -> int:
     if asked.footage:
         rows = list(footage.rows(asked.recipe, load_card(asked.model).scale))
         _table(models_dir() / asked.model / "footage.csv", rows)
-    if asked.learn or asked.split or asked.evaluate or asked.plant or asked.unfamiliar:
+    if asked.learn or asked.ablate or asked.split or asked.evaluate or asked.plant or asked.unfamiliar:
         import torch
 
         torch.set_num_threads(1)
@@ -107,6 +109,8 @@ def main() -> int:
         folder = models_dir() / asked.model
         if asked.learn:
             learning.write(bound.pipeline, asked.model)
+        if asked.ablate:
+            ablation.write(bound.pipeline, asked.model)
         if asked.split:
             _measure(bound, asked.model, asked.split, asked.most)
         if asked.evaluate:

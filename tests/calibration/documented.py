@@ -12,9 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from forensic.resources import models_dir
+from forensic.risk.calibration.binomial import clopper_pearson
+from forensic.risk.calibration.breakdown import AREAS, BRIGHTNESS
+from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.calibration.shelf import FILE
 from tests.calibration.recordings import STRATA
 
+#: What recordings and pixels are told apart by.
+PARTS = (*(f"brightness {one}" for one in BRIGHTNESS), *(f"area {one}" for one in AREAS))
 Evaluation = Mapping[tuple[str, str], Mapping[str, str]]
 #: Scores that the learned one is held against, in words.
 BASELINES = {
@@ -101,6 +106,80 @@ def held_out(model: str) -> Iterator[str]:
         )
 
 
+def has_leads(model: str) -> bool:
+    """Whether its evaluation holds leads and rankings by part; the first ones were made without."""
+    return any(" less " in what for _, what in evaluation(model))
+
+
+def leads(model: str) -> str:
+    """By how much the AUROC is above that of the best baseline in each stratum, on the same draws of scenes."""
+    found, cells = evaluation(model), []
+    for one in STRATA:
+        best = best_baseline(found, one.name)
+        row = found[one.name, f"AUROC, quantile/2 less {best}"]
+        against = "" if best == "gradient" else f" ({BASELINES[best]})"
+        cells.append(f"{_auroc(row)}{against}")
+    return f"| {model} | {' | '.join(cells)} |"
+
+
+def ranked_by(model: str, what: str) -> str:
+    """AUROC of the learned score and, in round brackets, of the gradient, of one brightness or kind of area."""
+    found, cells = evaluation(model), []
+    for one in STRATA:
+        score, gradient = (found.get((one.name, f"AUROC, {name}, {what}")) for name in ("quantile/2", "gradient"))
+        told = "-" if score is None or gradient is None else f"{_auroc(score)} ({float(gradient['value']):.3f})"
+        cells.append(told)
+    return f"| {model}, {what} | {' | '.join(cells)} |"
+
+
+def planted(model: str) -> Iterator[str]:
+    """A row for each kind that was planted: what was caught, of it what had been LOW, and whether the gate or the score
+    did it."""
+    path = models_dir() / model / "planted.csv"
+    rows: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        own = [row for row in rows if row["kind"] == kind]
+        tiles, caught, before, of_those = (
+            sum(int(row[name]) for row in own) for name in ("tiles", "caught", "low_before", "low_caught")
+        )
+        low = [row for row in own if int(row["low_before"])]
+        whole = sum(row["low_caught"] == row["low_before"] for row in low)
+        gate = sum(row["status"] != CALIBRATED for row in low)
+        pictures = f"{whole} of {len(low)}"
+        if low:
+            limits = clopper_pearson(whole, len(low))
+            pictures += f" [{100 * limits[0]:.0f}, {100 * limits[1]:.0f} %], the gate in {gate}"
+        yield (
+            f"| {model} | *{kind}* | {len(own)} | {caught} of {tiles} | {of_those} of {before} | "
+            f"{pictures if low else 'none was LOW'} |"
+        )
+
+
+def has_unfamiliar(model: str) -> bool:
+    """Whether unfamiliar material was measured with it."""
+    return (models_dir() / model / "unfamiliar.csv").exists()
+
+
+def unfamiliar(model: str) -> Iterator[str]:
+    """A row for each material, and the model."""
+    with (models_dir() / model / "unfamiliar.csv").open(encoding="utf-8", newline="") as file:
+        rows = {(row["stratum"], row["what"]): row["value"] for row in csv.DictReader(file)}
+
+    def rate(value: str) -> str:
+        count, n = map(int, value.split("/"))
+        low, high = clopper_pearson(count, n)
+        return f"{count} of {n} [{100 * low:.0f}, {100 * high:.0f} %]"
+
+    for kind in dict.fromkeys(kind for kind, _ in rows):
+        outside, failed = (
+            rate(rows[kind, what]) for what in ("no LOW label by the gate", "any claim failed, gate left out")
+        )
+        yield f"| {model} | {kind} | {outside} | {failed} | {rows[kind, 'AUROC, quantile/2']} |"
+
+
 def by_area(model: str, kind: str) -> str:
     """The row of a kind of area: LOW there, and how often it is wrong."""
     found = evaluation(model)
@@ -152,7 +231,10 @@ def worst(kind: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for rows in (calibrated, held_out):
+    for rows in (calibrated, held_out, planted):
         sys.stdout.write("".join(f"{row}\n" for model in models() for row in rows(model)))
+    for model in filter(has_leads, models()):
+        sys.stdout.write("".join(f"{row}\n" for row in (leads(model), *(ranked_by(model, one) for one in PARTS))))
+    sys.stdout.write("".join(f"{row}\n" for model in models() if has_unfamiliar(model) for row in unfamiliar(model)))
     sys.stdout.write("".join(f"{by_area(model, kind)}\n" for model in models() for kind in ("edge", "text-like")))
     sys.stdout.write("".join(f"{kind}: {'; '.join(worst(kind))}\n" for kind in ("edge", "text-like")))

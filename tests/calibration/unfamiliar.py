@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from forensic.risk.calibration.artefact import Calibration
+from forensic.risk.calibration.binomial import clopper_pearson
 from forensic.risk.calibration.judging import CALIBRATED, judge
 from forensic.risk.head import Head
 from forensic.simulation.degradation import Codec, Optics, Recorder, Sensor
 from forensic.simulation.draw import draw
 from forensic.stages.pipeline import Pipeline
 from tests.calibration import scenes
+from tests.calibration.comparison import LEARNED, rounded
 from tests.calibration.evaluation import FIELDS, Held, held, maps_of
 from tests.calibration.ranking import Ranked
 from tests.calibration.recordings import SEED, Region, enlarged, region
@@ -65,10 +67,12 @@ def rows(pipeline: Pipeline, calibration: Calibration, head: Head, most: int) ->
                 claims = calibration.claims
                 failed += any(one.counted.failed(claim, threshold, calibration.subject.scale) for claim in claims)
                 of += 1
-        whole = sum((one.ranked["quantile/2"] for one in found[1:]), found[0].ranked["quantile/2"])
+        whole = sum((one.ranks.ranked[LEARNED] for one in found[1:]), found[0].ranks.ranked[LEARNED])
         assert isinstance(whole, Ranked)
-        yield dict(
-            zip(FIELDS, (kind, "no LOW label by the gate", f"{outside}/{len(found)}", "", "", most), strict=True)
-        )
-        yield dict(zip(FIELDS, (kind, "any claim failed, gate left out", f"{failed}/{of}", "", "", of), strict=True))
-        yield dict(zip(FIELDS, (kind, "AUROC, quantile/2", round(whole.auroc(), 3), "", "", most), strict=True))
+        for what, count, n in (
+            ("no LOW label by the gate", outside, len(found)),
+            ("any claim failed, gate left out", failed, of),
+        ):
+            limits = (rounded(one) for one in clopper_pearson(count, n))
+            yield dict(zip(FIELDS, (kind, what, f"{count}/{n}", *limits, n), strict=True))
+        yield dict(zip(FIELDS, (kind, f"AUROC, {LEARNED}", rounded(whole.auroc()), "", "", most), strict=True))
