@@ -91,7 +91,9 @@ def test_a_calibration_is_for_one_model_its_weights_and_its_parameters_alone(mon
     assert found("light", roi=(0, 0, 64, 64)) is not None  # the last one is for regions
 
 
-@pytest.mark.parametrize(("recipe", "scale"), [("light", 4), ("light", 2), ("light", 1), ("multi", 4), ("multi", 2), ("multi", 1)])
+@pytest.mark.parametrize(
+    ("recipe", "scale"), [("light", 4), ("light", 2), ("light", 1), ("multi", 4), ("multi", 2), ("multi", 1)]
+)
 def test_a_region_of_a_recording_is_judged_by_the_shipped_calibration_of_its_scale(
     tmp_path: Path, real_clip: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, recipe: str, scale: int
 ) -> None:
