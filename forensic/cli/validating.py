@@ -75,8 +75,10 @@ def validate(workspace: Path | None, as_json: bool, quiet: bool, **asked: Any) -
         counts = ", ".join(f"{number} {word}" for word, number in record["counts"].items() if number)
         result(f"verdict {record['verdict']} ({counts})")
         if record["master"] is not None:
-            agrees = "agrees" if record["master"]["agrees"] else "DOES NOT AGREE"
-            result(f"master  {agrees}: {record['master']['validation']}, {record['master']['rule']}")
+            master = record["master"]
+            rule = f"with {master['validation']}, rule: {master['rule']}"
+            listed = f"; {len(master['differences'])} differences listed in the report"
+            result(f"master  agrees {rule}" if master["agrees"] else f"master  DOES NOT AGREE {rule}{listed}")
         result(f"report  {done.folder / 'report.pdf'}")
         result(str(done.folder))
     if not done.passed:

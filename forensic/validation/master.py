@@ -108,7 +108,8 @@ def _pixels(record: Mapping[str, Any], own: Container[str]) -> dict[tuple[str, s
         keep(one, "recording", "", one["decoded_sha256"])
     for one in record["outputs"]:
         first, stop = one["frames"]
-        keep(one, "output", f", {one['recipe']}, frames {first}:{stop}", one["merkle_root"])
+        part = f", region {','.join(map(str, one['region']))}" if one.get("region") else ""
+        keep(one, "output", f", {one['recipe']}, frames {first}:{stop}{part}", one["merkle_root"])
     return {name: ", ".join(sorted(hashes)) for name, hashes in found.items()}
 
 

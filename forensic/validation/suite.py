@@ -23,6 +23,7 @@ OWN = "own"
 DEFAULT_SUITE = "standard"
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+Box = Annotated[list[Annotated[int, Field(ge=0, le=65536)]], Field(min_length=4, max_length=4)]
 RequirementId = Annotated[str, Field(pattern=r"^[A-Z]{1,2}-[0-9]{2}$")]
 Words = Annotated[str, Field(min_length=1, max_length=1200)]
 
@@ -42,6 +43,7 @@ METRICS: dict[str, tuple[str, Literal["more", "less"]]] = {
     "quantiser-error": ("QP", "less"),
     "blur-covered": ("1 or 0", "more"),
     "differing-samples": ("samples", "less"),
+    "low-tiles": ("tiles", "less"),
 }
 Still = Literal["psnr-y", "ssim-y", "psnr-b", "lpips", "edge-overshoot", "block-steps", "mosquito"]
 Moving = Literal["t-of", "warping-error", "flicker"]
@@ -137,8 +139,37 @@ class Refusal(_Strict):
     expect: Annotated[str, Field(pattern=r"^[a-z-]+\.[a-z-]+$")]
 
 
+class LowStands(_Strict):
+    """The risk map of every recording's middle frame, cut to ``region`` (x, y, columns, rows recorded) by the run.
+
+    ``low-present``: 1 where there is LOW. ``low-kept``: 1 where LOW keeps every claim of its calibration against the
+    truth. ``low-planted``: LOW tiles among those in which strokes were planted that the forward model cannot see. A
+    scene without LOW is no case of the last two.
+    """
+
+    kind: Literal["low-present", "low-kept", "low-planted"]
+    condition: Identifier
+    recipe: Identifier
+    region: Box
+
+
+class LowWithheld(_Strict):
+    """1 for every recording whose middle frame's map gives no tested LOW. ``region``: None for the whole picture.
+
+    ``expect``: ``no-low``, a map by a calibration in which no tile is LOW; ``no-claim``, one that cites no calibration
+    and says UNCALIBRATED: its LOW is an engineering threshold.
+    """
+
+    kind: Literal["low-withheld"]
+    condition: Identifier
+    recipe: Identifier
+    region: Box | None = None
+    expect: Literal["no-low", "no-claim"]
+
+
 Method = Annotated[
-    Fidelity | Temporal | Estimation | Determinism | Integrity | Tamper | Refusal, Field(discriminator="kind")
+    Fidelity | Temporal | Estimation | Determinism | Integrity | Tamper | Refusal | LowStands | LowWithheld,
+    Field(discriminator="kind"),
 ]
 
 
@@ -181,7 +212,7 @@ class Requirement(_Strict):
         if isinstance(self.method, Fidelity | Temporal):
             return self.method.metric
         return {"registration": "registration-error", "quantiser": "quantiser-error", "blur": "blur-covered",
-                "decoding": "differing-samples"}.get(self.method.kind)  # fmt: skip
+                "decoding": "differing-samples", "low-planted": "low-tiles"}.get(self.method.kind)  # fmt: skip
 
 
 class _SuiteFile(_Strict):

@@ -40,6 +40,18 @@ class Case:
         return {"name": self.name, "value": _finite(self.value), "detail": _finite(dict(self.detail))}
 
 
+@dataclass(frozen=True)
+class NoCase:
+    """What gave no value, though it was looked at, and ``why``: it is told, and counts neither way."""
+
+    name: str
+    why: str
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {"name": self.name, "why": self.why}
+
+
 def _finite(value: Any) -> Any:
     """``value`` with null for every number in it that is none, as of a metric that finds nothing to measure."""
     if isinstance(value, Mapping):
@@ -110,6 +122,7 @@ class Result:
     not_run: str | None = None
     error: str | None = None
     seconds: float = 0.0
+    no_case: tuple[NoCase, ...] = ()
 
     def judged(self, confidence: float) -> Judged:
         """By the requirement's own criterion."""
@@ -128,6 +141,7 @@ class Result:
             "estimate": judged.estimate,
             "reason": judged.reason,
             "cases": [case.to_record() for case in self.cases],
+            **({"no_case": [one.to_record() for one in self.no_case]} if self.no_case else {}),
             "not_run": self.not_run,
             "error": self.error,
             "seconds": round(self.seconds, 3),
@@ -165,6 +179,8 @@ def contradictions(suite: Suite, record: Mapping[str, Any]) -> list[str]:
         again = Result(requirement, cases, one["not_run"], one["error"])
         if again.judged(suite.confidence).verdict.value != one["verdict"]:
             found.append(f"{requirement.id}: the verdict does not follow from the values")
+        if {case.name for case in cases} & {each["name"] for each in one.get("no_case", ())}:
+            found.append(f"{requirement.id}: a case that is told to be none")
         if one["not_run"] is not None and cases:
             found.append(f"{requirement.id}: not run, and measured")
         verdicts.append((requirement.mandatory, Verdict(one["verdict"])))

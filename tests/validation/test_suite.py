@@ -41,6 +41,28 @@ def test_the_standard_suite_covers_what_a_laboratory_files() -> None:
     assert suite_names() == ["quick", "standard"]
 
 
+def test_the_standard_suite_puts_questions_to_low() -> None:
+    suite = load_suite("standard")
+    assert suite.version == 3
+    asked = {one.id: one for one in suite.requirements if one.id.startswith("RM-")}
+    assert [one.method.kind for one in asked.values()] == [
+        "low-present", "low-kept", "low-planted", "low-withheld", "low-withheld", "low-withheld", "low-withheld"
+    ]  # fmt: skip
+    assert all(one.mandatory for one in asked.values())
+    assert (asked["RM-03"].metric, asked["RM-03"].accept.at_most) == ("low-tiles", 0.0)
+    assert "prove no such rate" in asked["RM-02"].why
+    region, few, mjpeg = (suite.conditions[name] for name in ("region", "region-few", "region-mjpeg"))
+    assert few.degradation == region.degradation and few.first_seed == region.first_seed == mjpeg.first_seed
+
+
+def test_a_region_of_the_risk_map_has_four_sides() -> None:
+    text = Path(__file__).with_name("low.toml").read_text("utf-8")
+    parse_suite(text.encode(), "low")
+    with pytest.raises(BadInput) as refused:
+        parse_suite(text.replace("[54, 46, 80, 56]", "[54, 46, 80]", 1).encode(), "changed")
+    assert "region" in refused.value.message
+
+
 @pytest.mark.parametrize("number", ["FI-16", "FI-17"])
 def test_a_requirement_that_was_moved_after_it_was_missed_says_so_where_the_report_shows_it(number: str) -> None:
     (found,) = [one for one in load_suite("standard").requirements if one.id == number]

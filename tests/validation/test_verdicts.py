@@ -12,7 +12,7 @@ import pytest
 from forensic.hashes import canonical_json
 from forensic.validation.master import Comparison, compare
 from forensic.validation.suite import Acceptance, parse_suite
-from forensic.validation.verdicts import Case, Result, Verdict, contradictions, judge, overall
+from forensic.validation.verdicts import Case, NoCase, Result, Verdict, contradictions, judge, overall
 
 SUITE = parse_suite(Path(__file__).with_name("mini.toml").read_bytes(), "mini")
 
@@ -99,6 +99,21 @@ def test_a_record_that_was_made_up_contradicts_itself(place: tuple[Any, ...], va
     assert contradictions(SUITE, changed)
 
 
+def test_what_is_no_case_is_told_and_counts_neither_way() -> None:
+    requirement = SUITE.requirements[2]
+    none = NoCase("chart 2", "its map has no LOW")
+    told = Result(requirement, (Case("chart 1", 1.0),), no_case=(none,)).to_record(0.95)
+    assert (told["verdict"], told["no_case"]) == ("PASS", [{"name": "chart 2", "why": "its map has no LOW"}])
+    alone = Result(requirement, (), no_case=(none,)).to_record(0.95)
+    assert (alone["verdict"], alone["reason"]) == ("FAIL", "nothing was measured")
+    assert "no_case" not in Result(requirement, (Case("chart 1", 1.0),)).to_record(0.95)
+    made = record()
+    made["results"][2]["no_case"] = [none.to_record()]
+    assert contradictions(SUITE, made) == []
+    made["results"][2]["no_case"] = [{"name": "one", "why": "it failed"}]
+    assert contradictions(SUITE, made) == ["RE-01: a case that is told to be none"]
+
+
 PLATFORM = {"processor": "A", "packages": {"numpy": "2"}}
 OTHER = {"processor": "B", "packages": {"numpy": "2"}}
 
@@ -113,6 +128,17 @@ def test_the_same_platform_must_give_the_same_pixels() -> None:
     assert not other.agrees
     assert other.differences[0]["why"] == "other pixels"
     assert compare(SUITE, record(), record(21.0001), (PLATFORM, PLATFORM)).differences != []
+
+
+def test_regions_of_one_recording_are_compared_each_with_itself() -> None:
+    made = record()
+    (whole,) = made["outputs"]
+    made["outputs"] += [{**whole, "region": [0, 0, 8, side], "merkle_root": str(side)} for side in (8, 16)]
+    changed = copy.deepcopy(made)
+    changed["outputs"][2]["merkle_root"] = "other"
+    found = compare(SUITE, made, changed, (PLATFORM, PLATFORM))
+    assert (found.hashes_compared, found.hashes_equal) == (4, 3)
+    assert [one["what"] for one in found.differences] == ["output one, chart 1, r, frames 0:1, region 0,0,8,16"]
 
 
 def test_another_platform_is_held_to_the_tolerance() -> None:

@@ -236,7 +236,7 @@ def _attempt(workspace: Workspace, root: Path, attempt: str) -> Callable[[], obj
 
 
 def _ask_about_generative(attempt: str) -> None:
-    """Ask the shipped policy about a stage of generative class: no such stage is shipped, so none can be run."""
+    """Ask the shipped policy about a made-up stage of generative class; nothing generative is run."""
     creative = attempt != "generative-stage"
     request = StageRequest(stage="invention", stage_class=StageClass.GENERATIVE, learned=False)
     context = PolicyContext(

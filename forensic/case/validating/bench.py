@@ -33,6 +33,8 @@ from forensic.validation.verdicts import FEWEST_FOR_A_MEAN
 
 _CASE = "VALIDATION"
 _ORIGIN = "forensic validate, bench"
+Region = tuple[int, int, int, int]
+"""Left, top, columns and rows, in recorded pixels."""
 _SEVERAL = 3  # workers, where several are asked for: more than the cores of a small machine must not matter
 
 
@@ -139,18 +141,25 @@ class Bench:
             return [_luma(frame) for frame in reader.frames()]
 
     def made(
-        self, simulated: Simulated, recipe: str, frames: tuple[int, int], *, workers: int | None = None, turn: int = 0
+        self,
+        simulated: Simulated,
+        recipe: str,
+        frames: tuple[int, int],
+        *,
+        workers: int | None = None,
+        turn: int = 0,
+        region: Region | None = None,
     ) -> Made:
         """``recipe`` (name or file) on ``frames`` (half-open) of the recording, through ``enhance``.
 
-        ``workers``: None for the program's default. ``turn`` tells repetitions apart. What was made before in exactly
-        the same way is not made again. Raises whatever ``enhance`` raises.
+        ``workers``: None for the program's default. ``turn`` tells repetitions apart. ``region``: None for the whole
+        picture. What was made before in exactly the same way is not made again. Raises whatever ``enhance`` raises.
         """
-        key = (simulated.condition, simulated.scene, recipe, frames, workers, turn)
+        key = (simulated.condition, simulated.scene, recipe, frames, workers, turn, region)
         if key not in self._made:
             request = EnhanceRequest(
                 recipe=recipe, frames=frames, scale=simulated.recording.factor, workers=workers, purpose="validation",
-                reason=f"suite {self._suite.id} {self._suite.version}",
+                roi=region, reason=f"suite {self._suite.id} {self._suite.version}",
             )  # fmt: skip
             run = enhance(self.workspace, self.exhibit(simulated), request, Silent())
             self._made[key] = made = Made(RunFolder(run.folder), run.predicate, _planes(run))
@@ -158,7 +167,8 @@ class Bench:
             self.outputs.append(
                 {
                     "condition": simulated.condition, "scene": simulated.scene, "recipe": made_name(recipe),
-                    "frames": list(frames), "workers": run.predicate["run"]["workers"], "repetition": turn,
+                    "frames": list(frames), **({} if region is None else {"region": list(region)}),
+                    "workers": run.predicate["run"]["workers"], "repetition": turn,
                     "models": [{"id": one["id"], "weights_sha256": one["weights_sha256"]}
                                for one in run.predicate["models"]],
                     "merkle_root": made.merkle_root, "output_sha256": run.predicate["output"]["sha256"],

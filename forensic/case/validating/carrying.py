@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from forensic.case.progress import Progress
-from forensic.case.validating import attacking, measuring
+from forensic.case.validating import attacking, mapping, measuring
 from forensic.case.validating.bench import Bench, NotRunHere
 from forensic.errors import ForensicError, InternalError, Interrupted
 from forensic.registry.cards import NOT_FETCHED
 from forensic.validation.suite import Requirement, Suite
-from forensic.validation.verdicts import Case, Result
+from forensic.validation.verdicts import Case, NoCase, Result
 
 _NOT_HERE = frozenset({NOT_FETCHED, "model.engine-missing"})
-_METHODS: dict[str, Callable[[Bench, Any], list[Case]]] = {
+_METHODS: dict[str, Callable[[Bench, Any], Sequence[Case | NoCase]]] = {
     "fidelity": measuring.fidelity,
     "temporal": measuring.temporal,
     "registration": measuring.estimation,
@@ -26,6 +26,10 @@ _METHODS: dict[str, Callable[[Bench, Any], list[Case]]] = {
     "integrity": attacking.integrity,
     "tamper": attacking.tamper,
     "refusal": attacking.refusal,
+    "low-present": mapping.low_present,
+    "low-kept": mapping.low_kept,
+    "low-planted": mapping.low_planted,
+    "low-withheld": mapping.low_withheld,
 }
 
 
@@ -48,10 +52,10 @@ def carry_out(bench: Bench, suite: Suite, progress: Progress) -> list[Result]:
 
 def _result(bench: Bench, requirement: Requirement) -> Result:
     start = time.monotonic()
-    cases: list[Case] = []
+    found: Sequence[Case | NoCase] = ()
     not_run = error = None
     try:
-        cases = _METHODS[requirement.method.kind](bench, requirement.method)
+        found = _METHODS[requirement.method.kind](bench, requirement.method)
     except NotRunHere as reason:
         not_run = str(reason)
     except (Interrupted, InternalError):
@@ -59,4 +63,6 @@ def _result(bench: Bench, requirement: Requirement) -> Result:
     except ForensicError as wrong:
         told = f"{wrong.code}: {wrong.message}"
         not_run, error = (told, None) if wrong.code in _NOT_HERE else (None, told)
-    return Result(requirement, tuple(cases), not_run, error, time.monotonic() - start)
+    cases = tuple(one for one in found if isinstance(one, Case))
+    none = tuple(one for one in found if isinstance(one, NoCase))
+    return Result(requirement, cases, not_run, error, time.monotonic() - start, none)

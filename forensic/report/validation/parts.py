@@ -18,8 +18,8 @@ from forensic.report.values import at, label, plural, spoken
 from forensic.report.wording import validation as say
 
 _FAMILIES = {
-    "ES": "Decoding and estimation", "FI": "Fidelity", "TE": "Over time", "DE": "Determinism", "IN": "Integrity",
-    "TA": "Tampering", "RE": "Refusals",
+    "ES": "Decoding and estimation", "FI": "Fidelity", "TE": "Over time", "RM": "Risk map", "DE": "Determinism",
+    "IN": "Integrity", "TA": "Tampering", "RE": "Refusals",
 }  # fmt: skip
 
 
@@ -60,7 +60,9 @@ def requirements(record: ValidationRecord) -> list[Flowable]:
 def method(record: ValidationRecord) -> list[Flowable]:
     """How everything was measured and judged."""
     rule = str(say("method", "rule")).format(confidence=percent_of(record.get("suite", "confidence")))
-    texts = (str(say("method", "intro")), rule, *(str(say("method", key)) for key in ("unit", "control", "not_run")))
+    mapped = any(str(at(one, "method", "kind")).startswith("low-") for one in record.listed("requirements"))
+    keys = ("unit", "control", *(("no_case", "few") if mapped else ()), "not_run")
+    texts = (str(say("method", "intro")), rule, *(str(say("method", key)) for key in keys))
     return [paragraph(text) for text in texts]
 
 
@@ -200,7 +202,9 @@ def values(record: ValidationRecord) -> list[Flowable]:
             [one["id"], spoken(at(case, "name")), _value(one, at(case, "value")), _detail(at(case, "detail"))]
             for case in result["cases"]
         )
-        if not result["cases"]:
+        none = result.get("no_case") or []
+        rows.extend([one["id"], spoken(at(case, "name")), "no case", spoken(at(case, "why"))] for case in none)
+        if not result["cases"] and not none:
             rows.append([one["id"], "–", "–", spoken(result.get("reason"))])
     return [table(["No.", "Case", "Value", "Beside it"], rows, (0.08, 0.22, 0.17, 0.53))]
 

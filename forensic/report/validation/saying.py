@@ -14,7 +14,7 @@ from forensic.report.wording import validation as say
 _UNITS = {
     "psnr-y": "dB", "psnr-b": "dB", "edge-overshoot": "grey levels", "block-steps": "grey levels²",
     "mosquito": "grey levels²", "t-of": "px", "warping-error": "grey levels", "flicker": "grey levels",
-    "registration": "px", "quantiser": "QP", "decoding": "samples",
+    "registration": "px", "quantiser": "QP", "decoding": "samples", "low-planted": "tiles",
 }  # fmt: skip
 _DIGITS = 4
 
@@ -44,6 +44,10 @@ def method_of(method: Mapping[str, Any]) -> str:
     for key in ("check", "target", "attempt"):
         if key in fields:
             fields[key] = fields[key].replace("-", " ")
+    if kind.startswith("low-"):
+        region = method.get("region")
+        fields["part"] = str(say("map", "region")).format(*region) if region else str(say("map", "whole"))
+        fields["expect"] = str(say("map", fields["expect"])) if "expect" in fields else ""
     text = str(say("method", kind)).format(**fields)
     return text + str(say("method", "against")).format(**fields) if method.get("against") else text
 
@@ -69,6 +73,12 @@ def percent_of(share: Any) -> str:
 
 def finding(requirement: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     """What was found: the estimate with interval and n, or the reason why there is none."""
+    none = len(result.get("no_case") or [])
+    told = _found(requirement, result)
+    return f"{told}; {none} without a case" if none else told
+
+
+def _found(requirement: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     estimate, unit = result.get("estimate"), unit_of(requirement["method"])
     if not isinstance(estimate, Mapping):
         return spoken(result.get("reason"))
