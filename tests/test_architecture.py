@@ -22,7 +22,7 @@ def test_frames_are_made_coded_only_by_decoder_quantiser_and_label() -> None:
     allowed = {
         "frames/frame.py", "media/reader.py", "media/sandbox/reader.py", "media/label.py", "media/watermark.py",
         "media/writer.py",
-        "case/validating/mapping.py", "validation/riskmap.py",  # the bench's, of the class they had: mapped, not written
+        "case/validating/mapping.py", "validation/riskmap.py",  # the bench's, of their own class: mapped, not written
         "case/salvage.py",  # a resumed run's own frames: their class stands in a line that a signed entry covers
     }  # fmt: skip
     makers = set()
