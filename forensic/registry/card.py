@@ -148,6 +148,8 @@ class ModelCard(_Part):
     calibration: Literal["uncalibrated", "calibrated"]
     #: Digest of ``calibration.json`` beside the card: no other is used.
     calibration_sha256: Digest | None = None
+    #: Digest of ``evaluation.csv`` beside the card, its held-out test: of no other table are numbers told.
+    held_out_sha256: Digest | None = None
     forward_model: ForwardModel | None = None
     training: Training
     measured: Annotated[list[Measurement], Field(min_length=1)]
@@ -172,6 +174,8 @@ class ModelCard(_Part):
     def _which_calibration(self) -> ModelCard:
         if (self.calibration == "calibrated") != (self.calibration_sha256 is not None):
             raise ValueError('calibration_sha256 is stated if, and only if, calibration = "calibrated"')
+        if self.held_out_sha256 is not None and self.calibration_sha256 is None:
+            raise ValueError("held_out_sha256 goes with calibration_sha256")
         return self
 
     @model_validator(mode="after")

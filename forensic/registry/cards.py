@@ -26,6 +26,7 @@ from forensic.registry.packs.store import stored_weights
 
 CARD_FILE = "card.toml"
 CALIBRATION_FILE = "calibration.json"
+HELD_OUT_FILE = "evaluation.csv"
 MAXIMUM_CARD_BYTES = 1 << 20
 MAXIMUM_WEIGHTS_BYTES = 1 << 30
 NOT_FETCHED = "model.pack-not-fetched"
@@ -146,26 +147,28 @@ def _check(name: str, root: Path, store: Path | None) -> CardCheck:
     try:
         card = load_card(name, root)
         verify_card(card, store)
-        _require_calibration(card)
+        _require_beside(card, CALIBRATION_FILE, card.calibration_sha256, "calibration")
+        _require_beside(card, HELD_OUT_FILE, card.held_out_sha256, "held-out test")
     except ForensicError as error:
         return _failed(name, error, card)
     return CardCheck(name, True, card)
 
 
-def _require_calibration(card: ModelCard) -> None:
-    """A model may be used without the calibration that its card names; then its risk maps are uncalibrated."""
-    if card.calibration_sha256 is None:
+def _require_beside(card: ModelCard, name: str, sha256: str | None, what: str) -> None:
+    """A model may be used without the calibration that its card names, or its test; then its risk maps are
+    uncalibrated, or its reports without the test's numbers."""
+    if sha256 is None:
         return
-    path = card.folder / CALIBRATION_FILE
+    path = card.folder / name
     try:
         with path.open("rb") as stream:
             found = sha256_bytes(stream.read(MAXIMUM_CARD_BYTES + 1))
     except OSError as error:
         found = f"none ({error.strerror})"
-    if found != card.calibration_sha256:
+    if found != sha256:
         raise PolicyRefused(
-            "model.calibration-mismatch",
-            f"The calibration of model {card.id} has SHA-256 {found}; its card says {card.calibration_sha256}.",
+            f"model.{what.replace(' ', '-')}-mismatch",
+            f"The {what} of model {card.id} has SHA-256 {found}; its card says {sha256}.",
             _REINSTALL,
         )
 

@@ -66,8 +66,12 @@ def _calibration(model: str) -> Calibration:
 
 
 def _plant(bound: BoundRecipe, model: str, most: int) -> None:
-    rows = [asdict(one) for one in planted.planted(bound.pipeline, _calibration(model), most)]
-    _table(models_dir() / model / "planted.csv", rows)
+    calibration = _calibration(model)
+    found = [
+        *planted.planted(bound.pipeline, calibration, most),
+        *planted.planted_in_low(bound.pipeline, calibration, most),
+    ]
+    _table(models_dir() / model / "planted.csv", [asdict(one) for one in found])
 
 
 def _table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

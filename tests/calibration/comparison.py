@@ -1,5 +1,5 @@
 """Rows of ``evaluation.csv`` that hold the learned score against the baselines: over all pixels, by brightness of the
-recording and by kind of area, each with an interval by drawing scenes again."""
+recording, by kind of area and by both, each with an interval by drawing scenes again."""
 
 from __future__ import annotations
 
@@ -65,10 +65,11 @@ def rows(own: Sequence[Ranks]) -> Iterator[Row]:
         for name in (one for one in BROKEN_DOWN if part and one in named):
             yield from _of(label, name, [one.ranked for one in part], _picks(len(part)))
             yield spearman_row(label, name, part)
-    for kind in AREAS:
-        there = [one.by_area[kind] for one in own if kind in one.by_area]
-        for name in (one for one in BROKEN_DOWN if there and one in named):
-            yield from _of(f", area {kind}", name, there, _picks(len(there)))
+    for label, part in ({"": list(own)} | parts).items():
+        for kind in AREAS:
+            there = [one.by_area[kind] for one in part if kind in one.by_area]
+            for name in (one for one in BROKEN_DOWN if there and one in named):
+                yield from _of(f", area {kind}{label}", name, there, _picks(len(there)))
 
 
 def spearman_row(label: str, name: str, own: Sequence[Ranks]) -> Row:

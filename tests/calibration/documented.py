@@ -18,8 +18,11 @@ from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.calibration.shelf import FILE
 from tests.calibration.recordings import STRATA
 
-#: What recordings and pixels are told apart by.
+#: What recordings and pixels are told apart by, one by one and crossed.
 PARTS = (*(f"brightness {one}" for one in BRIGHTNESS), *(f"area {one}" for one in AREAS))
+CROSSED = tuple(f"area {area}, brightness {kind}" for area in AREAS for kind in BRIGHTNESS)
+#: Models of which the rankings by part are told one by one; of all, the lowest and the highest.
+TOLD = ("light-x4", "light-x2", "light-x1")
 Evaluation = Mapping[tuple[str, str], Mapping[str, str]]
 #: Scores that the learned one is held against, in words.
 BASELINES = {
@@ -106,11 +109,6 @@ def held_out(model: str) -> Iterator[str]:
         )
 
 
-def has_leads(model: str) -> bool:
-    """Whether its evaluation holds leads and rankings by part; the first ones were made without."""
-    return any(" less " in what for _, what in evaluation(model))
-
-
 def leads(model: str) -> str:
     """By how much the AUROC is above that of the best baseline in each stratum, on the same draws of scenes."""
     found, cells = evaluation(model), []
@@ -130,6 +128,24 @@ def ranked_by(model: str, what: str) -> str:
         told = "-" if score is None or gradient is None else f"{_auroc(score)} ({float(gradient['value']):.3f})"
         cells.append(told)
     return f"| {model}, {what} | {' | '.join(cells)} |"
+
+
+def ranked_over_all(what: str) -> str:
+    """The lowest and the highest of these AUROCs of all models, and the fewest recordings that one comes from."""
+    cells, n = [], []
+    for one in STRATA:
+        rows = [found[one.name, f"AUROC, quantile/2, {what}"] for found in map(evaluation, models())]
+        values = [float(row["value"]) for row in rows]
+        n += [int(row["n"]) for row in rows]
+        cells.append(f"{min(values):.3f} to {max(values):.3f}")
+    return f"| all ten, {what} (n at least {min(n)}) | {' | '.join(cells)} |"
+
+
+def rankings() -> Iterator[str]:
+    """Every row of the table of rankings by part."""
+    for what in (*PARTS, *CROSSED):
+        yield from (ranked_by(model, what) for model in (TOLD if what in PARTS else TOLD[:1]))
+        yield ranked_over_all(what)
 
 
 def planted(model: str) -> Iterator[str]:
@@ -206,35 +222,46 @@ def _where(model: str, stratum: str) -> str:
 def worst(kind: str) -> Iterator[str]:
     """Of all models and strata: how much of a kind of area is LOW at most, in how many recordings, and how often it is
     wrong there at worst (of at least ten recordings)."""
-    rows = {
-        (model, one.name): {what: row for (stratum, what), row in evaluation(model).items() if stratum == one.name}
-        for model in models()
-        for one in STRATA
-    }
-    rows = {where: found for where, found in rows.items() if f"LOW area, area {kind}, in the domain" in found}
-
-    def largest(what: str, value: Callable[[Mapping[str, str]], float]) -> tuple[tuple[str, str], Mapping[str, str]]:
-        held = {where: found[what] for where, found in rows.items() if what in found and int(found[what]["n"]) >= 10}
-        where = max(held, key=lambda one: value(held[one]))
-        return where, held[where]
-
-    where, row = largest(f"LOW area, area {kind}, in the domain", lambda one: float(one["value"]))
+    where, row = _largest(f"LOW area, area {kind}, in the domain", lambda one: float(one["value"]))
     yield f"at most {100 * float(row['value']):.1f} % of the pixels are LOW ({_where(*where)})"
-    where, row = largest(f"no LOW pixel, area {kind}, in the domain", lambda one: 1.0 - float(one["value"]))
+    where, row = _largest(f"no LOW pixel, area {kind}, in the domain", lambda one: 1.0 - float(one["value"]))
     yield f"in up to {100 - 100 * float(row['value']):.0f} % of the recordings some are ({_where(*where)})"
     for tolerance in (16, 32):
-        what = f"share {tolerance} failed, area {kind}, in the domain with LOW"
-        where, row = largest(what, lambda one: int(one["value"].split("/")[0]) / int(one["n"]))
-        failed = row["value"].replace("/", " of ")
-        limits = f"[{100 * float(row['low']):.0f}, {100 * float(row['high']):.0f} %]"
-        yield f"more than 5 % of them are off by more than {tolerance} in {failed} {limits} ({_where(*where)})"
+        yield f"more than 5 % of them are off by more than {tolerance} in {_worst_share(kind, tolerance)}"
+
+
+def worst_by_brightness(kind: str) -> Iterator[str]:
+    """The same failures, crossed with the brightness of the recording."""
+    for brightness in BRIGHTNESS:
+        fails = [_worst_share(f"{kind}, brightness {brightness}", tolerance) for tolerance in (16, 32)]
+        yield f"{brightness}: by more than 16 in {fails[0]}, by more than 32 in {fails[1]}"
+
+
+def _worst_share(kind: str, tolerance: int) -> str:
+    what = f"share {tolerance} failed, area {kind}, in the domain with LOW"
+    where, row = _largest(what, lambda one: int(one["value"].split("/")[0]) / int(one["n"]))
+    limits = f"[{100 * float(row['low']):.0f}, {100 * float(row['high']):.0f} %]"
+    return f"{row['value'].replace('/', ' of ')} {limits} ({_where(*where)})"
+
+
+def _largest(what: str, value: Callable[[Mapping[str, str]], float]) -> tuple[tuple[str, str], Mapping[str, str]]:
+    """Model and stratum whose row ``what``, of at least ten recordings, has the largest ``value``; and that row."""
+    tables = {model: evaluation(model) for model in models()}
+    held = {
+        (model, one.name): found[one.name, what]
+        for model, found in tables.items()
+        for one in STRATA
+        if (one.name, what) in found and int(found[one.name, what]["n"]) >= 10
+    }
+    where = max(held, key=lambda one: value(held[one]))
+    return where, held[where]
 
 
 if __name__ == "__main__":
     for rows in (calibrated, held_out, planted):
         sys.stdout.write("".join(f"{row}\n" for model in models() for row in rows(model)))
-    for model in filter(has_leads, models()):
-        sys.stdout.write("".join(f"{row}\n" for row in (leads(model), *(ranked_by(model, one) for one in PARTS))))
+    sys.stdout.write("".join(f"{row}\n" for row in (*map(leads, models()), *rankings())))
     sys.stdout.write("".join(f"{row}\n" for model in models() if has_unfamiliar(model) for row in unfamiliar(model)))
     sys.stdout.write("".join(f"{by_area(model, kind)}\n" for model in models() for kind in ("edge", "text-like")))
-    sys.stdout.write("".join(f"{kind}: {'; '.join(worst(kind))}\n" for kind in ("edge", "text-like")))
+    for kind in ("edge", "text-like"):
+        sys.stdout.write(f"{kind}: {'; '.join((*worst(kind), *worst_by_brightness(kind)))}\n")

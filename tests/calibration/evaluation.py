@@ -18,7 +18,7 @@ from forensic.risk.assessment import assess
 from forensic.risk.calibration import counting
 from forensic.risk.calibration.artefact import Calibration, Claim, Stratum
 from forensic.risk.calibration.binomial import clopper_pearson
-from forensic.risk.calibration.breakdown import brightness_class
+from forensic.risk.calibration.breakdown import BRIGHTNESS, brightness_class
 from forensic.risk.calibration.criteria import TOLERANCES
 from forensic.risk.calibration.domain import outside
 from forensic.risk.calibration.evaluating import any_failed, shown
@@ -141,17 +141,29 @@ def _coverage(
 
 
 def _broken_down(inside: Sequence[Held], stratum: Stratum, calibration: Calibration) -> Iterator[tuple[object, ...]]:
-    """By brightness of the recording and by kind of area, of the recordings in the domain."""
+    """By brightness of the recording, by kind of area and by both, of the recordings in the domain."""
     part = [one.counted for one in inside if one.counted]
+    yield from _parts("", part, stratum, calibration)
+    for kind in BRIGHTNESS:
+        own = [one for one in part if one.content is not None and brightness_class(one.content.brightness) == kind]
+        if own:
+            yield from _parts(f", brightness {kind}", own, stratum, calibration)
+
+
+def _parts(
+    label: str, part: Sequence[Recording], stratum: Stratum, calibration: Calibration
+) -> Iterator[tuple[object, ...]]:
     for one in shown(part, calibration.claims, stratum.threshold or 0.0, calibration.subject.scale):
-        label, failed = f"{one.by} {one.name}, in the domain", one.failed
+        if label and one.by == "brightness":
+            continue  # there is one only
+        named, failed = f"{one.by} {one.name}{label}, in the domain", one.failed
         what = "any claim failed" if one.tolerance is None else f"share {one.tolerance} failed"
         limits = (rounded(failed.low), rounded(failed.high))
-        yield f"{what}, {label} with LOW", f"{failed.failures}/{failed.n}", *limits, failed.n
+        yield f"{what}, {named} with LOW", f"{failed.failures}/{failed.n}", *limits, failed.n
         if one.n and one.tolerance != TOLERANCES[-1]:  # told once for a kind of area
             areas = [low / of for of, low in _areas(part, one, stratum.threshold or 0.0)]
-            yield f"LOW area, {label}", rounded(one.low_area or 0.0), *interval(areas), one.n
-            yield f"no LOW pixel, {label}", rounded(one.abstained / one.n), *_rate(one.abstained, one.n), one.n
+            yield f"LOW area, {named}", rounded(one.low_area or 0.0), *interval(areas), one.n
+            yield f"no LOW pixel, {named}", rounded(one.abstained / one.n), *_rate(one.abstained, one.n), one.n
 
 
 def _areas(part: Sequence[Recording], one: Shown, threshold: float) -> Iterator[tuple[int, int]]:

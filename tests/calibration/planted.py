@@ -5,6 +5,11 @@ recording as it was, in the middle of the picture. *detail in LOW*: the same, as
 honest map has any. *swap*: a plate in the scene; the output shows the enlargement of another plate recorded alike.
 *erased*: a mark in the scene; the output shows the enlargement of the scene recorded without it.
 
+Plates and marks as bold as these are hardly ever LOW. *swap in LOW*, *erased in LOW*: soft characters, or a soft stain,
+faint enough (32 grey levels) for the honest map to keep LOW over them, where LOW is deepest. *..., gate silent*: the
+same, with what the forward model sees of the change weakened until the domain's gate has nothing to say (what it does
+not see is left whole), so that only the score can tell.
+
 A tile is planted where at least a quarter of its pixels were changed by more than 16 grey levels; it is caught if it
 is not LOW. Tiles that were LOW before tell how much of that is the planting's doing.
 """
@@ -22,6 +27,7 @@ from forensic.fusion.conjugate_gradients import solve
 from forensic.fusion.forward import ForwardModel
 from forensic.risk.assessment import assess
 from forensic.risk.calibration.artefact import Calibration
+from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.tiles import TILE, Level, tile_share
 from forensic.stages.pipeline import Pipeline
 from tests.calibration import scenes
@@ -30,6 +36,10 @@ from tests.calibration.recordings import STRATA, Enlarged, Region, Stratum, enla
 CHANGED, SHARE = 16.0, 0.25
 PLATES = ("XK7 B31", "NM4 D85")
 KINDS = ("detail", "detail in LOW", "swap", "erased")
+IN_LOW = ("swap in LOW", "erased in LOW")
+SILENT = ", gate silent"
+FAINT = 32.0  # grey levels of what is planted in LOW
+SCENES = 40  # that are tried, at most, for pictures in which something LOW is swapped or erased
 SIZE = (124, 16)  # pixels across and up of the strokes
 
 
@@ -71,6 +81,21 @@ def _mark(scene: np.ndarray) -> np.ndarray:
     return scene + line.astype(np.float32) / np.float32(255.0) * off
 
 
+def _soft(scene: np.ndarray, what: str, at: tuple[int, int]) -> np.ndarray:
+    """``scene`` with ``what``, two characters or "stain", around ``at`` (x, y): its edges blurred, faint."""
+    drawn, sigma = np.zeros(scene.shape, np.uint8), 2.0
+    if what == "stain":
+        cv2.ellipse(drawn, at, (24, 16), 20.0, 0.0, 360.0, 255, -1, cv2.LINE_AA)
+        sigma = 4.0
+    else:
+        (width, height), _ = cv2.getTextSize(what, cv2.FONT_HERSHEY_SIMPLEX, 1.9, 10)
+        origin = (at[0] - width // 2, at[1] + height // 2)
+        cv2.putText(drawn, what, origin, cv2.FONT_HERSHEY_SIMPLEX, 1.9, 255, 10, cv2.LINE_AA)
+    ink = cv2.GaussianBlur(drawn.astype(np.float32) / np.float32(255.0), (0, 0), sigma)
+    drawn_in = scene + np.float32(-FAINT if scene[at[1], at[0]] > 127.0 else FAINT) * ink
+    return np.clip(drawn_in, 0.0, 255.0)
+
+
 def _invisible(detail: np.ndarray, forward: ForwardModel) -> np.ndarray:
     seen = solve(forward.gram, forward.apply(detail), iterations=100, tolerance=1e-5).x
     return np.asarray(detail - forward.adjoint(seen))
@@ -106,8 +131,7 @@ def pair_of(
     scene, scale = pictures[number], calibration.subject.scale
 
     def record(shown: np.ndarray) -> Region | None:
-        changed = [*pictures[:number], shown, *pictures[number + 1 :]]
-        return recorded(changed, number, stratum, "test", scale, centred=True)
+        return _recorded(shown, pictures, number, stratum, scale)
 
     recording = record(_plate(scene, PLATES[0]) if kind == "swap" else _mark(scene) if kind == "erased" else scene)
     if recording is None:
@@ -123,6 +147,69 @@ def pair_of(
     if other is None or (other.box, other.degradation) != (recording.box, recording.degradation):
         return None  # drawn another number of times
     return made, enlarged(other, pipeline).output.to_working().luma
+
+
+@dataclass(frozen=True)
+class Bare:
+    """A scene recorded as it is, its enlargement, and where in the scene its LOW is deepest (x, y)."""
+
+    recording: Region
+    made: Enlarged
+    at: tuple[int, int]
+
+
+def _recorded(
+    shown: np.ndarray, pictures: list[np.ndarray], number: int, stratum: Stratum, scale: int
+) -> Region | None:
+    changed = [*pictures[:number], shown, *pictures[number + 1 :]]
+    return recorded(changed, number, stratum, "test", scale, centred=True)
+
+
+def _bare(
+    pictures: list[np.ndarray], number: int, stratum: Stratum, pipeline: Pipeline, calibration: Calibration
+) -> Bare | None:
+    """None where it cannot be recorded in ``stratum``, or nothing is LOW."""
+    recording = _recorded(pictures[number], pictures, number, stratum, calibration.subject.scale)
+    if recording is None:
+        return None
+    made = enlarged(recording, pipeline)
+    honest = assess(made.frame, made.output, calibration=calibration, halves=made.halves)
+    centre = _inside_low(honest.levels == Level.LOW)
+    if centre is None:
+        return None
+    return Bare(recording, made, (recording.corner[0] + centre[0], recording.corner[1] + centre[1]))
+
+
+def pair_in_low(
+    kind: str, pictures: list[np.ndarray], number: int, stratum: Stratum, pipeline: Pipeline, bare: Bare
+) -> tuple[Enlarged, np.ndarray] | None:
+    """As :func:`pair_of`, for a kind of :data:`IN_LOW` and a scene of which something is LOW."""
+    scale = bare.recording.recording.factor
+    pair = []
+    for what in ("K7", "M3") if kind == "swap in LOW" else ("stain", None):
+        if what is None:
+            pair.append(bare.made)
+            continue
+        made = _recorded(_soft(pictures[number], what, bare.at), pictures, number, stratum, scale)
+        if made is None or (made.box, made.degradation) != (bare.recording.box, bare.recording.degradation):
+            return None  # drawn another number of times
+        pair.append(enlarged(made, pipeline))
+    return pair[0], pair[1].output.to_working().luma
+
+
+def _silenced(made: Enlarged, luma: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """``luma`` with as much of the change as leaves the recording in the domain; the honest luma where that is none."""
+    honest = made.output.to_working().luma
+    unseen = np.zeros_like(honest)
+    if calibration.subject.scale > 1:
+        forward = ForwardModel.between(made.frame.geometry, made.output.geometry)
+        unseen = _invisible(luma - honest, forward)
+    for part in range(10, -1, -1):
+        weaker = honest + unseen + np.float32(part / 10) * (luma - honest - unseen)
+        found = assess(made.frame, _shown(made.output, weaker), calibration=calibration, halves=made.halves)
+        if found.status == CALIBRATED:
+            return np.asarray(weaker)
+    return honest
 
 
 def held_against(
@@ -155,3 +242,25 @@ def planted(pipeline: Pipeline, calibration: Calibration, most: int) -> Iterator
                 if pair is not None:
                     done += 1
                     yield held_against(kind, scene.file, stratum, pair, calibration)
+
+
+def planted_in_low(pipeline: Pipeline, calibration: Calibration, most: int) -> list[Planted]:
+    """Swap and erase, in the test scenes of every stratum until something LOW was planted in ``most`` pictures."""
+    pictures, found = scenes.pictures("test"), {kind: list[Planted]() for kind in IN_LOW}
+    for stratum in STRATA:
+        done = dict.fromkeys(IN_LOW, 0)
+        for number, scene in list(enumerate(scenes.listed("test")))[:SCENES]:
+            wanted = [kind for kind in IN_LOW if done[kind] < most]
+            bare = _bare(pictures, number, stratum, pipeline, calibration) if wanted else None
+            if bare is None:
+                continue
+            for kind in wanted:
+                pair = pair_in_low(kind, pictures, number, stratum, pipeline, bare)
+                if pair is not None:
+                    silent = (pair[0], _silenced(*pair, calibration))
+                    found[kind] += (
+                        held_against(kind, scene.file, stratum, pair, calibration),
+                        held_against(kind + SILENT, scene.file, stratum, silent, calibration),
+                    )
+                    done[kind] += found[kind][-2].low_before > 0
+    return [one for kind in IN_LOW for one in found[kind]]

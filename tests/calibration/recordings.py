@@ -58,10 +58,12 @@ STRATA = (
 
 @dataclass(frozen=True)
 class Region:
-    """A recording, and the part of it that shows the scene: left, top, columns and rows in recorded pixels."""
+    """A recording, the part of it that shows the scene (left, top, columns and rows in recorded pixels), and where in
+    the scene that part begins (x, y, in its pixels; the camera's shake left out)."""
 
     recording: Recording
     box: tuple[int, int, int, int]
+    corner: tuple[int, int]
 
     @property
     def sha256(self) -> str:
@@ -159,7 +161,8 @@ def region(
         last = min(start[axis] + scene.shape[axis] - BORDER - MARGIN, whole[1 - axis])
         least, most = -(-first // (2 * factor)), (last // factor - size) // 2
         places.append(2 * ((least + most) // 2 if centred else int(rng.integers(least, most + 1))))
-    return Region(made, (places[0], places[1], sizes[0], sizes[1]))
+    corner = (factor * places[0] + MARGIN - start[1], factor * places[1] + MARGIN - start[0])
+    return Region(made, (places[0], places[1], sizes[0], sizes[1]), corner)
 
 
 def _filled(scenes: Sequence[np.ndarray], number: int, height: int, width: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from forensic.case.calibrating import heldout
 from forensic.case.calibrating.heldout import FILE, held_out_of
 from forensic.case.verification.heldout import held_out_faults
 from forensic.hashes import sha256_file
+from forensic.registry.cards import CARD_FILE
 from forensic.resources import models_dir
 from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.calibration.shelf import FILE as CALIBRATION
@@ -57,12 +59,19 @@ def test_the_numbers_are_those_of_the_table() -> None:
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the table of light-x4, which is read in place of the shipped one."""
+    """A copy of the table of light-x4, which is read in place of the shipped one; beside it the card."""
     (tmp_path / "light-x4").mkdir()
-    copy = tmp_path / "light-x4" / FILE
-    copy.write_bytes((models_dir() / "light-x4" / FILE).read_bytes())
+    for name in (FILE, CARD_FILE):
+        (tmp_path / "light-x4" / name).write_bytes((models_dir() / "light-x4" / name).read_bytes())
     monkeypatch.setattr(heldout, "models_dir", lambda: tmp_path)
-    return copy
+    return tmp_path / "light-x4" / FILE
+
+
+def _pin(table: Path) -> None:
+    """Have the card name ``table`` as it is now."""
+    card = table.with_name(CARD_FILE)
+    pinned = f'held_out_sha256 = "{sha256_file(table)}"'
+    card.write_text(re.sub(r'held_out_sha256 = "\w+"', pinned, card.read_text("utf-8")), "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -83,8 +92,29 @@ def test_a_table_that_does_not_agree_with_itself_gives_no_numbers_and_says_so(
     text = table.read_text("utf-8")
     assert old in text
     table.write_text(text.replace(old, new), "utf-8")
+    _pin(table)
     told = held_out_of(_shipped("light-x4"))
-    assert told["strata"] == [] and why in told["why_none"] and told["sha256"] == sha256_file(table)
+    assert told["strata"] == [] and why in told["why_none"] and told["sha256"] == told["pinned"] == sha256_file(table)
+
+
+def test_numbers_of_a_table_that_the_card_does_not_name_are_not_told(table: Path) -> None:
+    """One failure more in a row that agrees with itself."""
+    text = table.read_text("utf-8")
+    old, new = '"claim failed, share 16, all",1/200,0.0,0.028,200', '"claim failed, share 16, all",0/200,0.0,0.018,200'
+    assert old in text
+    table.write_text(text.replace(old, new), "utf-8")
+    told = held_out_of(_shipped("light-x4"))
+    assert told["strata"] == [] and "not the one that the model's card names" in told["why_none"]
+    assert told["pinned"] != told["sha256"] == sha256_file(table)
+    _pin(table)
+    assert held_out_of(_shipped("light-x4"))["strata"]
+
+
+def test_a_card_that_names_no_table_is_told_and_gives_the_numbers(table: Path) -> None:
+    card = table.with_name(CARD_FILE)
+    card.write_text(re.sub(r"held_out_sha256.*\n", "", card.read_text("utf-8")), "utf-8")
+    told = held_out_of(_shipped("light-x4"))
+    assert told["pinned"] is None and told["why_none"] is None and len(told["strata"]) == 3
 
 
 @pytest.mark.parametrize("data", [None, b"x" * ((1 << 20) + 1), b"\xff\xfe", b""])
@@ -92,6 +122,7 @@ def test_a_table_that_cannot_be_read_stops_nothing(table: Path, data: bytes | No
     table.unlink()
     if data is not None:
         table.write_bytes(data)
+        _pin(table)
     told = held_out_of(_shipped("light-x4"))
     assert told["strata"] == [] and FILE in told["why_none"]
     cited = {**_cited(), "held_out": told}
@@ -119,7 +150,8 @@ def test_verify_finds_numbers_that_do_not_follow_from_their_counts() -> None:
     assert with_() == []
     assert with_first(failures=[1, 0, 0]) and with_first(stratum="other") and with_first(n="200") and with_first(more=1)
     assert with_(strata=cited["held_out"]["strata"][:2]) and with_(strata=None) and with_(strata=[7])
-    assert with_(strata=[]) and with_(why_none="it is gone")
+    assert with_(strata=[]) and with_(why_none="it is gone") and with_(pinned="ab" * 32)
+    assert with_(pinned=None) == []
     assert list(held_out_faults({**cited, "held_out": 7}))
     assert list(held_out_faults({**cited, "artefact": {**cited["artefact"], "origin": "laboratory"}}))
     assert list(held_out_faults({**cited, "artefact": {"origin": "shipped"}}))

@@ -13,7 +13,7 @@ from forensic import __version__
 from forensic.errors import PolicyRefused
 from forensic.frames.frame import WorkingFrame
 from forensic.hashes import canonical_json, sha256_file
-from forensic.registry.cards import load_card, verify_all
+from forensic.registry.cards import HELD_OUT_FILE, load_card, verify_all
 from forensic.resources import models_dir
 from forensic.risk import assessment
 from forensic.risk.assessment import assess
@@ -42,6 +42,7 @@ def test_shipped_calibrations_are_those_of_their_cards_and_make_the_committed_cl
     for path in shipped:
         card = load_card(path.parent.name)
         assert (card.calibration, card.calibration_sha256) == ("calibrated", sha256_file(path))
+        assert card.held_out_sha256 == sha256_file(card.folder / HELD_OUT_FILE)
         found = shelf.read_calibration(path)
         assert found is not None
         assert tuple(found.claims) == CLAIMS
@@ -85,6 +86,13 @@ def test_another_calibration_than_the_card_names_is_not_used_and_the_reason_is_t
     assert (found.ok, found.code) == (False, "model.calibration-mismatch")
 
 
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(path.read_bytes() + b"\n")])
+def test_another_held_out_test_than_the_card_names_is_told_by_the_check_of_models(models: Path, change: Any) -> None:
+    change(models / "light-x4" / HELD_OUT_FILE)
+    (found,) = verify_all(models)
+    assert (found.ok, found.code) == (False, "model.held-out-test-mismatch")
+
+
 def test_a_calibration_of_regions_is_not_used_for_whole_pictures_and_the_reason_is_told() -> None:
     stages = load_recipe("light").bind().stages
     assert shelf.shipped_for(stages) is None
@@ -103,7 +111,11 @@ def test_where_no_calibration_is_named_none_is_missed() -> None:
 
 @pytest.mark.parametrize(
     ("line", "by"),
-    [('calibration = "calibrated"\n', 'calibration = "uncalibrated"\n'), ("calibration_sha256 = ", "# ")],
+    [
+        ('calibration = "calibrated"\n', 'calibration = "uncalibrated"\n'),
+        ("calibration_sha256 = ", "# "),
+        ('calibration = "calibrated"\ncalibration_sha256 = ', 'calibration = "uncalibrated"\n# '),  # its test stays
+    ],
 )
 def test_a_card_that_half_names_a_calibration_is_refused(models: Path, line: str, by: str) -> None:
     card = models / "light-x4" / "card.toml"

@@ -1,8 +1,8 @@
 """What the held-out test of a shipped calibration found: read from its table beside the model's card, for the record.
 
 A laboratory's own calibration holds its test itself (``laboratory.held_out`` of the artefact). A shipped one does not:
-its test is ``evaluation.csv`` beside the card, which is made after the artefact and which no card pins. So the record
-of a run holds the numbers and the digest of the table that they were read from.
+its test is ``evaluation.csv`` beside the card, which pins it (``held_out_sha256``). The record of a run holds the
+numbers, the digest of the table that they were read from, and the one that the card has.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from forensic.hashes import sha256_bytes
+from forensic.registry.cards import HELD_OUT_FILE as FILE
+from forensic.registry.cards import load_card
 from forensic.resources import models_dir
 from forensic.risk.calibration.breakdown import AREAS, BRIGHTNESS
 from forensic.risk.calibration.criteria import TOLERANCES
@@ -21,7 +23,6 @@ from forensic.risk.calibration.laboratory import Failed, HeldOut, Shown, rate_li
 if TYPE_CHECKING:
     from forensic.risk.calibration.artefact import Calibration, Stratum
 
-FILE = "evaluation.csv"
 _MOST_BYTES = 1 << 20
 _ROUNDED = 6e-4  # the table has three decimals
 _INSIDE = "in the domain"
@@ -32,14 +33,18 @@ Rows = Mapping[str, Mapping[str, str]]
 def held_out_of(calibration: Calibration) -> dict[str, Any]:
     """What the record says of the held-out test of a shipped ``calibration``.
 
-    ``file`` and ``sha256`` of the table (null: it cannot be read), ``strata`` in the order of the artefact, each as in
-    ``laboratory.held_out``; and ``why_none``: null, or why there are no numbers, where ``strata`` is empty. A table
-    that is gone or does not agree with itself stops no run: it changes no level.
+    ``file`` and ``sha256`` of the table (null: it cannot be read), ``pinned`` (the digest on the card; null: it has
+    none), ``strata`` in the order of the artefact, each as in ``laboratory.held_out``; and ``why_none``: null, or why
+    there are no numbers, where ``strata`` is empty. A table that is gone, is not the one that the card pins or does
+    not agree with itself stops no run: it changes no level.
     """
-    told: dict[str, Any] = {"file": FILE, "sha256": None, "why_none": None, "strata": []}
+    told: dict[str, Any] = {"file": FILE, "sha256": None, "pinned": None, "why_none": None, "strata": []}
     try:
+        told["pinned"] = load_card(calibration.subject.model, models_dir()).held_out_sha256
         data = _read(calibration)
         told["sha256"] = sha256_bytes(data)
+        if told["pinned"] not in (None, told["sha256"]):
+            return {**told, "why_none": f"{FILE} is not the one that the model's card names"}
         return {**told, "strata": [one.model_dump(mode="json") for one in _strata(data, calibration)]}
     except OSError as error:
         return {**told, "why_none": f"{FILE} cannot be read: {error.strerror or 'it is too large'}"}

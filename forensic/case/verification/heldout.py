@@ -28,6 +28,8 @@ def held_out_faults(cited: Any) -> Iterator[str]:
         yield f"{_WRONG} are not listed"
     elif (told.get("why_none") is None) == (not strata):
         yield f"{_WRONG} are neither there nor told to be missing"
+    elif strata and told.get("pinned") not in (None, told.get("sha256")):
+        yield f"{_WRONG} are those of a table that the model's card does not name"
     elif strata and not _agree(strata, artefact):
         yield f"{_WRONG} do not follow from their counts"
 

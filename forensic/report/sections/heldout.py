@@ -36,6 +36,7 @@ def held_out_test(mapped: Any, artefact: Any, frames: Mapping[str, Sequence[str]
         return [heading, paragraph(said["unsound"].format_map(origin))]
     if not found:
         return [heading, paragraph(said["none"].format(reason=spoken(at(told, "why_none"))))]
+    origin["pinned"] = said["not_pinned" if at(told, "pinned") is None else "pinned"]
     here = [_here(found[name], numbers) for name, numbers in frames.items() if name in found]
     return [
         heading,
