@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from forensic.resources import models_dir
@@ -16,6 +16,8 @@ from forensic.risk.calibration.binomial import clopper_pearson
 from forensic.risk.calibration.breakdown import AREAS, BRIGHTNESS
 from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.calibration.shelf import FILE
+from tests.calibration import planted as planting
+from tests.calibration import unfamiliar as other
 from tests.calibration.recordings import STRATA
 
 #: What recordings and pixels are told apart by, one by one and crossed.
@@ -23,6 +25,10 @@ PARTS = (*(f"brightness {one}" for one in BRIGHTNESS), *(f"area {one}" for one i
 CROSSED = tuple(f"area {area}, brightness {kind}" for area in AREAS for kind in BRIGHTNESS)
 #: Models of which the rankings by part are told one by one; of all, the lowest and the highest.
 TOLD = ("light-x4", "light-x2", "light-x1")
+#: Kinds that were planted, a table each.
+KINDS = planting.KINDS
+IN_LOW = tuple(kind + added for kind in planting.IN_LOW for added in ("", planting.SILENT))
+UNFAMILIAR = tuple(other.KINDS)
 Evaluation = Mapping[tuple[str, str], Mapping[str, str]]
 #: Scores that the learned one is held against, in words.
 BASELINES = {
@@ -148,15 +154,13 @@ def rankings() -> Iterator[str]:
         yield ranked_over_all(what)
 
 
-def planted(model: str) -> Iterator[str]:
-    """A row for each kind that was planted: what was caught, of it what had been LOW, and whether the gate or the score
-    did it."""
-    path = models_dir() / model / "planted.csv"
-    rows: list[dict[str, str]] = []
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    for kind in dict.fromkeys(row["kind"] for row in rows):
+def planted(model: str, kinds: Sequence[str]) -> str:
+    """What was caught of each of ``kinds``: of all tiles; of those that had been LOW, with the pictures in which all of
+    these were caught, and in how many the gate spoke."""
+    with (models_dir() / model / "planted.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    cells = []
+    for kind in kinds:
         own = [row for row in rows if row["kind"] == kind]
         tiles, caught, before, of_those = (
             sum(int(row[name]) for row in own) for name in ("tiles", "caught", "low_before", "low_caught")
@@ -164,36 +168,40 @@ def planted(model: str) -> Iterator[str]:
         low = [row for row in own if int(row["low_before"])]
         whole = sum(row["low_caught"] == row["low_before"] for row in low)
         gate = sum(row["status"] != CALIBRATED for row in low)
-        pictures = f"{whole} of {len(low)}"
+        told = f"{caught} of {tiles}" if tiles else "none to plant"
         if low:
             limits = clopper_pearson(whole, len(low))
-            pictures += f" [{100 * limits[0]:.0f}, {100 * limits[1]:.0f} %], the gate in {gate}"
-        yield (
-            f"| {model} | *{kind}* | {len(own)} | {caught} of {tiles} | {of_those} of {before} | "
-            f"{pictures if low else 'none was LOW'} |"
-        )
+            told += f"; LOW: **{of_those} of {before}**, in {whole} of {len(low)} pictures all"
+            told += f" [{100 * limits[0]:.0f}, {100 * limits[1]:.0f} %], the gate in {gate}"
+        cells.append(told)
+    return f"| {model} | {' | '.join(cells)} |"
 
 
-def has_unfamiliar(model: str) -> bool:
-    """Whether unfamiliar material was measured with it."""
-    return (models_dir() / model / "unfamiliar.csv").exists()
-
-
-def unfamiliar(model: str) -> Iterator[str]:
-    """A row for each material, and the model."""
+def _unfamiliar(model: str) -> Mapping[tuple[str, str], str]:
     with (models_dir() / model / "unfamiliar.csv").open(encoding="utf-8", newline="") as file:
-        rows = {(row["stratum"], row["what"]): row["value"] for row in csv.DictReader(file)}
+        return {(row["stratum"], row["what"]): row["value"] for row in csv.DictReader(file)}
 
-    def rate(value: str) -> str:
-        count, n = map(int, value.split("/"))
+
+def unfamiliar(model: str) -> str:
+    """Of every material: how often the gate spoke, in how many recordings a claim failed, the AUROC."""
+    rows, told = _unfamiliar(model), (other.GATE, other.FAILED, "AUROC, quantile/2")
+    cells = (", ".join(rows[kind, what] for what in told) for kind in UNFAMILIAR)
+    return f"| {model} | {' | '.join(cells)} |"
+
+
+def unfamiliar_limits() -> str:
+    """The limits of every rate in the rows of :func:`unfamiliar`, in words."""
+    found = {
+        tuple(map(int, value.split("/")))
+        for model in models()
+        for (_, what), value in _unfamiliar(model).items()
+        if what in (other.GATE, other.FAILED)
+    }
+    told = []
+    for count, n in sorted(found):
         low, high = clopper_pearson(count, n)
-        return f"{count} of {n} [{100 * low:.0f}, {100 * high:.0f} %]"
-
-    for kind in dict.fromkeys(kind for kind, _ in rows):
-        outside, failed = (
-            rate(rows[kind, what]) for what in ("no LOW label by the gate", "any claim failed, gate left out")
-        )
-        yield f"| {model} | {kind} | {outside} | {failed} | {rows[kind, 'AUROC, quantile/2']} |"
+        told.append(f"{count}/{n} [{100 * low:.0f}, {100 * high:.0f} %]")
+    return ", ".join(told)
 
 
 def by_area(model: str, kind: str) -> str:
@@ -258,10 +266,12 @@ def _largest(what: str, value: Callable[[Mapping[str, str]], float]) -> tuple[tu
 
 
 if __name__ == "__main__":
-    for rows in (calibrated, held_out, planted):
+    for rows in (calibrated, held_out):
         sys.stdout.write("".join(f"{row}\n" for model in models() for row in rows(model)))
+    for kinds in (KINDS, IN_LOW):
+        sys.stdout.write("".join(f"{planted(model, kinds)}\n" for model in models()))
     sys.stdout.write("".join(f"{row}\n" for row in (*map(leads, models()), *rankings())))
-    sys.stdout.write("".join(f"{row}\n" for model in models() if has_unfamiliar(model) for row in unfamiliar(model)))
+    sys.stdout.write("".join(f"{unfamiliar(model)}\n" for model in models()) + f"{unfamiliar_limits()}\n")
     sys.stdout.write("".join(f"{by_area(model, kind)}\n" for model in models() for kind in ("edge", "text-like")))
     for kind in ("edge", "text-like"):
         sys.stdout.write(f"{kind}: {'; '.join((*worst(kind), *worst_by_brightness(kind)))}\n")

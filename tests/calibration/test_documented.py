@@ -34,11 +34,14 @@ def test_the_worst_of_all_models_is_told_in_words(kind: str) -> None:
 
 
 @pytest.mark.parametrize("model", documented.models())
-def test_what_was_planted_and_what_was_unfamiliar_is_told_of_every_model_that_was_tried(model: str) -> None:
-    rows = list(documented.planted(model))
-    if documented.has_unfamiliar(model):
-        rows += documented.unfamiliar(model)
+def test_what_was_planted_and_what_was_unfamiliar_is_told_of_every_model(model: str) -> None:
+    rows = [documented.planted(model, kinds) for kinds in (documented.KINDS, documented.IN_LOW)]
+    rows.append(documented.unfamiliar(model))
     assert [one for one in rows if one not in LINES] == []
+
+
+def test_the_limits_of_the_rates_of_unfamiliar_material_are_told() -> None:
+    assert documented.unfamiliar_limits() in " ".join(LINES)
 
 
 def test_leads_over_the_best_baseline_and_rankings_by_part_are_told() -> None:

@@ -24,6 +24,7 @@ from tests.calibration.recordings import SEED, Region, enlarged, region
 
 H264 = Codec("h264", crf=24.0, gop=50, preset="medium")
 SHARP = Optics("gaussian", sigma_x=0.35, sigma_y=0.35)
+GATE, FAILED = "no LOW label by the gate", "any claim failed, gate left out"  # rows
 #: Kinds, each with what differs from the class; the quantiser lies in the first two strata as a rule.
 KINDS: dict[str, dict[str, Any]] = {
     "as calibrated": {},
@@ -70,8 +71,8 @@ def rows(pipeline: Pipeline, calibration: Calibration, head: Head, most: int) ->
         whole = sum((one.ranks.ranked[LEARNED] for one in found[1:]), found[0].ranks.ranked[LEARNED])
         assert isinstance(whole, Ranked)
         for what, count, n in (
-            ("no LOW label by the gate", outside, len(found)),
-            ("any claim failed, gate left out", failed, of),
+            (GATE, outside, len(found)),
+            (FAILED, failed, of),
         ):
             limits = (rounded(one) for one in clopper_pearson(count, n))
             yield dict(zip(FIELDS, (kind, what, f"{count}/{n}", *limits, n), strict=True))
