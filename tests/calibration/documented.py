@@ -241,8 +241,12 @@ def worst(kind: str) -> Iterator[str]:
 def worst_by_brightness(kind: str) -> Iterator[str]:
     """The same failures, crossed with the brightness of the recording."""
     for brightness in BRIGHTNESS:
-        fails = [_worst_share(f"{kind}, brightness {brightness}", tolerance) for tolerance in (16, 32)]
-        yield f"{brightness}: by more than 16 in {fails[0]}, by more than 32 in {fails[1]}"
+        try:
+            fails = [_worst_share(f"{kind}, brightness {brightness}", tolerance) for tolerance in (16, 32)]
+        except ValueError:
+            yield f"{brightness}: nowhere ten such recordings"
+        else:
+            yield f"{brightness}: by more than 16 in {fails[0]}, by more than 32 in {fails[1]}"
 
 
 def _worst_share(kind: str, tolerance: int) -> str:
@@ -253,7 +257,10 @@ def _worst_share(kind: str, tolerance: int) -> str:
 
 
 def _largest(what: str, value: Callable[[Mapping[str, str]], float]) -> tuple[tuple[str, str], Mapping[str, str]]:
-    """Model and stratum whose row ``what``, of at least ten recordings, has the largest ``value``; and that row."""
+    """Model and stratum whose row ``what``, of at least ten recordings, has the largest ``value``; and that row.
+
+    Raises ``ValueError`` where no row has ten.
+    """
     tables = {model: evaluation(model) for model in models()}
     held = {
         (model, one.name): found[one.name, what]
