@@ -9,6 +9,8 @@
     python -m tests.calibration --recipe light --model light-x4 --evaluate      # held-out test scenes, once
     python -m tests.calibration --recipe light --model light-x4 --plant 60      # planted hallucinations
     python -m tests.calibration --recipe light --model light-x4 --unfamiliar 40
+    python -m tests.calibration --recipe multi --model multi-x1 --moving 40      # models of several frames
+    python -m tests.calibration --recipe multi --model multi-x1 --disperse 20    # their self-ensemble, as a baseline
     python -m tests.calibration --recipe light --model light-x4 --footage       # regions of real footage
 
 ``--split`` goes on where the last call stopped. Rows go to ``models/MODEL/calibration-SPLIT.csv``.
@@ -31,7 +33,18 @@ from forensic.risk.calibration.artefact import Calibration
 from forensic.risk.calibration.shelf import FILE, head_for, head_of, read_calibration
 from forensic.stages.combining import combining
 from forensic.stages.recipe import BoundRecipe, load_recipe
-from tests.calibration import ablation, evaluation, fitting, footage, learning, planted, scenes, unfamiliar
+from tests.calibration import (
+    ablation,
+    dispersed,
+    evaluation,
+    fitting,
+    footage,
+    learning,
+    moving,
+    planted,
+    scenes,
+    unfamiliar,
+)
 from tests.calibration.recordings import STRATA, mapped, recorded
 from tests.calibration.rows import Table, row_of
 
@@ -95,6 +108,8 @@ def main() -> int:
     parser.add_argument("--evaluate", action="store_true")
     parser.add_argument("--plant", type=int, metavar="SCENES")
     parser.add_argument("--unfamiliar", type=int, metavar="SCENES")
+    parser.add_argument("--moving", type=int, metavar="SCENES")
+    parser.add_argument("--disperse", type=int, metavar="SCENES")
     parser.add_argument("--footage", action="store_true")
     asked = parser.parse_args()
     if asked.list:
@@ -104,7 +119,8 @@ def main() -> int:
     if asked.footage:
         rows = list(footage.rows(asked.recipe, load_card(asked.model).scale))
         _table(models_dir() / asked.model / "footage.csv", rows)
-    if asked.learn or asked.ablate or asked.split or asked.evaluate or asked.plant or asked.unfamiliar:
+    networks = (asked.learn, asked.ablate, asked.split, asked.evaluate, asked.plant, asked.unfamiliar)
+    if any((*networks, asked.moving, asked.disperse)):
         import torch
 
         torch.set_num_threads(1)
@@ -127,6 +143,14 @@ def main() -> int:
             calibration = _calibration(asked.model)
             told = unfamiliar.rows(bound.pipeline, calibration, head_of(calibration), asked.unfamiliar)
             evaluation.write(folder / "unfamiliar.csv", list(told))
+        if asked.moving:
+            calibration = _calibration(asked.model)
+            told = moving.rows(bound.pipeline, calibration, head_of(calibration), asked.moving)
+            evaluation.write(folder / "moving.csv", list(told))
+        if asked.disperse:
+            calibration = _calibration(asked.model)
+            told = dispersed.rows(bound.pipeline, calibration, head_of(calibration), asked.disperse)
+            evaluation.write(folder / "self-ensemble.csv", list(told))
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from forensic.resources import models_dir
@@ -16,6 +16,7 @@ from forensic.risk.calibration.binomial import clopper_pearson
 from forensic.risk.calibration.breakdown import AREAS, BRIGHTNESS
 from forensic.risk.calibration.judging import CALIBRATED
 from forensic.risk.calibration.shelf import FILE
+from tests.calibration import moving as thing
 from tests.calibration import planted as planting
 from tests.calibration import unfamiliar as other
 from tests.calibration.recordings import STRATA
@@ -50,7 +51,11 @@ def calibration(model: str) -> dict[str, Any]:
 
 def evaluation(model: str) -> Evaluation:
     """Rows of its ``evaluation.csv`` by stratum and what they tell."""
-    with (models_dir() / model / "evaluation.csv").open(encoding="utf-8", newline="") as file:
+    return _table(model, "evaluation.csv")
+
+
+def _table(model: str, name: str) -> Evaluation:
+    with (models_dir() / model / name).open(encoding="utf-8", newline="") as file:
         return {(row["stratum"], row["what"]): row for row in csv.DictReader(file)}
 
 
@@ -177,31 +182,67 @@ def planted(model: str, kinds: Sequence[str]) -> str:
     return f"| {model} | {' | '.join(cells)} |"
 
 
-def _unfamiliar(model: str) -> Mapping[tuple[str, str], str]:
-    with (models_dir() / model / "unfamiliar.csv").open(encoding="utf-8", newline="") as file:
-        return {(row["stratum"], row["what"]): row["value"] for row in csv.DictReader(file)}
-
-
 def unfamiliar(model: str) -> str:
     """Of every material: how often the gate spoke, in how many recordings a claim failed, the AUROC."""
-    rows, told = _unfamiliar(model), (other.GATE, other.FAILED, "AUROC, quantile/2")
-    cells = (", ".join(rows[kind, what] for what in told) for kind in UNFAMILIAR)
+    rows, told = _table(model, "unfamiliar.csv"), (other.GATE, other.FAILED, "AUROC, quantile/2")
+    cells = (", ".join(rows[kind, what]["value"] for what in told) for kind in UNFAMILIAR)
     return f"| {model} | {' | '.join(cells)} |"
 
 
 def unfamiliar_limits() -> str:
     """The limits of every rate in the rows of :func:`unfamiliar`, in words."""
-    found = {
-        tuple(map(int, value.split("/")))
+    found = [
+        (int(count), int(n))
         for model in models()
-        for (_, what), value in _unfamiliar(model).items()
+        for (_, what), row in _table(model, "unfamiliar.csv").items()
         if what in (other.GATE, other.FAILED)
-    }
+        for count, n in [row["value"].split("/")]
+    ]
+    return _limits(found)
+
+
+def _limits(counts: Iterable[tuple[int, int]]) -> str:
+    """The limits (95 %) of every rate, in words."""
     told = []
-    for count, n in sorted(found):
+    for count, n in sorted(set(counts)):
         low, high = clopper_pearson(count, n)
         told.append(f"{count}/{n} [{100 * low:.0f}, {100 * high:.0f} %]")
     return ", ".join(told)
+
+
+def several() -> list[str]:
+    """Models of several frames: those that something was moved through."""
+    return [model for model in models() if (models_dir() / model / "moving.csv").exists()]
+
+
+def moving(model: str) -> Iterator[str]:
+    """A row for each rate of what became of a thing that moves, at each speed: how often the gate spoke; in how many
+    recordings a claim failed, the gate left out, and in the domain with LOW; in how many the thing's LOW was wrong."""
+    rows = _table(model, "moving.csv")
+    for crf in thing.CRFS:
+        names = [f"CRF {crf:g}, {speed:g} pixels a frame" for speed in thing.SPEEDS]
+        cells = (", ".join(rows[name, what]["value"] for what in thing.COUNTED) for name in names)
+        yield f"| {model}, CRF {crf:g} | {' | '.join(cells)} |"
+
+
+def moving_in_all(model: str) -> str:
+    """Sums over rates and speeds, in words: recordings of the same scenes, so no rate of independent trials."""
+    rows = _table(model, "moving.csv")
+    sums = []
+    for what in thing.COUNTED:
+        found = [row["value"].split("/") for (_, told), row in rows.items() if told == what]
+        sums.append(f"{sum(int(one) for one, _ in found)} of {sum(int(n) for _, n in found)}")
+    return f"{model} {', '.join(sums)}"
+
+
+def dispersed(model: str) -> str:
+    """The lead over the self-ensemble and, in round brackets, its AUROC and the gradient's, on the same few scenes."""
+    rows, cells = _table(model, "self-ensemble.csv"), []
+    for one in STRATA:
+        lead = rows[one.name, "AUROC, quantile/2 less self-ensemble"]
+        others = (float(rows[one.name, f"AUROC, {name}"]["value"]) for name in ("self-ensemble", "gradient"))
+        cells.append(f"{_auroc(lead)} ({', '.join(f'{value:.3f}' for value in others)})")
+    return f"| {model}, {rows[STRATA[0].name, 'AUROC, quantile/2']['n']} scenes | {' | '.join(cells)} |"
 
 
 def by_area(model: str, kind: str) -> str:
@@ -279,6 +320,8 @@ if __name__ == "__main__":
         sys.stdout.write("".join(f"{planted(model, kinds)}\n" for model in models()))
     sys.stdout.write("".join(f"{row}\n" for row in (*map(leads, models()), *rankings())))
     sys.stdout.write("".join(f"{unfamiliar(model)}\n" for model in models()) + f"{unfamiliar_limits()}\n")
+    sys.stdout.write("".join(f"{row}\n" for model in several() for row in (*moving(model), dispersed(model))))
+    sys.stdout.write("; ".join(map(moving_in_all, several())) + "\n")
     sys.stdout.write("".join(f"{by_area(model, kind)}\n" for model in models() for kind in ("edge", "text-like")))
     for kind in ("edge", "text-like"):
         sys.stdout.write(f"{kind}: {'; '.join((*worst(kind), *worst_by_brightness(kind)))}\n")

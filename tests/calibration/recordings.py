@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +16,7 @@ from forensic.fusion.options import SplitHalves
 from forensic.risk.calibration import counting
 from forensic.risk.calibration.counting import Mapped
 from forensic.risk.head import Head
-from forensic.simulation.degradation import Codec, Degradation, Optics, Recorder, Sensor
+from forensic.simulation.degradation import Codec, Degradation, MovingObject, Optics, Recorder, Sensor
 from forensic.simulation.draw import draw
 from forensic.simulation.simulator import Recording, simulate
 from forensic.stages.catalogue import build
@@ -94,6 +94,13 @@ class Region:
         return self.recording.truth[_MIDDLE][y : y + height, x : x + width]
 
     @property
+    def cover(self) -> np.ndarray:
+        """Where a moving thing is in the middle frame: boolean, of the size of :attr:`truth`."""
+        assert self.recording.covers is not None
+        x, y, width, height = (self.recording.factor * value for value in self.box)
+        return np.asarray(self.recording.covers[_MIDDLE][y : y + height, x : x + width] > 0.5)
+
+    @property
     def quantiser(self) -> float | None:
         """Mean H.264 quantiser of the region."""
         coding = self.frame.coding
@@ -144,14 +151,15 @@ def region(
     seed: int,
     *,
     centred: bool = False,
+    thing: MovingObject | None = None,
 ) -> Region:
-    """Record ``scenes[number]`` among others as ``how`` says, and choose the region."""
+    """Record ``scenes[number]`` among others as ``how`` says, and choose the region. ``thing``: moves through the
+    region's middle, which it reaches in the middle frame, and shows a part of the next scene."""
     scene, factor = scenes[number], how.sampling.factor
     whole = SIZES[int(rng.integers(len(SIZES)))]
     canvas = _filled(scenes, number, whole[1] + 2 * MARGIN, whole[0] + 2 * MARGIN)
     start = [int(rng.integers(0, space - side + 1)) for space, side in zip(canvas.shape, scene.shape, strict=True)]
     canvas[start[0] : start[0] + scene.shape[0], start[1] : start[1] + scene.shape[1]] = scene
-    made = simulate(canvas, how, FRAMES, seed, margin=MARGIN)
     sizes = [2 * int(rng.integers(low // 2, high // 2 + 1)) for low, high in (COLUMNS, ROWS)]
     if scene.shape[1] < scene.shape[0]:
         sizes.reverse()
@@ -162,7 +170,21 @@ def region(
         least, most = -(-first // (2 * factor)), (last // factor - size) // 2
         places.append(2 * ((least + most) // 2 if centred else int(rng.integers(least, most + 1))))
     corner = (factor * places[0] + MARGIN - start[1], factor * places[1] + MARGIN - start[0])
+    sprites = []
+    if thing is not None:
+        middle = [factor * (place + size / 2) / side for place, size, side in zip(places, sizes, whole, strict=True)]
+        thing = replace(thing, centre_x=middle[0], centre_y=middle[1], sprite=0)
+        how = replace(how, motion=replace(how.motion, objects=(thing,)))
+        sprites = [_middle(scenes[(number + 1) % len(scenes)], factor, thing)]
+    made = simulate(canvas, how, FRAMES, seed, margin=MARGIN, sprites=sprites)
     return Region(made, (places[0], places[1], sizes[0], sizes[1]), corner)
+
+
+def _middle(scene: np.ndarray, factor: int, thing: MovingObject) -> np.ndarray:
+    """As much of the scene's middle as ``thing`` is large."""
+    rows, columns = round(factor * thing.height), round(factor * thing.width)
+    top, left = (scene.shape[0] - rows) // 2, (scene.shape[1] - columns) // 2
+    return scene[top : top + rows, left : left + columns]
 
 
 def _filled(scenes: Sequence[np.ndarray], number: int, height: int, width: int) -> np.ndarray:

@@ -47,3 +47,16 @@ def test_the_limits_of_the_rates_of_unfamiliar_material_are_told() -> None:
 def test_leads_over_the_best_baseline_and_rankings_by_part_are_told() -> None:
     rows = [*map(documented.leads, documented.models()), *documented.rankings()]
     assert [one for one in rows if one not in LINES] == []
+
+
+@pytest.mark.parametrize("model", documented.several())
+def test_what_became_of_moving_things_and_the_self_ensemble_is_told_of_every_model_of_several_frames(
+    model: str,
+) -> None:
+    rows = [*documented.moving(model), documented.dispersed(model)]
+    assert [one for one in rows if one not in LINES] == []
+    assert documented.moving_in_all(model) in " ".join(LINES)
+
+
+def test_something_was_moved_through_every_model_of_several_frames() -> None:
+    assert documented.several() == [model for model in documented.models() if model.startswith("multi-")]

@@ -136,6 +136,8 @@ def _change(root: Path, method: Tamper) -> None:
         files["risk-map"].unlink()
     elif method.target == "original":
         flip(next(iter(sorted(layout.exhibits.glob("*/original*")))), method.place)
+    elif method.target == "manifest":
+        change_digest(run.manifest, method.place)
     else:
         flip(files[method.target], method.place)
 
@@ -146,6 +148,15 @@ def flip(path: Path, place: float) -> None:
     data = bytearray(path.read_bytes())
     data[min(int(len(data) * place), len(data) - 1)] ^= 1
     path.write_bytes(data)
+
+
+def change_digest(path: Path, place: float) -> None:
+    """Another hexadecimal digit in a line's digest, so that the list can still be read; the line: at a share of all."""
+    path.chmod(0o644)
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    line = min(int(len(lines) * place), len(lines) - 1)
+    lines[line] = ("1" if lines[line][0] == "0" else "0") + lines[line][1:]
+    path.write_text("".join(lines), "utf-8")
 
 
 def _change_ledger(path: Path) -> None:
